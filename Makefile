@@ -1,0 +1,63 @@
+# Every target installs what it needs into .venv first; nothing outside this folder is touched.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint types fresh elf-check bench clean
+
+help:
+	@echo 'make demo       a tour of what this kernel does, in under a minute'
+	@echo 'make test       the tests'
+	@echo 'make lint types fresh elf-check    style, types, generated files, built programs'
+	@echo 'make bench      the tables of measurements'
+	@echo 'make clean      remove .venv and everything built'
+
+demo: $(VENV)/demo.stamp
+	@$(RUN) -m fluke_async demo
+
+test: $(VENV)/dev.stamp
+	$(RUN) -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+
+types: $(VENV)/dev.stamp
+	$(RUN) -m mypy
+
+fresh: $(VENV)/dev.stamp
+	$(RUN) -m fluke_async.abi.c_header --check
+	$(RUN) -m fluke_async.abi.pages --check
+
+elf-check: $(VENV)/sdk.stamp
+	$(RUN) -m fluke_async.toolchain --rebuild --check
+
+bench: $(VENV)/bench.stamp
+	$(RUN) -m fluke_async bench all
+
+clean:
+	rm -rf $(VENV) dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp stands for one set of extras, installed for the pyproject.toml of that moment.
+
+$(VENV)/demo.stamp: EXTRAS := cli,uvloop
+$(VENV)/dev.stamp: EXTRAS := dev
+$(VENV)/sdk.stamp: EXTRAS := cli,sdk
+$(VENV)/bench.stamp: EXTRAS := cli,uvloop,bench
+
+$(VENV)/%.stamp: pyproject.toml | $(VENV)/bin/python
+	@echo 'installing fluke_async[$(EXTRAS)] into $(VENV)'
+	@$(PIP) install --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# Some systems ship Python without ensurepip: there, the pip that is installed brings one in.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python %d.%d is too old: 3.11 or newer is needed; name one as in make PYTHON=python3.12" \
+		% sys.version_info[:2])'
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(RUN) --quiet install pip; }

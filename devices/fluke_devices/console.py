@@ -1,0 +1,125 @@
+"""
+The console: a program's standard output and input, as two sequences of bytes.
+
+Requests, in 64-bit words; offsets and counts in bytes, the bytes themselves packed into words:
+
+    PROBE                        -> OK
+    WRITE offset count bytes...  -> OK end       the output now ends at `end`
+    READ  offset count           -> OK count bytes...   at least one byte, or count 0 at the end of input
+
+A write at an offset that has been written is a repetition: it is acknowledged, not done again. A read says from where,
+so it can be repeated too; it also says that everything before its offset has arrived and can be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import anyio
+from anyio.abc import ByteReceiveStream
+
+from fluke_async.abi.codes import WORD_SIZE
+from fluke_async.abi.devices import CONSOLE_MAX_BYTES, PROBE, ConsoleOperation, DeviceStatus
+from fluke_async.device import DevicePort, Request
+
+OK, BAD_REQUEST, BAD_OFFSET = DeviceStatus.OK, DeviceStatus.BAD_REQUEST, DeviceStatus.BAD_OFFSET
+READ_AHEAD_BYTES = 65536
+
+
+class Output(Protocol):
+    """Where the output goes."""
+
+    @property
+    def is_full(self) -> bool: ...
+    def write(self, data: bytes) -> None: ...
+    def on_room(self, action: Callable[[], None]) -> None: ...
+
+
+class Console:
+    """One program's console; `stdin` is bytes, or a stream that is read while the program asks for more."""
+
+    def __init__(self, output: Output, stdin: bytes | ByteReceiveStream | None) -> None:
+        self._output = output
+        self._written = 0
+        self._input = bytearray(stdin if isinstance(stdin, bytes) else b"")
+        self._input_start = 0
+        self._stream = stdin if isinstance(stdin, ByteReceiveStream) else None
+        self._readers: list[Request] = []
+        self._wanted = anyio.Event()
+
+    async def run(self, port: DevicePort) -> None:
+        async with anyio.create_task_group() as tasks:
+            if self._stream is not None:
+                tasks.start_soon(self._receive, port, self._stream)
+            async for request in port:
+                self._decide(port, request)
+
+    def _decide(self, port: DevicePort, request: Request) -> None:
+        match request.words:
+            case [operation, *_] if operation == PROBE:
+                request.reply(OK)
+            case [ConsoleOperation.WRITE, offset, count, *data] if count <= len(data) * WORD_SIZE:
+                packed = b"".join(word.to_bytes(WORD_SIZE, "little") for word in data)
+                self._write(port, request, offset, packed[:count])
+            case [ConsoleOperation.READ, offset, count, *_] if count > 0:
+                self._read(request)
+            case _:
+                request.reply(BAD_REQUEST)
+
+    def _write(self, port: DevicePort, request: Request, offset: int, data: bytes) -> None:
+        if offset > self._written:
+            request.reply(BAD_OFFSET, self._written)
+            return
+        if offset == self._written:
+            self._written += len(data)
+            self._output.write(data)
+        if self._output.is_full:
+            request.defer()
+            self._output.on_room(lambda: port.post(lambda: self._acknowledge(port, request)))
+        else:
+            request.reply(OK, self._written)
+
+    def _acknowledge(self, port: DevicePort, request: Request) -> None:
+        port.record_input("console room", 0)
+        request.reply(OK, self._written)
+
+    def _read(self, request: Request) -> None:
+        """Answer a read with what is there; put it off if nothing is, and more may come."""
+        _, offset, count = request.words[:3]
+        if not self._input_start <= offset <= self._input_start + len(self._input):
+            request.reply(BAD_OFFSET, self._input_start)
+            return
+        del self._input[: offset - self._input_start]
+        self._input_start = offset
+        data = bytes(self._input[: min(count, CONSOLE_MAX_BYTES)])
+        if not data and self._stream is not None:
+            self._readers.append(request)
+            self._wanted.set()
+            request.defer()
+            return
+        padded = data + bytes(-len(data) % WORD_SIZE)
+        request.reply(OK, len(data), *memoryview(padded).cast("Q"))
+
+    async def _receive(self, port: DevicePort, stream: ByteReceiveStream) -> None:
+        """Read the stream while somebody wants input; what comes enters at the kernel's fixed point."""
+        while self._stream is not None:
+            await self._wanted.wait()
+            self._wanted = anyio.Event()
+            try:
+                data = await stream.receive(READ_AHEAD_BYTES)
+            except anyio.EndOfStream:
+                data = b""
+            port.post(lambda data=data: self._arrived(port, data))  # type: ignore[misc]
+            if not data:
+                return
+
+    def _arrived(self, port: DevicePort, data: bytes) -> None:
+        port.record_input("console", len(data))
+        if data:
+            self._input += data
+        else:
+            self._stream = None
+        readers, self._readers = self._readers, []
+        for request in readers:
+            self._read(request)

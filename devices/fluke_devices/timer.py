@@ -1,0 +1,38 @@
+"""
+The timer: what time it is, and sleeping until an instant.
+
+Requests, in 64-bit words; times are nanoseconds of the kernel's clock:
+
+    PROBE               -> OK
+    NOW                 -> OK now
+    WAIT_UNTIL instant  -> OK now, not before the instant
+
+A sleep names the instant at which it ends, so asking again does not sleep longer.
+"""
+
+from __future__ import annotations
+
+from fluke_async.abi.devices import PROBE, DeviceStatus, TimerOperation
+from fluke_async.device import DevicePort, Request
+
+OK, BAD_REQUEST = DeviceStatus.OK, DeviceStatus.BAD_REQUEST
+
+
+class Timer:
+    """One timer serves all programs of a kernel."""
+
+    async def run(self, port: DevicePort) -> None:
+        async for request in port:
+            self._decide(request, port.now_ns())
+
+    def _decide(self, request: Request, now_ns: int) -> None:
+        match request.words:
+            case [operation, *_] if operation == PROBE:
+                request.reply(OK)
+            case [TimerOperation.NOW, *_]:
+                request.reply(OK, now_ns)
+            case [TimerOperation.WAIT_UNTIL, instant_ns, *_]:
+                end_ns = max(now_ns, instant_ns)
+                request.reply_at(end_ns, OK, end_ns)
+            case _:
+                request.reply(BAD_REQUEST)

@@ -1,0 +1,156 @@
+"""
+The numbers that cross the border: status codes, exceptions, flags, object types, limits.
+
+Status codes are for conditions that a correct program can meet. An exception is a program's mistake: it goes to the
+guilty thread. Hardware exceptions carry the `scause` number of the RISC-V privileged specification; the kernel's own
+("insanities", the word of the Fluke manual) start at 0x100. Names are Fluke's; values are this project's.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+
+class Status(IntEnum):
+    """What a call returns in `a0`."""
+
+    SUCCESS = 0
+    NO_MEMORY = 1
+    MUTEX_HELD = 2
+    INVALID_DEST = 3
+    IPC_CONNECT_INVALID_DEST = 4
+    IPC_SEND_DISCONNECTED = 5
+    IPC_OVER_DISCONNECTED = 6
+    IPC_ACK_DISCONNECTED = 7
+    IPC_RECV_DISCONNECTED = 8
+    IPC_RECV_MORE_DATA = 9
+    IPC_RECV_MORE_REFS = 10
+
+
+class ExceptionCode(IntEnum):
+    """Why a thread got an exception; the subcode beside it is the address or number concerned."""
+
+    ILLEGAL_INSTRUCTION = 2
+    BREAKPOINT = 3
+    MISALIGNED_ADDRESS = 4
+    FOREIGN_SYSTEM_CALL = 8
+    FETCH_FAULT = 12
+    LOAD_FAULT = 13
+    STORE_FAULT = 15
+
+    NO_OBJECT = 0x100
+    NOT_THREAD = 0x101
+    NOT_SPACE = 0x102
+    NOT_REGION = 0x103
+    NOT_MAPPING = 0x104
+    NOT_PORT = 0x105
+    NOT_PORTSET = 0x106
+    NOT_MUTEX = 0x107
+    NOT_COND = 0x108
+    NOT_REF = 0x109
+    NOT_THREAD_REF = 0x111
+    NOT_SPACE_REF = 0x112
+    NOT_REGION_REF = 0x113
+    NOT_PORT_REF = 0x115
+    NOT_PORTSET_REF = 0x116
+    INVALID_OBJECT = 0x120
+    OBJECT_EXISTS = 0x121
+    NOT_ALIGNED = 0x122
+    INVALID_ADDRESS = 0x123
+    ADDRESS_OVERLAP = 0x124
+    INVALID_PROT = 0x125
+    MUTEX_LOCKED = 0x126
+    MUTEX_NOT_OWNED = 0x127
+    CURRENT_THREAD = 0x128
+    NOT_CURRENT_THREAD = 0x129
+    NOT_SENDER = 0x12A
+    NOT_RECEIVER = 0x12B
+    BUFFER_UNALIGNED = 0x12C
+    RACE_CONDITION = 0x12D
+    THREAD_RUNNING = 0x12E
+    INVALID_STATE = 0x12F
+    NO_PORTSET = 0x130
+    INVALID_MESSAGE = 0x131
+    OUT_OF_MEMORY = 0x132
+
+
+HARDWARE_EXCEPTIONS = frozenset(code for code in ExceptionCode if code < ExceptionCode.NO_OBJECT)
+
+
+class ObjectType(IntEnum):
+    """The exported object types; `NULL` is what an empty reference refers to."""
+
+    NULL = 0
+    THREAD = 1
+    SPACE = 2
+    REGION = 3
+    MAPPING = 4
+    PORT = 5
+    PORTSET = 6
+    MUTEX = 7
+    COND = 8
+    REF = 9
+
+
+class ThreadFlags(IntFlag):
+    """Flags in a thread's exported state."""
+
+    STOPPED = 1 << 0
+    EXCEPTION_ENABLE = 1 << 1
+    CLIENT_SENDER = 1 << 2
+    SERVER_SENDER = 1 << 3
+    IN_CALL = 1 << 4
+    IDEMPOTENT = 1 << 5
+    PENDING_INTERRUPT = 1 << 6
+    PENDING_CLIENT_ALERT = 1 << 7
+    PENDING_SERVER_ALERT = 1 << 8
+
+
+class Prot(IntFlag):
+    """Access rights of regions and mappings; the same bits as an engine's page permissions."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    EXECUTE = 4
+    ALL = 7
+
+
+class MessageKind(IntEnum):
+    """How a message that was received from a port set is to be treated."""
+
+    ONE_WAY = 0
+    IDEMPOTENT = 1
+    RELIABLE = 2
+
+
+class MutexFlags(IntFlag):
+    """Flags in a mutex's exported state."""
+
+    INHERIT_PRI = 1 << 0
+    PRI_CEILING = 1 << 1
+    MULTITASK = 1 << 2
+    OWNER_DEAD = 1 << 3
+
+
+PAGE_SIZE = 4096
+SLOT_SIZE = 16  # an object's place in user memory: address and size are multiples of it
+WORD_SIZE = 8  # a message's unit; buffers are aligned to it
+USER_START, USER_END = 0x1000, 1 << 38  # addresses that a user program can have mapped
+PRIORITY_MIN, PRIORITY_DEFAULT, PRIORITY_MAX = 0, 16, 31
+MAX_MESSAGE_REFERENCES = 255
+COPY_CHUNK_WORDS = 1024  # 8 KiB: the work between two marked points of a message copy
+
+# What an object costs the quota of the space that owns its frame, in bytes of host memory, rounded up.
+# Pages cost PAGE_SIZE each. Measured sizes stay below these; see the memory benchmark.
+OBJECT_CHARGE_BYTES = {
+    ObjectType.THREAD: 2048,
+    ObjectType.SPACE: 4096,
+    ObjectType.REGION: 512,
+    ObjectType.MAPPING: 512,
+    ObjectType.PORT: 512,
+    ObjectType.PORTSET: 1024,
+    ObjectType.MUTEX: 512,
+    ObjectType.COND: 512,
+    ObjectType.REF: 256,
+}

@@ -1,0 +1,291 @@
+"""
+The table of system calls: what the dispatcher, the tracer, the C stubs and the reference pages all read.
+
+A call's class says how it can block: *trivial* and *short* calls never sleep (a short one may fault, and is then done
+again whole), *long* calls may sleep and are restarted as themselves, *multi-stage* calls pass through states that are
+valid calls of their own, named in `restarts_as`. `cost` is the virtual cost in instructions, charged when the call
+completes; a multi-stage call pays `STAGE_COST` for each stage besides, and everybody `CHUNK_COST` for each 8 KiB moved.
+Classes are those of the OSDI '99 paper; numbers lie above Linux's range, so that foreign programs can be recognised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from fluke_async.abi import registers
+from fluke_async.abi.codes import ObjectType
+from fluke_async.abi.layouts import (
+    IPC_PARAMS,
+    MAPPING_STATE,
+    MUTEX_STATE,
+    PORT_STATE,
+    PORTSET_STATE,
+    REGION_STATE,
+    SPACE_STATE,
+    THREAD_STATE,
+    Layout,
+)
+
+STAGE_COST = 60
+CHUNK_COST = 1024  # an instruction a word
+COMPLETION_COST = 40  # finishing another thread's call
+
+FIRST_NUMBER = 0x1000
+BLOCK_SIZE = 0x40  # numbers reserved for each object type
+
+
+class Class(Enum):
+    """How a call can block (OSDI '99)."""
+
+    TRIVIAL = "trivial"
+    SHORT = "short"
+    LONG = "long"
+    MULTI_STAGE = "multi-stage"
+
+
+class Kind(Enum):
+    """What an argument or a result is; tells the tracer how to print it and C how to declare it."""
+
+    OBJECT = "address of an object"
+    NEW_OBJECT = "address where an object is to be"
+    REFERENCE = "address of a reference, or null"
+    STATE_IN = "address of a state structure to read, or null"
+    STATE_OUT = "address of a state structure to write, or null"
+    VALUE = "number"
+    ADDRESS = "address"
+    WORDS = "number of words"
+    COUNT = "number of items"
+    STATUS = "status code"
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """An argument or a result: its name, what it is, and the register that holds it."""
+
+    name: str
+    kind: Kind
+    register: int
+    type: ObjectType = ObjectType.NULL
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """One row of the table."""
+
+    number: int
+    name: str
+    call_class: Class
+    object_type: ObjectType
+    arguments: tuple[Operand, ...]
+    results: tuple[Operand, ...]
+    restarts_as: tuple[str, ...]
+    cost: int
+    summary: str
+    state: Layout | None = None
+    is_message: bool = False
+
+
+class _Table:
+    """Collects rows; numbers run on within an object's block, in the order of definition."""
+
+    def __init__(self) -> None:
+        self.rows: list[EntryPoint] = []
+
+    def add(
+        self,
+        name: str,
+        call_class: Class,
+        object_type: ObjectType,
+        arguments: tuple[Operand, ...],
+        cost: int,
+        summary: str,
+        *,
+        number: int,
+        block: int | None = None,
+        results: tuple[Operand, ...] = (),
+        restarts_as: tuple[str, ...] = (),
+        state: Layout | None = None,
+        is_message: bool = False,
+    ) -> None:
+        base = FIRST_NUMBER + BLOCK_SIZE * (object_type if block is None else block)
+        self.rows.append(
+            EntryPoint(
+                base + number,
+                name,
+                call_class,
+                object_type,
+                arguments,
+                results,
+                restarts_as or (name,),
+                cost,
+                summary,
+                state,
+                is_message,
+            )
+        )
+
+
+def _in_order(*operands: tuple[str, Kind] | tuple[str, Kind, ObjectType]) -> tuple[Operand, ...]:
+    """Arguments in a0, a1, ... in the order given."""
+    return tuple(
+        Operand(name, kind, registers.A0 + index, *rest)
+        for index, (name, kind, *rest) in enumerate(operands)
+    )
+
+
+STATUS_RESULT = Operand("status", Kind.STATUS, registers.STATUS)
+_table = _Table()
+
+
+def _common(
+    prefix: str,
+    object_type: ObjectType,
+    state: Layout | None,
+    links: tuple[str, ...],
+    cost: int,
+    *,
+    referenced: bool = True,
+) -> None:
+    """The calls that every object has: create, create_hash, destroy, move, reference, get_state, set_state."""
+    one, noun = (prefix, Kind.OBJECT, object_type), prefix
+    new = (prefix, Kind.NEW_OBJECT, object_type)
+    references = tuple((f"{link}_ref", Kind.REFERENCE) for link in links)
+    hash_result = Operand("hash", Kind.VALUE, registers.A1)
+    add = _table.add
+    add(f"{prefix}_create", Class.SHORT, object_type, _in_order(new), cost,
+        f"Make a {noun} at an address of the caller's memory.", number=0, results=(STATUS_RESULT,))  # fmt: skip
+    if state is not None:
+        add(f"{prefix}_create_hash", Class.SHORT, object_type, _in_order(new, ("hash", Kind.VALUE)), cost,
+            f"Make a {noun} with a chosen hash; 0 asks the kernel to choose.", number=1,
+            results=(STATUS_RESULT, hash_result))  # fmt: skip
+    add(f"{prefix}_destroy", Class.SHORT, object_type, _in_order(one), cost,
+        f"End a {noun}; references to it become invalid, and whoever waits for it is woken.", number=2)  # fmt: skip
+    add(f"{prefix}_move", Class.SHORT, object_type,
+        _in_order(one, ("new_address", Kind.NEW_OBJECT)), cost,
+        f"Give a {noun} another address of the caller's memory.", number=3)  # fmt: skip
+    if referenced:
+        add(f"{prefix}_reference", Class.SHORT, object_type, _in_order(one, ("ref", Kind.REFERENCE)), cost // 2,
+            f"Make a reference refer to a {noun}.", number=4)  # fmt: skip
+    if state is not None:
+        add(f"{prefix}_get_state", Class.SHORT, object_type,
+            _in_order(one, ("state", Kind.STATE_OUT), *references), cost,
+            f"Read out a {noun}: its bits into a structure, its links into references.", number=5, state=state)  # fmt: skip
+        add(f"{prefix}_set_state", Class.SHORT, object_type,
+            _in_order(one, ("state", Kind.STATE_IN), *references), cost,
+            f"Load a {noun}; a null pointer leaves that part as it is, a null reference clears the link.",
+            number=6, state=state)  # fmt: skip
+
+
+_common("thread", ObjectType.THREAD, THREAD_STATE,
+        ("space", "scheduler", "waiting_for", "client", "server"), 300)  # fmt: skip
+_table.add(
+    "thread_interrupt", Class.SHORT, ObjectType.THREAD,
+    _in_order(("thread", Kind.OBJECT, ObjectType.THREAD)), 100,
+    "Post a software interrupt; it waits while the target's exceptions are disabled.", number=7,
+)  # fmt: skip
+_table.add(
+    "thread_self", Class.TRIVIAL, ObjectType.THREAD, (), 20,
+    "The address of the calling thread's object.", number=8,
+    results=(Operand("thread", Kind.ADDRESS, registers.A0),),
+)  # fmt: skip
+_table.add(
+    "thread_return_from_exception", Class.SHORT, ObjectType.THREAD, (), 60,
+    "Reload the registers that were saved when a handler was entered, and enable exceptions.", number=9,
+)  # fmt: skip
+_common("space", ObjectType.SPACE, SPACE_STATE, ("keeper",), 300)
+_common("region", ObjectType.REGION, REGION_STATE, ("space", "keeper"), 200)
+_common("mapping", ObjectType.MAPPING, MAPPING_STATE, ("region", "space"), 200, referenced=False)
+_common("port", ObjectType.PORT, PORT_STATE, ("portset",), 150)
+_common("portset", ObjectType.PORTSET, PORTSET_STATE, (), 150)
+_common("mutex", ObjectType.MUTEX, MUTEX_STATE, ("owner",), 150)
+_MUTEX = _in_order(("mutex", Kind.OBJECT, ObjectType.MUTEX))
+_table.add("mutex_lock", Class.LONG, ObjectType.MUTEX, _MUTEX, 60,
+           "Own a mutex; sleep until it is free.", number=7)  # fmt: skip
+_table.add("mutex_trylock", Class.SHORT, ObjectType.MUTEX, _MUTEX, 60,
+           "Own a mutex if it is free.", number=8, results=(STATUS_RESULT,))  # fmt: skip
+_table.add("mutex_unlock", Class.SHORT, ObjectType.MUTEX, _MUTEX, 60,
+           "Give a mutex to the first who waits for it, or free it.", number=9)  # fmt: skip
+
+_common("ref", ObjectType.REF, None, (), 100, referenced=False)
+_table.add("ref_copy", Class.SHORT, ObjectType.REF,
+           _in_order(("source", Kind.OBJECT, ObjectType.REF), ("destination", Kind.OBJECT, ObjectType.REF)), 60,
+           "Make one reference refer to what another does.", number=7)  # fmt: skip
+_table.add("ref_type", Class.SHORT, ObjectType.REF, _in_order(("ref", Kind.OBJECT, ObjectType.REF)), 40,
+           "The type of what a reference refers to; FLUKE_NULL if nothing.", number=8,
+           results=(Operand("type", Kind.VALUE, registers.A0),))  # fmt: skip
+_table.add("ref_hash", Class.SHORT, ObjectType.REF, _in_order(("ref", Kind.OBJECT, ObjectType.REF)), 40,
+           "The hash of what a reference refers to; 0 if nothing.", number=9,
+           results=(Operand("hash", Kind.VALUE, registers.A0),))  # fmt: skip
+
+_DESTINATION = Operand("destination_ref", Kind.REFERENCE, registers.DESTINATION)
+_SEND = (
+    Operand("send_buffer", Kind.ADDRESS, registers.SEND_BUFFER),
+    Operand("send_words", Kind.WORDS, registers.SEND_WORDS),
+    Operand("send_ref_table", Kind.ADDRESS, registers.SEND_REFERENCES),
+    Operand("send_ref_count", Kind.COUNT, registers.SEND_REFERENCE_COUNT),
+    Operand("send_buffer_table", Kind.ADDRESS, registers.SEND_BUFFER_TABLE),
+    Operand("send_buffer_count", Kind.COUNT, registers.SEND_BUFFER_COUNT),
+)
+_RECEIVE = (
+    Operand("receive_buffer", Kind.ADDRESS, registers.RECEIVE_BUFFER),
+    Operand("receive_words", Kind.WORDS, registers.RECEIVE_WORDS),
+    Operand("receive_ref_table", Kind.ADDRESS, registers.RECEIVE_REFERENCES),
+    Operand("receive_ref_count", Kind.COUNT, registers.RECEIVE_REFERENCE_COUNT),
+    Operand("receive_buffer_table", Kind.ADDRESS, registers.RECEIVE_BUFFER_TABLE),
+    Operand("receive_buffer_count", Kind.COUNT, registers.RECEIVE_BUFFER_COUNT),
+)
+_PROGRESS = (Operand("progress_words", Kind.WORDS, registers.PROGRESS_WORDS),)
+_RECEIVED = (
+    Operand("receive_buffer", Kind.ADDRESS, registers.RECEIVE_BUFFER),
+    Operand("receive_words", Kind.WORDS, registers.RECEIVE_WORDS),
+    Operand("receive_ref_table", Kind.ADDRESS, registers.RECEIVE_REFERENCES),
+    Operand("receive_ref_count", Kind.COUNT, registers.RECEIVE_REFERENCE_COUNT),
+    Operand("words_received", Kind.WORDS, registers.PROGRESS_WORDS),
+)
+_FROM_PORTSET = (
+    Operand("port_alias", Kind.VALUE, registers.PORT_ALIAS),
+    Operand("message_kind", Kind.VALUE, registers.MESSAGE_KIND),
+)
+IPC_BLOCK = 10  # the calls of chapter "IPC" act on threads, but are numbered apart
+
+
+def _message(
+    name: str,
+    call_class: Class,
+    arguments: tuple[Operand, ...],
+    results: tuple[Operand, ...],
+    number: int,
+    summary: str,
+    restarts_as: tuple[str, ...] = (),
+) -> None:
+    _table.add(name, call_class, ObjectType.THREAD, arguments, 120, summary, number=number, block=IPC_BLOCK,
+               results=(STATUS_RESULT, *results), restarts_as=restarts_as, state=IPC_PARAMS, is_message=True)  # fmt: skip
+
+
+_message("ipc_send", Class.LONG, (_DESTINATION, *_SEND), (), 0,
+         "Send a one-way message: at most once, unordered.")  # fmt: skip
+_message("ipc_call", Class.LONG, (_DESTINATION, *_SEND, *_RECEIVE, *_PROGRESS), _RECEIVED, 1,
+         "Send an idempotent request and wait for its reply: at least once; what does not fit is cut off.")  # fmt: skip
+_message("ipc_reply", Class.LONG, (*_SEND, *_PROGRESS), (), 2,
+         "Answer the idempotent request being served; nothing happens if there is none.")  # fmt: skip
+_message("ipc_reply_wait_receive", Class.MULTI_STAGE, (*_SEND, *_RECEIVE, *_PROGRESS),
+         (*_RECEIVED, *_FROM_PORTSET), 3,
+         "Answer the idempotent request being served, then wait for the next message.",
+         ("ipc_reply_wait_receive", "ipc_wait_receive", "ipc_server_receive"))  # fmt: skip
+_message("ipc_setup_wait_receive", Class.MULTI_STAGE,
+         (Operand("portset", Kind.OBJECT, registers.DESTINATION, ObjectType.PORTSET), *_RECEIVE, *_PROGRESS),
+         (*_RECEIVED, *_FROM_PORTSET), 4,
+         "Name the port set that the calling thread serves, then wait for a message.",
+         ("ipc_setup_wait_receive", "ipc_wait_receive", "ipc_server_receive"))  # fmt: skip
+_message("ipc_wait_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECEIVED, *_FROM_PORTSET), 5,
+         "Wait for a message of any kind on the port set that the calling thread serves.",
+         ("ipc_wait_receive", "ipc_server_receive"))  # fmt: skip
+_message("ipc_server_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECEIVED, *_FROM_PORTSET), 6,
+         "Receive what remains of the message of the connected client.",
+         ("ipc_server_receive", "ipc_wait_receive"))  # fmt: skip
+
+ENTRY_POINTS: tuple[EntryPoint, ...] = tuple(_table.rows)
+BY_NAME = {entry.name: entry for entry in ENTRY_POINTS}
+BY_NUMBER = {entry.number: entry for entry in ENTRY_POINTS}
+assert len(BY_NAME) == len(BY_NUMBER) == len(ENTRY_POINTS)

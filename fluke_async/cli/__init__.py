@@ -1,0 +1,36 @@
+"""
+The command `fluke`.
+
+``application``     the commands, and what becomes of errors
+``run``             run a program
+``host_input``      the host's standard input as a program's
+``built_programs``  list programs, compile programs
+``demo``            the tour
+``trace``           print and sum up a trace; ``trace_file`` reads one, ``trace_text`` words its events
+``usage``           wrong usage, and the checks of values that several commands share
+
+Exit statuses: a program's own; 0 for done; 1 for a program or check that failed; 2 for wrong usage;
+130 after Ctrl-C; 141 if nobody reads the output. An error is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+
+EXTRA = {"cyclopts", "orjson", "rich"}
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit status."""
+    try:
+        from fluke_async.cli.application import execute  # noqa: PLC0415  (may be missing parts)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        print(
+            f"fluke: the command line needs the package {error.name}, which is not installed; "
+            "install it: pip install 'fluke_async[cli]'",
+            file=sys.stderr,
+        )
+        return 2
+    return execute(sys.argv[1:])

@@ -1,0 +1,52 @@
+"""The few instructions an engine must recognise to name a trap.
+
+An engine says where it stopped; which of the causes of the protocol that was is often only in the
+instruction itself. Source: The RISC-V Instruction Set Manual, volume I, chapters on RV32/64G
+listings and on compressed instructions.
+"""
+
+from __future__ import annotations
+
+from fluke_async.cpu.protocol import FIRST_COUNTER, LAST_COUNTER
+
+ENVIRONMENT_CALL = 0x0000_0073
+
+_AMO, _SYSTEM = 0x2F, 0x73
+_CSR_SET_AND_CLEAR = frozenset({2, 3, 6, 7})  # unlike csrrw, they may be plain reads
+_LOAD_RESERVED, _STORE_CONDITIONAL = 0b00010, 0b00011
+_ATOMIC_FUNCTIONS = frozenset({0, 1, _LOAD_RESERVED, _STORE_CONDITIONAL, 4, 8, 12, 16, 20, 24, 28})
+
+
+def is_compressed(halfword: int) -> bool:
+    """Whether the instruction that begins with this halfword is 16 bits long."""
+    return halfword & 3 != 3
+
+
+def counter_destination(instruction: int) -> int | None:
+    """The register that a read of cycle, time or instret goes to; None for all other instructions.
+
+    An instruction that would also write the counter is not a read: the counters are read-only.
+    """
+    function = instruction >> 12 & 7
+    if instruction & 0x7F != _SYSTEM or function not in _CSR_SET_AND_CLEAR:
+        return None
+    writes = instruction >> 15 & 31  # a source register other than x0, or an immediate not 0
+    if writes or not FIRST_COUNTER <= instruction >> 20 <= LAST_COUNTER:
+        return None
+    return instruction >> 7 & 31
+
+
+def atomic_operand(instruction: int) -> tuple[int, int] | None:
+    """(number of the address register, size in bytes) of an LR, SC or AMO; None for others."""
+    function = instruction >> 27
+    if instruction & 0x7F != _AMO or function not in _ATOMIC_FUNCTIONS:
+        return None
+    size_code = instruction >> 12 & 7
+    if size_code not in (2, 3) or (function == _LOAD_RESERVED and instruction >> 20 & 31):
+        return None
+    return instruction >> 15 & 31, 1 << size_code
+
+
+def is_atomic_store(instruction: int) -> bool:
+    """Whether it is an SC or AMO: they fault as stores even where their read faults first."""
+    return atomic_operand(instruction) is not None and instruction >> 27 != _LOAD_RESERVED

@@ -1,0 +1,442 @@
+"""The engine on Unicorn: RV64GC user mode, exact counts, precise traps.
+
+The engine's TLB is filled from the page dictionary by a callback, one page at a time. In it a
+frame is either code (readable, executable) or data (readable, writable), whatever the dictionary
+allows: a fetch from a frame that may be written, and a store to a frame that holds code, leave the
+engine and change the frame's side. So generated code takes effect at once and at the same count
+however a run is chunked; and data is never executable, which makes its stores several times faster.
+
+What Unicorn cannot do precisely is served inside `run`, invisibly: counters, stores to code, and
+an instruction whose second half lies in a missing page.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import weakref
+from array import array
+from ctypes import c_size_t, c_uint64
+from typing import Any, Final
+
+import unicorn
+
+from fluke_async.cpu import unicorn_binding as binding
+from fluke_async.cpu.instructions import (
+    ENVIRONMENT_CALL,
+    atomic_operand,
+    counter_destination,
+    is_atomic_store,
+    is_compressed,
+)
+from fluke_async.cpu.protocol import EXECUTE, FLOATING_WORDS, PAGE_SIZE, PERMISSIONS, READ, WRITE, Cause
+from fluke_async.errors import FlukeError, KernelBug
+
+_FRAME: Final = ~(PAGE_SIZE - 1)
+_OFFSET: Final = PAGE_SIZE - 1
+_LAST_HALFWORD: Final = PAGE_SIZE - 2
+_WORD: Final = 2**64 - 1
+_PAGE_NUMBERS: Final = 2**52 - 1
+_ZERO: Final = c_uint64(0)
+_NO_FLOATING: Final = array("Q", bytes(8 * FLOATING_WORDS))
+# The TLB grows only when it is flushed, so one that is much too small is flushed on purpose.
+_FILLS_BEFORE_GROWTH: Final = 2048
+
+# What the fill callback answers `run` with, beside the kinds of access that Unicorn names.
+_NOTHING, _STORE_TO_CODE, _FETCH_FROM_DATA = 0, -1, -2
+
+_LIMIT: Final = int(Cause.LIMIT)
+_ECALL: Final = int(Cause.ECALL)
+
+
+class UnicornCpu:
+    """One hart with `ram_size` bytes of memory; implements `fluke_async.cpu.protocol.Cpu`.
+
+    Raises FlukeError if the memory cannot be had.
+    """
+
+    def __init__(self, ram_size: int) -> None:
+        if ram_size <= 0 or ram_size % PAGE_SIZE:
+            raise FlukeError(
+                f"ram_size is {ram_size}; it must be a positive multiple of {PAGE_SIZE} bytes"
+            )
+        self.time = 0
+        self.code_frames: set[int] = set()
+        self._writable_frames: set[int] = set()  # those with a writable entry in the TLB
+        self._pages: dict[int, int] = {}
+
+        # What happened in the fill callback.
+        self._event = _NOTHING
+        self._event_page = 0
+        self._exception: BaseException | None = None
+        self._fills = 0
+        self._results: dict[int, memoryview] = {}  # the callback's result, by its host address
+        # What it is to do differently.
+        self._identity = False  # machine mode: physical addresses, for `_remove_code`
+        self._stored_code: list[int] | None = None  # a list: stores to code are let through
+        self._ghost_page: int | None = None  # answers fetches with the ghost frame
+
+        layout = binding.layout()
+        self._handle = handle = binding.open_engine()
+        self._finalizer = weakref.finalize(self, binding.LIBRARY.uc_close, handle)
+        self._memory, address = _reserve(ram_size + PAGE_SIZE)
+        self._ghost_frame = ram_size
+        binding.map_memory(handle, address, ram_size + PAGE_SIZE)
+        self.ram = memoryview(self._memory)[:ram_size]
+        self._halfwords = self.ram.cast("H")
+        binding.stop_at_traps(handle)
+        self._callback = binding.FillCallback(self._fill)
+        binding.add_hook(handle, unicorn.UC_HOOK_TLB_FILL, self._callback)
+
+        self._saved = binding.Context(handle)
+        self._context = self._saved.argument
+        self._words = words = self._saved.words
+        self.registers = words[layout.general : layout.general + 32]
+        self._floating_registers = words[layout.floating : layout.floating + 32]
+        structure = int(handle.value or 0)
+        self._executed = binding.words_at(structure + 8 * layout.executed, 1)
+        self._fault_address = binding.words_at(structure + 8 * layout.fault_address, 1)
+        self._pc_index = layout.pc
+        self._reservation = layout.reservation
+        self._mstatus = layout.mstatus
+        self._pc = c_uint64(0)
+        self._count = c_size_t(1)
+        self._start: Any = binding.start
+        self._save: Any = binding.save
+        self._restore: Any = binding.restore
+        self._control: Any = binding.control
+
+        self._save(handle, self._context)
+        binding.enter_user_mode(words, layout)
+        self.load(array("Q", bytes(8 * 32)), None)
+        self._restore(handle, self._context)
+
+    # --- running ----------------------------------------------------------------------------------
+
+    def run(self, pc: int, limit: int) -> tuple[int, int, int, int]:
+        # This is `_execute` and `_settle` written out for the two commonest ends.
+        handle = self._handle
+        self._restore(handle, self._context)
+        self._pc.value = pc & -2
+        self._count.value = limit
+        error = self._start(handle, self._pc, _ZERO, _ZERO, self._count)
+        self._save(handle, self._context)
+        if error == 0:
+            executed = self._executed[0]
+            words = self._words
+            pc = words[self._pc_index]
+            if executed > limit:
+                if self._fills >= _FILLS_BEFORE_GROWTH:
+                    self.flush()
+                return _LIMIT, pc, 0, limit
+            pc -= 4
+            entry = self._pages.get(pc >> 12)
+            if entry is not None and pc & _OFFSET != _LAST_HALFWORD:
+                index = (entry & _FRAME | pc & _OFFSET) >> 1
+                halfwords = self._halfwords
+                if halfwords[index] == ENVIRONMENT_CALL and not halfwords[index + 1]:
+                    words[self._reservation] = binding.NO_RESERVATION
+                    return _ECALL, pc, 0, executed - 1
+        cause, pc, address, retired = self._settle(error, limit)
+        if cause:
+            self._words[self._reservation] = binding.NO_RESERVATION
+        return int(cause), pc, address, retired
+
+    def _execute(self, pc: int, count: int) -> int:
+        self._restore(self._handle, self._context)
+        self._pc.value = pc
+        self._count.value = count
+        error: int = self._start(self._handle, self._pc, _ZERO, _ZERO, self._count)
+        self._save(self._handle, self._context)
+        return error
+
+    def _settle(self, error: int, limit: int) -> tuple[Cause, int, int, int]:
+        """What the engine's stop means; serves what is not the kernel's and runs on."""
+        count = limit  # of the last call of the engine
+        retired = 0
+        while True:
+            if self._exception is not None:
+                exception, self._exception = self._exception, None
+                self._event = _NOTHING
+                raise exception
+            event, self._event = self._event, _NOTHING
+            executed = self._executed[0]
+            pc = self._words[self._pc_index]
+
+            if error == binding.OK and executed > count:
+                retired += count
+            elif error == binding.OK:
+                retired += executed - 1
+                pc = pc - 4 & _WORD
+                trap = self._name_trap(pc, retired)
+                if trap is not None:
+                    return trap[0], pc, trap[1], retired
+                retired += 1
+                pc = pc + 4 & _WORD
+            elif error == binding.BREAKPOINT:
+                return Cause.BREAKPOINT, pc, 0, retired + executed - 1
+            elif event == binding.FILL_READ or event == binding.FILL_WRITE:
+                load = event == binding.FILL_READ and not is_atomic_store(self._instruction(pc))
+                cause = Cause.LOAD_FAULT if load else Cause.STORE_FAULT
+                return cause, pc, self._fault_address[0], retired + executed - 1
+            elif event == _STORE_TO_CODE:
+                retired += executed - 1
+                count = 1
+                error = self._execute_store_to_code(pc)
+                continue
+            elif event == _FETCH_FROM_DATA:
+                retired += executed
+                self.flush()
+            elif event == binding.FILL_FETCH:
+                # Nothing of the block that begins at pc was executed, though only the instruction
+                # at its end may be the one that cannot be fetched.
+                retired += executed
+                if retired < limit:
+                    page = self._event_page
+                    distance = page - (pc >> 12) & _PAGE_NUMBERS
+                    straddling = distance == 1 and self._instructions_before_page_end(pc)
+                    if distance > 1:
+                        # Unicorn takes the illegal 0x0000 at the start of a page to be empty, and
+                        # so to end in the page before.
+                        return Cause.ILLEGAL, pc, 0, retired
+                    if not straddling:
+                        return Cause.FETCH_FAULT, pc, page << 12 if distance else pc, retired
+                    count = min(straddling, limit - retired)
+                    error = self._execute_before_page(pc, page, count)
+                    continue
+            else:
+                _raise_unexplained(error)
+
+            if retired == limit:
+                return Cause.LIMIT, pc, 0, limit
+            count = limit - retired
+            error = self._execute(pc, count)
+
+    def _name_trap(self, pc: int, retired: int) -> tuple[Cause, int] | None:
+        """The cause and address of the trap of the instruction at pc; None if it is served."""
+        instruction = self._instruction(pc)
+        if instruction == ENVIRONMENT_CALL:
+            return Cause.ECALL, 0
+        destination = counter_destination(instruction)
+        if destination is not None:
+            if destination:
+                self.registers[destination] = self.time + retired & _WORD
+            return None
+        operand = atomic_operand(instruction)
+        if operand is not None:
+            address = self.registers[operand[0]]
+            if address % operand[1]:
+                return Cause.MISALIGNED, address
+        return Cause.ILLEGAL, 0
+
+    def _execute_store_to_code(self, pc: int) -> int:
+        """Let the one instruction at pc store to frames that hold code, then forget that code."""
+        self._stored_code = stored = []
+        try:
+            error = self._execute(pc, 1)
+        finally:
+            self._stored_code = None
+        for frame in stored:
+            self.invalidate(frame, PAGE_SIZE)
+        return error
+
+    def _execute_before_page(self, pc: int, page: int, count: int) -> int:
+        """Execute `count` instructions that come before one that straddles into a missing page.
+
+        The translator wants the whole block, so it is shown an empty frame instead of that page;
+        the count ends the run before what it makes of that.
+        """
+        self._ghost_page = page
+        try:
+            error = self._execute(pc, count)
+        finally:
+            self._ghost_page = None
+        self._remove_code(self._ghost_frame, PAGE_SIZE)
+        self.flush()
+        return error
+
+    def _instructions_before_page_end(self, pc: int) -> int:
+        """How many instructions in a row begin at pc or after it, before the page's last halfword."""
+        address = self._pages[pc >> 12] & _FRAME | pc & _OFFSET
+        last = address | _LAST_HALFWORD
+        number = 0
+        while address < last:
+            address += 2 if is_compressed(self._halfwords[address >> 1]) else 4
+            number += 1
+        return number
+
+    def _instruction(self, pc: int) -> int:
+        """The instruction at pc, which has just been fetched: 16 or 32 bits."""
+        halfword = self._halfwords[(self._pages[pc >> 12] & _FRAME | pc & _OFFSET) >> 1]
+        if is_compressed(halfword):
+            return halfword
+        pc = pc + 2 & _WORD
+        return (
+            halfword | self._halfwords[(self._pages[pc >> 12] & _FRAME | pc & _OFFSET) >> 1] << 16
+        )
+
+    # --- threads and address spaces ---------------------------------------------------------------
+
+    def load(self, registers: array[int] | memoryview, floating: array[int] | None) -> None:
+        own = self.registers
+        if registers is not own:
+            own[:] = memoryview(registers)
+            own[0] = 0
+        words = self._words
+        words[self._reservation] = binding.NO_RESERVATION
+        # The engine itself notes in mstatus the first write to a floating-point register. (Off is
+        # no choice: it then takes compressed floating-point instructions for no-operations.)
+        if floating is not None:
+            self._load_floating(floating)
+        elif words[self._mstatus] != binding.FLOATING_UNUSED:
+            self._load_floating(_NO_FLOATING)
+            words[self._mstatus] = binding.FLOATING_UNUSED
+
+    def _load_floating(self, floating: array[int]) -> None:
+        self._words[self._mstatus] = binding.FLOATING_WRITTEN
+        self._floating_registers[:] = memoryview(floating)[:32]
+        # Only half of fcsr is in a context: it goes in through the engine.
+        self._restore(self._handle, self._context)
+        binding.write_fcsr(self._handle, floating[32])
+        self._save(self._handle, self._context)
+
+    def save_floating(self) -> array[int] | None:
+        if self._words[self._mstatus] == binding.FLOATING_UNUSED:
+            return None
+        floating = array("Q", self._floating_registers)
+        floating.append(binding.read_fcsr(self._handle))
+        return floating
+
+    def set_pages(self, pages: dict[int, int]) -> None:
+        self._words[self._reservation] = binding.NO_RESERVATION
+        if pages is not self._pages:
+            self._pages = pages
+            self.flush()
+
+    def flush(self) -> None:
+        self._control(self._handle, binding.TLB_FLUSH)
+        self._writable_frames.clear()
+        self._fills = 0
+
+    def invalidate(self, frame_address: int, size: int) -> None:
+        frames = range(frame_address & _FRAME, frame_address + size, PAGE_SIZE)
+        # Every frame with translations is in code_frames; walk the smaller of the two.
+        code = self.code_frames
+        stale = [f for f in code if f in frames] if len(code) < len(frames) else code & {*frames}
+        if stale:
+            for frame in stale:
+                self._remove_code(frame, PAGE_SIZE)
+                code.discard(frame)
+            self.flush()  # no entry may let these frames be executed without a new fill
+
+    def _remove_code(self, address: int, size: int) -> None:
+        self._identity = True
+        try:
+            binding.remove_code(self._handle, address, size)
+        finally:
+            self._identity = False
+
+    def close(self) -> None:
+        self._start = self._save = self._restore = self._control = _refuse
+        self._finalizer()
+        self._executed = self._fault_address = memoryview(b"")
+        self._callback = None
+        self._results.clear()
+        self.registers.release()
+        self._halfwords.release()
+        try:
+            self.ram.release()
+            self._memory.close()
+        except BufferError:
+            pass  # somebody holds a part of it; it goes with its last view
+
+    # --- the TLB ----------------------------------------------------------------------------------
+
+    def _fill(self, _handle: int, address: int, access: int, result: int, _data: int) -> bool:
+        # An exception must not leave a callback: ctypes would print it and run on.
+        try:
+            entry = self._translate(address >> 12, access)
+            if entry is None:
+                return False
+            self._fills += 1
+            view = self._results.get(result)
+            if view is None:
+                view = self._results[result] = binding.words_at(result, 2)
+            view[0] = entry & _FRAME
+            view[1] = entry & PERMISSIONS
+            return True
+        except BaseException as exception:
+            self._exception = exception
+            return False
+
+    def _translate(self, page: int, access: int) -> int | None:
+        """The TLB's entry for a page, granting `access`; None, and an event, to leave the engine."""
+        if self._identity:
+            return page << 12 | READ | EXECUTE
+        entry = self._pages.get(page, 0)
+        if not 0 <= entry < self._ghost_frame:
+            raise KernelBug(f"page {page:#x} has the entry {entry:#x}, a frame outside of memory")
+        frame = entry & _FRAME
+        if access == binding.FILL_FETCH:
+            if not entry & EXECUTE:
+                if page == self._ghost_page:
+                    return self._ghost_frame | EXECUTE
+                self._event, self._event_page = access, page
+                return None
+            if frame not in self.code_frames:
+                self.code_frames.add(frame)
+                if frame in self._writable_frames:
+                    self._event = _FETCH_FROM_DATA
+                    return None
+            return entry & ~WRITE
+        if access == binding.FILL_WRITE:
+            if not entry & WRITE:
+                self._event = access
+                return None
+            if frame not in self.code_frames:
+                self._writable_frames.add(frame)
+            elif self._stored_code is None:
+                self._event = _STORE_TO_CODE
+                return None
+            else:
+                self._stored_code.append(frame)
+            return entry & ~EXECUTE
+        if not entry & READ:
+            self._event = access
+            return None
+        if frame in self.code_frames:
+            return entry & ~WRITE
+        if entry & EXECUTE:
+            return frame | READ  # its first store or fetch decides what the frame is
+        if entry & WRITE:
+            self._writable_frames.add(frame)
+        return entry
+
+
+def _reserve(size: int) -> tuple[mmap.mmap, int]:
+    """Zeroed memory of the host's, given when touched, and its address."""
+    try:
+        if hasattr(mmap, "MAP_PRIVATE"):
+            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        else:
+            memory = mmap.mmap(-1, size)
+    except (OSError, OverflowError, ValueError) as error:
+        raise FlukeError(
+            f"the host does not give {size} bytes of memory ({error}); use a smaller ram_size"
+        ) from error
+    return memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
+def _raise_unexplained(error: int) -> None:
+    """The engine stopped, but the fill callback has no reason on record."""
+    if error == unicorn.UC_ERR_EXCEPTION:
+        # A signal handler raised on the callback's first instruction, before it could be caught
+        # there; Python has printed it.
+        raise KeyboardInterrupt
+    raise KernelBug(
+        f"Unicorn stopped with an error that has no place here: {unicorn.UcError(error)}"
+    )
+
+
+def _refuse(*_arguments: object) -> int:
+    raise FlukeError("this processor is closed")

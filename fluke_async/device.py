@@ -1,0 +1,147 @@
+"""
+The device port: what a device may ask of the kernel that it is plugged into.
+
+A device is an async task. It receives requests in the order in which they were made, and decides about each at once,
+before it awaits anything else: `reply` now, `reply_at` an instant of the kernel's clock, or `defer`, when the answer
+depends on the outside. Guest code stands still until it has decided, so that what a program sees does not depend on
+how the host schedules tasks. A request may come again after it was answered, because callers are restarted; so a
+request must say by its arguments what it asks for, and doing it twice must do no harm.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import anyio
+
+from fluke_async.kernel.device_request import DeviceRequest
+
+
+class Device(Protocol):
+    """An async task that answers requests."""
+
+    async def run(self, port: DevicePort) -> None:
+        """Serve `port` until cancelled; an exception from here stops the kernel."""
+        ...
+
+
+class Host(Protocol):
+    """What a device port needs of the kernel's driver."""
+
+    def now_ns(self) -> int:
+        """The kernel's clock."""
+        ...
+
+    def call_at(self, instant_ns: int, action: Callable[[], None]) -> None:
+        """Do `action` when the kernel's clock has reached the instant."""
+        ...
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Do `action` at the driver's fixed point: how events of the outside come in."""
+        ...
+
+    def answer(self, request: DeviceRequest, words: tuple[int, ...]) -> None:
+        """Complete the request's client."""
+        ...
+
+    def record_input(self, source: str, size: int) -> None:
+        """Note in the trace that something came from outside."""
+        ...
+
+
+class Request:
+    """One request: its words, and the three ways to decide about it."""
+
+    __slots__ = ("_decided", "_port", "_request", "words")
+
+    def __init__(self, port: DevicePort, request: DeviceRequest) -> None:
+        self._port = port
+        self._request = request
+        self._decided = False
+        self.words = request.words
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the caller still waits for an answer."""
+        return self._request.is_open
+
+    def reply(self, *words: int) -> None:
+        """Answer now, or answer a deferred request at last."""
+        self.reply_at(self._port.now_ns(), *words)
+
+    def reply_at(self, instant_ns: int, *words: int) -> None:
+        """Answer when the kernel's clock has reached the instant."""
+        self._decide()
+        self._port.deferred.discard(self)
+        host, request = self._port.host, self._request
+        host.call_at(instant_ns, lambda: host.answer(request, words))
+
+    def defer(self) -> None:
+        """Keep the request open until the outside has spoken; the virtual clock waits meanwhile."""
+        self._decide()
+        self._port.deferred.add(self)
+
+    def _decide(self) -> None:
+        if not self._decided:
+            self._decided = True
+            self._port.decided()
+
+
+class DevicePort:
+    """One device's side of the ports that lead to it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.scope = anyio.CancelScope()
+        self.deferred: set[Request] = set()
+        self._waiting: deque[Request] = deque()
+        self._undecided = 0
+        self._arrival = anyio.Event()
+        self._settlement: anyio.Event | None = None
+
+    def now_ns(self) -> int:
+        """The kernel's clock."""
+        return self.host.now_ns()
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Do `action` at the kernel's fixed point; the only place where an event from outside may touch a request."""
+        self.host.post(action)
+
+    def record_input(self, source: str, size: int) -> None:
+        """Note in the trace that something came from outside."""
+        self.host.record_input(source, size)
+
+    async def __aiter__(self) -> AsyncIterator[Request]:
+        """The requests, in order, for ever."""
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            self._arrival = anyio.Event()
+            await self._arrival.wait()
+
+    @property
+    def has_open_requests(self) -> bool:
+        """Whether a caller waits for something of the outside."""
+        self.deferred = {request for request in self.deferred if request.is_open}
+        return bool(self.deferred)
+
+    def hand_in(self, request: DeviceRequest) -> None:
+        """Take a request from the kernel."""
+        self._undecided += 1
+        self._waiting.append(Request(self, request))
+        self._arrival.set()
+
+    def decided(self) -> None:
+        """A request has been decided about."""
+        self._undecided -= 1
+        if not self._undecided and self._settlement is not None:
+            self._settlement.set()
+
+    async def settled(self) -> None:
+        """Wait until every request has been decided about."""
+        if self._undecided:
+            self._settlement = anyio.Event()
+            await self._settlement.wait()
+            self._settlement = None

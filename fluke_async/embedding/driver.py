@@ -1,0 +1,271 @@
+"""
+The driver: the loop between the event loop and the hart.
+
+Each turn: at the *fixed point* it carries out what the host and the devices have asked for, in the order of asking;
+then the hart runs for about a millisecond; then the event loop gets its turn. What has to wait for the outside waits
+here, never in the kernel. The end of a slice is invisible to programs; only the fixed point takes anything in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from fluke_async.abi.devices import ParentOperation
+from fluke_async.device import DevicePort
+from fluke_async.embedding.clock import Clock
+from fluke_async.embedding.exit import Exit
+from fluke_async.embedding.process import Process
+from fluke_async.embedding.snapshot import describe_exception, describe_wait
+from fluke_async.errors import FlukeError, KernelBug
+from fluke_async.execution.hart import Hart, Outcome
+from fluke_async.kernel import ipc
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.device_request import DeviceRequest
+from fluke_async.kernel.objects.thread import Condition
+from fluke_async.kernel.trace import Event
+
+T = TypeVar("T")
+
+SLICE_NS = 1_000_000  # host time between two turns of the event loop
+EFFORT_START, EFFORT_MIN, EFFORT_MAX = 100_000, 10_000, 20_000_000
+
+
+class Driver:
+    """Drives one kernel. What it offers to devices is `fluke_async.device.Host`."""
+
+    def __init__(self, core: Core, hart: Hart, clock: Clock) -> None:
+        self.core = core
+        self.hart = hart
+        self.clock = clock
+        self.ports: list[DevicePort] = []
+        self.processes: list[Process] = []
+        self.on_breath: Callable[[], None] | None = None
+        self._calls: deque[Callable[[], None]] = deque()
+        self._news = anyio.Event()
+        self._closing = False
+        self._closed = anyio.Event()
+        self._effort = EFFORT_START
+
+    # -- what the host and the devices may do at any time ---------------------------------------------------------
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Do `action` at the next fixed point; from the kernel's event loop only."""
+        self._calls.append(action)
+        self._news.set()
+
+    async def call(self, action: Callable[[], T]) -> T:
+        """
+        Do `action` at the next fixed point and return its result, or raise its FlukeError.
+
+        Raises:
+            FlukeError: the kernel has stopped.
+        """
+        if self._closing:
+            raise FlukeError("the kernel has stopped: use it inside its `async with` block")
+        done = anyio.Event()
+        outcome: list[T | FlukeError] = []
+
+        def carry_out() -> None:
+            try:
+                outcome.append(action())
+            except FlukeError as error:
+                outcome.append(error)
+            done.set()
+
+        self.post(carry_out)
+        await done.wait()
+        result = outcome[0]
+        if isinstance(result, FlukeError):
+            raise result
+        return result
+
+    def now_ns(self) -> int:
+        """The kernel's clock."""
+        return self.clock.now_ns()
+
+    def call_at(self, instant_ns: int, action: Callable[[], None]) -> None:
+        """Do `action` when the kernel's clock has reached the instant."""
+        self.clock.call_at(instant_ns, action)
+
+    def answer(self, request: DeviceRequest, words: tuple[int, ...]) -> None:
+        """Complete a device's client."""
+        self.core.current = None
+        ipc.answer(self.core, request, words)
+
+    def record_input(self, source: str, size: int) -> None:
+        """Note in the trace that something came from outside."""
+        if self.core.trace is not None:
+            self.core.trace((self.core.time, Event.INPUT, 0, source, size))
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Drive the kernel until `close`; any exception that is not a program's or the host's doing is a bug of ours."""
+        try:
+            while not self._closing:
+                if self.hart.dispatcher.unfinished is None:
+                    await self._fixed_point()
+                begun = time.perf_counter_ns()
+                outcome = self.hart.run(self._effort)
+                self._adapt(outcome, time.perf_counter_ns() - begun)
+                if self.on_breath is not None:
+                    self.on_breath()
+                if outcome is Outcome.IDLE:
+                    await self._idle()
+                elif outcome is Outcome.SLICE:
+                    await checkpoint()
+        except (FlukeError, KernelBug):
+            raise
+        except Exception as error:
+            raise KernelBug(f"{error!r}\n{self.report()}") from error
+        finally:
+            self._closing = True
+            self._closed.set()
+
+    async def close(self) -> None:
+        """End all processes, then the loop."""
+
+        def stop() -> None:
+            for process in tuple(self.processes):
+                self.end(process, Exit("killed", 1, "the kernel was closed"))
+            self._closing = True
+
+        if not self._closing:
+            self.post(stop)
+        await self._closed.wait()
+
+    async def _fixed_point(self) -> None:
+        """Take in what came from the host, hand out what goes to devices, and settle who has ended."""
+        core = self.core
+        core.current = None
+        while True:
+            while self._calls:
+                self._calls.popleft()()
+            self.clock.collect()
+            core.attention = False
+            requests, core.requests = core.requests, []
+            for request in requests:
+                if request.port.receiver is not None:
+                    request.port.receiver(request)
+            for port in tuple(self.ports):
+                await port.settled()
+            self._end_who_cannot_go_on()
+            if not self._calls and not core.requests:
+                return
+
+    async def _idle(self) -> None:
+        """No thread is ready: go to the next thing that happens, or find that nothing can."""
+        if self._calls or self.core.requests:
+            return
+        wait_s: float | None = None
+        outside_may_speak = any(port.has_open_requests for port in self.ports)
+        if not outside_may_speak or self.clock.is_real:
+            wait_s = self.clock.idle_for()
+            if wait_s == 0:
+                return
+        if wait_s is None and not outside_may_speak and self._end_deadlocked():
+            return
+        self._news = anyio.Event()
+        with anyio.move_on_after(wait_s):
+            await self._news.wait()
+
+    def _adapt(self, outcome: Outcome, spent_ns: int) -> None:
+        """Aim the next slice at SLICE_NS of host time."""
+        if outcome is Outcome.SLICE or spent_ns > SLICE_NS:
+            factor = min(2.0, max(0.5, SLICE_NS / max(spent_ns, 1)))
+            self._effort = int(min(EFFORT_MAX, max(EFFORT_MIN, self._effort * factor)))
+
+    # -- processes ------------------------------------------------------------------------------------------------
+
+    def adopt(self, process: Process) -> None:
+        """Take a new process into the kernel and start it."""
+        assert process.loaded is not None
+        loaded = process.loaded
+        loaded.parent.receiver = lambda request: self._on_parent_request(process, request)
+        self.processes.append(process)
+        if self.core.trace is not None:
+            self.core.trace((self.core.time, Event.SPAWN, loaded.thread.hash, process.number, process.name))
+        self.core.start(loaded.thread)
+
+    def add_budget(self, process: Process, instructions: int) -> None:
+        """Extend a budget; see `Process.add_budget`."""
+        if process.loaded is None:
+            return
+        space = process.loaded.space
+        assert space.budget_left is not None
+        space.budget_left += instructions
+        if process.has_ended:
+            process.revived()
+            self.processes.append(process)
+            for thread in space.threads:
+                if thread.stopped_by_host:
+                    thread.stopped_by_host = False
+                    self.core.start(thread)
+
+    def end(self, process: Process, exit_: Exit) -> None:
+        """End a process and free all that it had; a budget's end leaves it stopped, but whole."""
+        loaded = process.loaded
+        if loaded is None or (process.has_ended and exit_.reason != "killed"):
+            return
+        if process in self.processes:
+            self.processes.remove(process)
+        core = self.core
+        if core.trace is not None:
+            core.trace((core.time, Event.EXIT, 0, process.number, exit_.reason, exit_.status))
+        if exit_.reason == "budget":
+            for thread in loaded.space.threads:
+                if not thread.stopped:
+                    core.stop(thread)
+                    thread.stopped_by_host = True
+            process.ended(exit_, gone=False)
+            return
+        for thread in tuple(loaded.space.threads):
+            core.destroy(thread)
+        core.root.free_slab(core, loaded.slab)
+        process.ended(exit_, gone=True)
+
+    def _on_parent_request(self, process: Process, request: DeviceRequest) -> None:
+        words = request.words
+        if len(words) >= 2 and words[0] == ParentOperation.EXIT:
+            self.post(lambda: self.end(process, Exit("exited", words[1] & 0xFF)))
+
+    def _end_who_cannot_go_on(self) -> None:
+        """End processes whose budget is spent, and those of which every thread was stopped by an exception."""
+        self.core.exceptions.clear()
+        for process in tuple(self.processes):
+            assert process.loaded is not None
+            space = process.loaded.space
+            if space.budget_left == 0:
+                self.end(process, Exit("budget", 1, "the budget of instructions is used up"))
+            elif all(thread.condition is Condition.EXCEPTION for thread in space.threads):
+                self.end(process, self._stuck(process))
+
+    def _end_deadlocked(self) -> bool:
+        """Nothing can happen any more by itself: end every process, and say what each thread waits for."""
+        stuck = tuple(self.processes)
+        exits = [self._stuck(process) for process in stuck]
+        for process, exit_ in zip(stuck, exits, strict=True):
+            self.end(process, exit_)
+        return bool(stuck)
+
+    def _stuck(self, process: Process) -> Exit:
+        assert process.loaded is not None
+        threads = sorted(process.loaded.space.threads, key=lambda thread: thread.hash)
+        for thread in threads:
+            if thread.exception is not None:
+                return Exit("exception", 1, describe_exception(thread))
+        waits = "; ".join(describe_wait(thread) for thread in threads)
+        return Exit("deadlock", 1, f"no thread can go on: {waits or 'there is none'}")
+
+    def report(self) -> str:
+        """The kernel's state in words, for a bug report."""
+        lines = [f"at time {self.core.time}, {len(self.core.objects)} objects"]
+        for process in self.processes:
+            lines += [f"{process!r}", *(f"  {thread}" for thread in process.threads())]
+        return "\n".join(lines)

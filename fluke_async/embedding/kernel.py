@@ -1,0 +1,204 @@
+"""The kernel as an application uses it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from fluke_async.device import Device, DevicePort
+from fluke_async.embedding.clock import RealClock, VirtualClock
+from fluke_async.embedding.driver import Driver
+from fluke_async.embedding.loader import load_program
+from fluke_async.embedding.options import check
+from fluke_async.embedding.process import Process
+from fluke_async.embedding.snapshot import KernelStatistics, kernel_statistics
+from fluke_async.embedding.trace_writer import TraceWriter
+from fluke_async.errors import FlukeError
+from fluke_async.execution.dispatcher import Dispatcher
+from fluke_async.execution.hart import Hart
+from fluke_async.execution.interrupt import InterruptModel
+from fluke_async.execution.process import ProcessModel
+from fluke_async.kernel.core import Core
+from fluke_async.programs import find_program
+
+MODELS = {"interrupt": InterruptModel, "process": ProcessModel}
+
+# Devices plug in by name, from above this package; these two every program expects.
+CONSOLE = "fluke_devices.console:Console"
+TIMER = "fluke_devices.timer:Timer"
+
+
+class Kernel:
+    """
+    A kernel, for as long as its `async with` block lasts.
+
+    Args:
+        model: "interrupt" keeps a continuation record of a blocked call, "process" keeps its stack.
+        preemption: "none", or "partial": also on the copy path of long messages.
+        cpus: harts; one for now.
+        memory: RAM, and the quota of all that programs make the kernel allocate; bytes or a text such as "64M".
+        clock: "virtual" counts instructions and jumps over idle time; "real" is the host's.
+        seed: for what is drawn at random; equal seeds and inputs give equal runs.
+        trace: file for the trace, as JSON lines.
+        logger: a structlog logger to take the trace instead.
+
+    Raises:
+        FlukeError: an argument is not one of those that exist.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "interrupt",
+        preemption: str = "partial",
+        cpus: int = 1,
+        memory: str | int = "64M",
+        clock: str = "virtual",
+        seed: int = 0,
+        trace: str | Path | None = None,
+        logger: Any | None = None,
+    ) -> None:
+        self._options = check(
+            model=model, preemption=preemption, cpus=cpus, memory=memory, clock=clock, seed=seed
+        )
+        self._trace_path = trace
+        self._logger = logger
+        self._driver: Driver | None = None
+        self._devices: TaskGroup | None = None
+        self._stack = AsyncExitStack()
+        self._spawned = 0
+
+    async def __aenter__(self) -> Self:
+        if self._driver is not None:
+            raise FlukeError("this kernel has been used: make a new one")
+        async with AsyncExitStack() as stack:
+            self._driver = await stack.enter_async_context(self._running())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[Driver]:
+        """Engine, devices and driver, stopped in reverse order, whatever happens."""
+        from fluke_async.cpu.unicorn_cpu import UnicornCpu  # noqa: PLC0415  # slow to import
+
+        options = self._options
+        writer = None
+        if self._trace_path is not None or self._logger is not None:
+            writer = TraceWriter(self._trace_path, self._logger)
+        cpu = UnicornCpu(options.memory_bytes)
+        try:
+            core = Core(cpu, options.memory_bytes, None if writer is None else writer.take)
+            hart = Hart(core, cpu, Dispatcher(core, MODELS[options.model](), options.preemption))
+            clock = RealClock() if options.clock == "real" else VirtualClock(core)
+            driver = Driver(core, hart, clock)
+            driver.on_breath = None if writer is None else writer.drain
+            async with anyio.create_task_group() as devices:
+                self._devices = devices
+                self._timer = self._plug_in(driver, _device(TIMER)())
+                devices.start_soon(driver.run)
+                try:
+                    yield driver
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await driver.close()
+                    devices.cancel_scope.cancel()
+        finally:
+            cpu.close()
+            if writer is not None:
+                writer.close()
+
+    async def spawn(
+        self,
+        program: str | Path | bytes,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | Any | None = b"",
+        stdout: Any | None = None,
+        budget: int | None = None,
+    ) -> Process:
+        """
+        Start a program.
+
+        Args:
+            program: a built-in name, a path, or the bytes of an RV64 ELF file.
+            args: arguments after the program's name.
+            env: its environment.
+            stdin: its input: bytes, or an async byte stream; None is empty.
+            stdout: where its output goes: an async byte stream with `send`; by default `process.stdout`.
+            budget: instructions after which it is stopped, exactly.
+
+        Raises:
+            ProgramError: the file is not one that can be run.
+            FlukeError: an argument is not one that can be passed on, or the kernel has stopped.
+        """
+        if self._driver is None or self._devices is None:
+            raise FlukeError("the kernel has not been started: use `async with fluke.Kernel() as kernel`")
+        if budget is not None and budget < 1:
+            raise FlukeError(f"budget {budget} is no positive number of instructions: give one, or None")
+        name = "program" if isinstance(program, bytes) else Path(program).stem
+        data = program if isinstance(program, bytes) else find_program(str(program))
+        driver = self._driver
+
+        def start() -> Process:
+            loaded = load_program(driver.core, data, [name, *args], dict(env or {}))
+            loaded.space.budget_left = budget
+            self._spawned += 1
+            process = Process(driver, self._spawned, name, loaded)
+            console = self._plug_in(driver, _device(CONSOLE)(process.stdout, stdin))
+            process.on_gone = lambda: self._unplug(driver, console)
+            loaded.console.receiver = console.hand_in
+            loaded.timer.receiver = self._timer.hand_in
+            driver.adopt(process)
+            return process
+
+        process = await driver.call(start)
+        if stdout is not None:
+            self._devices.start_soon(_pump, process, stdout)
+        return process
+
+    def statistics(self) -> KernelStatistics:
+        """What has happened and what is in use; stops nothing."""
+        if self._driver is None:
+            raise FlukeError("the kernel has not been started: use `async with fluke.Kernel() as kernel`")
+        return kernel_statistics(self._driver.core, len(self._driver.processes))
+
+    def _plug_in(self, driver: Driver, device: Device) -> DevicePort:
+        assert self._devices is not None
+        port = DevicePort(driver)
+        driver.ports.append(port)
+        self._devices.start_soon(_serve, device, port)
+        return port
+
+    def _unplug(self, driver: Driver, port: DevicePort) -> None:
+        driver.ports.remove(port)
+        port.scope.cancel()
+
+
+def _device(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+async def _serve(device: Device, port: DevicePort) -> None:
+    with port.scope:
+        await device.run(port)
+
+
+async def _pump(process: Process, stdout: Any) -> None:
+    async for chunk in process.stdout:
+        await stdout.send(chunk)

@@ -1,0 +1,65 @@
+"""What a kernel is made with, checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from fluke_async.abi.codes import PAGE_SIZE
+from fluke_async.errors import FlukeError
+from fluke_async.execution.dispatcher import Preemption
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+MEMORY_MIN, MEMORY_MAX = 1 << 20, 64 << 30
+
+Model = Literal["interrupt", "process"]
+ClockName = Literal["virtual", "real"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A kernel's configuration; `memory_bytes` is its RAM and the quota of everything in it."""
+
+    model: str
+    preemption: Preemption
+    memory_bytes: int
+    clock: str
+    seed: int
+
+
+def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: str, seed: int) -> Options:
+    """
+    Options from what the embedder wrote.
+
+    Raises:
+        FlukeError: a value is not one of those that exist.
+    """
+    _one_of("model", model, ("interrupt", "process"))
+    if preemption == "full":
+        raise FlukeError('preemption "full" is not yet there: choose "none" or "partial"')
+    _one_of("preemption", preemption, ("none", "partial"))
+    _one_of("clock", clock, ("virtual", "real"))
+    if cpus != 1:
+        raise FlukeError(f"cpus={cpus!r}: more than one hart is not yet there: use cpus=1")
+    if not isinstance(seed, int) or seed < 0:
+        raise FlukeError(f"seed={seed!r} is not a number from 0 up: give one, such as seed=0")
+    return Options(model, Preemption(preemption), memory_size(memory), clock, seed)
+
+
+def memory_size(memory: str | int) -> int:
+    """Bytes, from a number or a text such as "64M"; whole pages."""
+    text = str(memory).strip()
+    match = re.fullmatch(r"(\d{1,15})([KMG]?)(?:i?B)?", text, re.IGNORECASE)
+    if match is None:
+        raise FlukeError(f'memory {text!r} is not a size: write a number of bytes, or one such as "64M"')
+    size = int(match[1]) * UNITS[match[2].upper()]
+    if not MEMORY_MIN <= size <= MEMORY_MAX:
+        raise FlukeError(f"memory {text!r} is out of range: choose between 1M and 64G")
+    return size // PAGE_SIZE * PAGE_SIZE
+
+
+def _one_of(name: str, value: str, values: tuple[str, ...]) -> None:
+    if value not in values:
+        choices = " or ".join(f'"{each}"' for each in values)
+        raise FlukeError(f"{name} {value!r} does not exist: choose {choices}")

@@ -1,0 +1,73 @@
+"""A program's output as an async byte stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import ByteReceiveStream
+
+HIGH_WATER_BYTES = 1 << 20  # unread output beyond which the program's next write waits for a reader
+
+
+class OutputStream(ByteReceiveStream):
+    """What a program has written and nobody has read yet; ends when the program has ended."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._ended = False
+        self._change = anyio.Event()
+        self._on_room: list[Callable[[], None]] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the writer has to wait for a reader."""
+        return len(self._buffer) >= HIGH_WATER_BYTES
+
+    def write(self, data: bytes) -> None:
+        """Add output; never waits."""
+        self._buffer += data
+        self._notify()
+
+    def on_room(self, action: Callable[[], None]) -> None:
+        """Do `action` once, when the buffer is no longer full."""
+        self._on_room.append(action)
+
+    def end(self) -> None:
+        """No more comes until `reopen`."""
+        self._ended = True
+        self._notify()
+
+    def reopen(self) -> None:
+        """The program goes on."""
+        self._ended = False
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """
+        The next bytes, at most `max_bytes`.
+
+        Raises:
+            anyio.EndOfStream: the program has ended and all is read.
+        """
+        while not self._buffer:
+            if self._ended:
+                raise anyio.EndOfStream
+            self._change = anyio.Event()
+            await self._change.wait()
+        data = bytes(self._buffer[:max_bytes])
+        del self._buffer[:max_bytes]
+        if self._on_room and not self.is_full:
+            actions, self._on_room = self._on_room, []
+            for action in actions:
+                action()
+        return data
+
+    async def read_all(self) -> bytes:
+        """All that comes until the program ends."""
+        return b"".join([chunk async for chunk in self])
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+    def _notify(self) -> None:
+        self._change.set()

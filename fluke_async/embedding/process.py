@@ -1,0 +1,103 @@
+"""A process: a program that runs in a kernel, as the application sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import anyio
+
+from fluke_async.embedding.exit import Exit
+from fluke_async.embedding.loader import Loaded
+from fluke_async.embedding.output import OutputStream
+from fluke_async.embedding.snapshot import ThreadInfo, describe_thread
+from fluke_async.errors import FlukeError
+
+if TYPE_CHECKING:
+    from fluke_async.embedding.driver import Driver
+
+
+class Process:
+    """
+    A handle; made by `Kernel.spawn`.
+
+    `stdout` is what the program writes to its console, an async byte stream. A program whose output nobody reads waits
+    when a megabyte has piled up.
+    """
+
+    def __init__(self, driver: Driver, number: int, name: str, loaded: Loaded) -> None:
+        self.number = number
+        self.name = name
+        self.stdout = OutputStream()
+        self.on_gone: Callable[[], None] | None = None
+        self._driver = driver
+        self._loaded: Loaded | None = loaded
+        self._exit: Exit | None = None
+        self._ended = anyio.Event()
+
+    async def wait(self) -> Exit:
+        """
+        How the process ended, as soon as it has.
+
+        Cancelling this does not disturb the process. After the reason "budget" the process is only stopped:
+        `add_budget` lets it go on, and the next `wait` waits for its next end.
+        """
+        while self._exit is None:
+            await self._ended.wait()
+        return self._exit
+
+    async def kill(self) -> None:
+        """End the process at once, with the reason "killed"; nothing happens if it has ended already."""
+        await self._driver.call(lambda: self._driver.end(self, Exit("killed", 1, "killed by the host")))
+
+    def add_budget(self, instructions: int) -> None:
+        """
+        Allow `instructions` more; a process that its budget stopped goes on.
+
+        Raises:
+            FlukeError: the number is not positive, or the process has no budget or is gone.
+        """
+        if instructions <= 0:
+            raise FlukeError(f"a budget of {instructions} more instructions is none: give a positive number")
+        if self._loaded is None:
+            raise FlukeError(f"process {self.name!r} has ended: a budget cannot be added to it")
+        if self._loaded.space.budget_left is None:
+            raise FlukeError(f"process {self.name!r} has no budget: give one to spawn")
+        self._driver.post(lambda: self._driver.add_budget(self, instructions))
+
+    def threads(self) -> tuple[ThreadInfo, ...]:
+        """A snapshot of every thread, in order of creation; stops nothing."""
+        if self._loaded is None:
+            return ()
+        threads = sorted(self._loaded.space.threads, key=lambda thread: thread.hash)
+        return tuple(describe_thread(thread) for thread in threads)
+
+    @property
+    def loaded(self) -> Loaded | None:
+        """What the kernel has of the process; None once it is gone."""
+        return self._loaded
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether `wait` would return at once."""
+        return self._exit is not None
+
+    def ended(self, exit_: Exit, *, gone: bool) -> None:
+        """Note the end; `gone` when nothing of the process is left. For the driver."""
+        if gone:
+            self._loaded = None
+            if self.on_gone is not None:
+                self.on_gone()
+        self._exit = exit_
+        self.stdout.end()
+        self._ended.set()
+
+    def revived(self) -> None:
+        """Note that a stopped process goes on. For the driver."""
+        self._exit = None
+        self._ended = anyio.Event()
+        self.stdout.reopen()
+
+    def __repr__(self) -> str:
+        state = "running" if self._exit is None else self._exit.reason
+        return f"<Process {self.number} {self.name!r} {state}>"

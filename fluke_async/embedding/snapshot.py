@@ -1,0 +1,125 @@
+"""Frozen views of what is going on; taking one stops nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fluke_async.abi.entry_points import BY_NUMBER
+from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.objects.thread import Condition, Thread
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuationInfo:
+    """A continuation record: the call that remains, what it waits for, its place in the order."""
+
+    entry_point: str
+    waiting_for: str
+    priority: int
+    wait_order: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadInfo:
+    """A thread: its registers are x0 to x31; `stack` names the kept operation in the process model."""
+
+    hash: int
+    condition: str
+    priority: int
+    pc: int
+    registers: tuple[int, ...]
+    entry_point: str | None
+    waiting_for: str | None
+    continuation: ContinuationInfo | None
+    stack: str | None
+    exception: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStatistics:
+    """Counts since the kernel started, and what is in use now."""
+
+    time: int
+    system_calls: int
+    switches: int
+    quanta_ended: int
+    waits: int
+    completions: int
+    restarts: int
+    resumes: int
+    stacks_dropped: int
+    preemptions: int
+    soft_faults: int
+    exceptions: int
+    interrupts: int
+    device_requests: int
+    words_copied: int
+    processes: int
+    objects: int
+    frames: int
+    memory_used_bytes: int
+
+
+def describe_thread(thread: Thread) -> ThreadInfo:
+    """A thread as it is now."""
+    record = thread.continuation
+    inside = thread.condition is Condition.WAITING or thread.in_kernel
+    entry = BY_NUMBER.get(thread.registers[ENTRY_POINT]) if inside else None
+    return ThreadInfo(
+        hash=thread.hash,
+        condition=thread.condition.value,
+        priority=thread.priority,
+        pc=thread.pc,
+        registers=tuple(thread.registers),
+        entry_point=None if entry is None else entry.name,
+        waiting_for=None if thread.waiting_for is None else repr(thread.waiting_for),
+        continuation=None
+        if record is None
+        else ContinuationInfo(
+            BY_NUMBER[record.entry_point].name,
+            repr(record.waiting_for),
+            -record.negative_priority,
+            record.wait_order,
+        ),
+        stack=None if thread.stack is None else describe_stack(thread),
+        exception=None if thread.exception is None else describe_exception(thread),
+    )
+
+
+def describe_stack(thread: Thread) -> str:
+    """The kept operation of a thread: its function and where it stands."""
+    stack = thread.stack
+    assert stack is not None
+    frame = stack.cr_frame  # type: ignore[attr-defined]  # it is a native coroutine
+    return f"{stack.__qualname__} suspended at line {frame.f_lineno} of {frame.f_code.co_filename.rsplit('/', 1)[-1]}"
+
+
+def describe_exception(thread: Thread) -> str:
+    """Thread, place and cause of an exception that nobody handled."""
+    assert thread.exception is not None
+    code, subcode = thread.exception
+    cause = code.name.lower().replace("_", " ")
+    return f"thread {thread.hash} at pc {thread.pc:#x}: {cause}, {subcode:#x}"
+
+
+def describe_wait(thread: Thread) -> str:
+    """What a thread that is not ready waits for."""
+    if thread.exception is not None:
+        return describe_exception(thread)
+    entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
+    name = "?" if entry is None else entry.name
+    return f"thread {thread.hash} in {name} waits for {thread.waiting_for or 'nothing'}"
+
+
+def kernel_statistics(core: Core, processes: int) -> KernelStatistics:
+    """Everything that is counted, now."""
+    counters = core.statistics
+    return KernelStatistics(
+        time=core.time,
+        **{name: getattr(counters, name) for name in counters.__slots__},
+        processes=processes,
+        objects=len(core.objects),
+        frames=core.frames.in_use,
+        memory_used_bytes=core.quota.used_bytes,
+    )

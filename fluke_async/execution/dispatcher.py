@@ -1,0 +1,135 @@
+"""
+The life of a system call: from the registers to a handler, and from its end to the registers.
+
+A handler that cannot sleep returns its status. One that can is a coroutine: it runs until it returns, waits, or comes
+to a marked point where it is preempted; what is then kept is the execution model's business.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from inspect import iscoroutinefunction
+from typing import Any, NamedTuple
+
+from fluke_async.abi.codes import ExceptionCode
+from fluke_async.abi.entry_points import BY_NAME, EntryPoint
+from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.execution.model import ExecutionModel, Stack
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.exceptions import ProgramException, deliver
+from fluke_async.kernel.handlers import HANDLERS
+from fluke_async.kernel.ipc import leave_capture
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.suspension import WAIT
+from fluke_async.kernel.trace import Event
+
+
+class Preemption(Enum):
+    """Where a thread in the kernel can lose the processor (the paper's NP and PP)."""
+
+    NONE = "none"  # nowhere: at the return to user mode only
+    PARTIAL = "partial"  # also on the copy path of messages, every 8 KiB
+
+
+class _Row(NamedTuple):
+    entry: EntryPoint
+    handler: Any
+    may_sleep: bool
+
+
+ROWS = {
+    BY_NAME[name].number: _Row(BY_NAME[name], handler, iscoroutinefunction(handler))
+    for name, handler in HANDLERS.items()
+}
+
+
+class Dispatcher:
+    """
+    Carries out the system calls of one kernel.
+
+    `points_left` bounds the marked points that are passed before the host's event loop gets its turn; an operation cut
+    off there is kept in `unfinished` and goes on as if nothing had been: that is a breath, not a preemption.
+    """
+
+    def __init__(self, core: Core, model: ExecutionModel, preemption: Preemption) -> None:
+        self.core = core
+        self.model = model
+        self.preemption = preemption
+        self.points_left = 0
+        self.unfinished: tuple[Thread, Stack] | None = None
+
+    def dispatch(self, thread: Thread) -> None:
+        """Carry out the call that the thread's program counter is on, as far as it goes."""
+        core = self.core
+        registers = thread.registers
+        row = ROWS.get(registers[ENTRY_POINT])
+        if row is None:
+            deliver(core, thread, ExceptionCode.FOREIGN_SYSTEM_CALL, registers[ENTRY_POINT])
+            return
+        entry = row.entry
+        if not thread.in_kernel:
+            core.statistics.system_calls += 1
+            if core.trace is not None:
+                arguments = tuple(registers[operand.register] for operand in entry.arguments)
+                core.trace((core.time, Event.TRAP, thread.hash, entry.name, thread.pc, arguments))
+        if row.may_sleep:
+            stack = self.model.resume(core, thread) if thread.in_kernel else None
+            self._run(thread, stack)
+            return
+        try:
+            status = row.handler(core, thread)
+        except ProgramException as exception:
+            deliver(core, exception.thread, exception.code, exception.subcode)
+            return
+        if status is not None:
+            core.finish(thread, entry, status)
+
+    def go_on(self) -> None:
+        """Continue the operation that a breath cut off."""
+        assert self.unfinished is not None
+        thread, stack = self.unfinished
+        self.unfinished = None
+        self._run(thread, stack)
+
+    def _run(self, thread: Thread, stack: Stack | None) -> None:
+        """Run a call that may sleep until it is done, waits, is preempted, or its thread is to blame."""
+        core = self.core
+        while True:
+            if stack is None:
+                stack = ROWS[thread.registers[ENTRY_POINT]].handler(core, thread)
+            try:
+                suspension = stack.send(None)
+            except StopIteration as end:
+                core.finish(thread, ROWS[thread.registers[ENTRY_POINT]].entry, end.value)
+                return
+            except ProgramException as exception:
+                leave_capture(core, exception.thread)
+                deliver(core, exception.thread, exception.code, exception.subcode)
+                if exception.thread is thread:
+                    return
+                stack = None  # a peer was to blame and has left: look again
+                continue
+            if suspension is WAIT:
+                self.model.suspend(core, thread, stack)
+                return
+            if self._preempted(thread):
+                thread.in_kernel = True
+                core.statistics.preemptions += 1
+                if core.trace is not None:
+                    core.trace((core.time, Event.PREEMPT, thread.hash))
+                self.model.suspend(core, thread, stack)
+                return
+            self.points_left -= 1
+            if self.points_left < 0:
+                self.unfinished = (thread, stack)
+                return
+
+    def _preempted(self, thread: Thread) -> bool:
+        """At a marked point: whether the thread is to give way. What is due is taken in first."""
+        if self.preemption is Preemption.NONE:
+            return False
+        core = self.core
+        core.current = None
+        core.act()
+        core.current = thread
+        return thread.quantum_left <= 0 or core.ready.head() is not thread or thread.interruptible

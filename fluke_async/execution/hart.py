@@ -1,0 +1,150 @@
+"""
+A hart: the processor loop between the engine and the kernel.
+
+The thread at the head of the ready queue runs until its time slice ends, something is due, or it traps. A slice of
+host time ends the loop too; that end is invisible to programs, for the loop goes on where it was.
+"""
+
+from __future__ import annotations
+
+from array import array
+from enum import Enum
+
+from fluke_async.abi.codes import ExceptionCode, Prot
+from fluke_async.cpu.protocol import Cause, Cpu
+from fluke_async.execution.dispatcher import Dispatcher
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.exceptions import ProgramException, deliver, take_interrupt
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.trace import Event
+from fluke_async.kernel.translation import resolve
+
+TRAP_EFFORT = 1000  # what a trap costs the host, in guest instructions: some 3 us at 300 MIPS
+EFFORT_PER_POINT = 3000  # likewise a chunk copied
+
+ACCESS_OF_FAULT = {
+    Cause.FETCH_FAULT: Prot.EXECUTE,
+    Cause.LOAD_FAULT: Prot.READ,
+    Cause.STORE_FAULT: Prot.WRITE,
+}
+EXCEPTION_OF_CAUSE = {
+    Cause.ILLEGAL: ExceptionCode.ILLEGAL_INSTRUCTION,
+    Cause.BREAKPOINT: ExceptionCode.BREAKPOINT,
+    Cause.MISALIGNED: ExceptionCode.MISALIGNED_ADDRESS,
+}
+
+
+class Outcome(Enum):
+    """Why the loop came back."""
+
+    SLICE = "slice"  # the effort is spent
+    IDLE = "idle"  # no thread is ready
+    ATTENTION = "attention"  # somebody outside has to look first
+
+
+class Hart:
+    """One processor of one kernel. `resident` is the thread whose registers are the engine's, `last` the last that ran."""
+
+    def __init__(self, core: Core, cpu: Cpu, dispatcher: Dispatcher) -> None:
+        self.core = core
+        self.cpu = cpu
+        self.dispatcher = dispatcher
+        self.resident: Thread | None = None
+        self.last: Thread | None = None
+
+    def run(self, effort: int) -> Outcome:
+        """Run guest code and kernel work worth about `effort` instructions."""
+        core, cpu, dispatcher = self.core, self.cpu, self.dispatcher
+        ready, statistics, live_registers = core.ready, core.statistics, cpu.registers
+        last = self.last
+        dispatcher.points_left = effort // EFFORT_PER_POINT
+        if dispatcher.unfinished is not None:
+            dispatcher.go_on()
+        while dispatcher.unfinished is None:
+            if core.attention:
+                return Outcome.ATTENTION
+            if effort <= 0:
+                return Outcome.SLICE
+            next_action_time = core.next_action_time
+            if next_action_time is not None and next_action_time <= core.time:
+                core.current = None
+                core.act()
+                continue
+            thread = ready.head()
+            if thread is None:
+                core.current = None
+                return Outcome.IDLE
+            core.current = thread
+            if thread is not last:
+                last = self.last = thread
+                statistics.switches += 1
+                if core.trace is not None:
+                    core.trace((core.time, Event.SWITCH, thread.hash))
+            if thread.pending and thread.interruptible:
+                statistics.interrupts += 1
+                take_interrupt(core, thread)
+            if thread.quantum_left <= 0:
+                core.end_quantum(thread)
+                continue
+            effort -= TRAP_EFFORT
+            if thread.in_kernel:
+                dispatcher.dispatch(thread)
+                continue
+
+            space = thread.space
+            assert space is not None
+            limit = thread.quantum_left
+            if next_action_time is not None and next_action_time - core.time < limit:
+                limit = next_action_time - core.time
+            budget_left = space.budget_left
+            if budget_left is not None and budget_left < limit:
+                if budget_left == 0:
+                    core.attention = True
+                    continue
+                limit = budget_left
+            if effort < limit:
+                limit = min(limit, max(effort, TRAP_EFFORT))
+            if thread is not self.resident or thread.registers is not live_registers:
+                self._load(thread)
+            if core.translations_changed:
+                core.translations_changed = False
+                cpu.flush()
+            cpu.time = core.time
+            cause, thread.pc, address, retired = cpu.run(thread.pc, limit)
+            core.time += retired
+            thread.quantum_left -= retired
+            effort -= retired
+            if budget_left is not None:
+                space.budget_left = budget_left - retired
+            if cause == Cause.ECALL:
+                dispatcher.dispatch(thread)
+            elif cause != Cause.LIMIT:
+                self._trap(thread, cause, address)
+        return Outcome.SLICE
+
+    def park_resident(self) -> None:
+        """Bring the resident thread's state home, so that all of it stands in the thread."""
+        thread, self.resident = self.resident, None
+        if thread is not None and thread.registers is self.cpu.registers:
+            thread.registers = array("Q", self.cpu.registers.tobytes())
+            thread.floating = self.cpu.save_floating()
+
+    def _load(self, thread: Thread) -> None:
+        assert thread.space is not None
+        self.park_resident()
+        self.cpu.load(thread.registers, thread.floating)
+        self.cpu.set_pages(thread.space.pages)
+        thread.registers = self.cpu.registers
+        self.resident = thread
+
+    def _trap(self, thread: Thread, cause: int, address: int) -> None:
+        """A trap that is no system call: a page to enter, or the thread's mistake."""
+        core = self.core
+        access = ACCESS_OF_FAULT.get(Cause(cause))
+        if access is None:
+            deliver(core, thread, EXCEPTION_OF_CAUSE[Cause(cause)], address or thread.pc)
+            return
+        try:
+            resolve(core, thread, address, access)
+        except ProgramException as exception:
+            deliver(core, thread, exception.code, exception.subcode)

@@ -1,0 +1,353 @@
+"""
+The state of one kernel, and the few moves that everything is made of.
+
+Threads move between three places: the ready queue, an object's wait queue, and nowhere. `park`, `wake`, `complete` and
+`make_ready` are those moves; each leaves the thread's exported state whole. Time is a count of instructions; kernel
+work is charged to it here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, SLOT_SIZE
+from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST, EntryPoint
+from fluke_async.abi.registers import ENTRY_POINT, STATUS
+from fluke_async.errors import KernelBug
+from fluke_async.kernel.memory import Frames, Hardware, Quota
+from fluke_async.kernel.objects.space import RootSpace
+from fluke_async.kernel.objects.thread import Continuation, Thread
+from fluke_async.kernel.ordered_queue import OrderedQueue
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
+from fluke_async.kernel.statistics import Counters
+from fluke_async.kernel.trace import Event, Trace
+from fluke_async.kernel.translation import FRAME_MASK
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.device_request import DeviceRequest
+    from fluke_async.kernel.objects.base import KernelObject
+    from fluke_async.kernel.objects.space import Space
+
+ECALL_SIZE = 4
+
+
+class Core:
+    """One kernel. `attention` is raised when somebody outside has to look before guest code runs on."""
+
+    def __init__(self, hardware: Hardware, memory_bytes: int, trace: Trace | None = None) -> None:
+        self.hardware = hardware
+        self.trace = trace
+        self.time = 0
+        self.stamp = 0
+        self.current: Thread | None = None
+        self.ready = OrderedQueue()
+        self.quota = Quota(memory_bytes)
+        self.frames = Frames(hardware, self.quota)
+        self.objects: dict[int, KernelObject] = {}
+        self.statistics = Counters()
+        self.translations_changed = False
+        self.attention = False
+        self.exceptions: list[Thread] = []
+        self.requests: list[DeviceRequest] = []
+        self._last_hash = 0
+        self._objects_in_frame: dict[int, int] = {}
+        self._timeline: list[tuple[int, int, Callable[[], None]]] = []
+        self._timeline_count = 0
+        self.root = RootSpace(self.new_hash())
+
+    # -- objects ------------------------------------------------------------------------------------------------
+
+    def new_hash(self) -> int:
+        """A hash that the kernel has not chosen before."""
+        self._last_hash += 1
+        return self._last_hash
+
+    def create(self, kind: type[KernelObject], address: int, hash_: int = 0) -> KernelObject | None:
+        """Make an object at a free physical slot; None if the quota is used up."""
+        assert address not in self.objects
+        assert address % SLOT_SIZE == 0
+        if not self.quota.charge(OBJECT_CHARGE_BYTES[kind.type]):
+            return None
+        created = kind(address, hash_ or self.new_hash())
+        self._enter_name(created)
+        if self.trace is not None:
+            by = 0 if self.current is None else self.current.hash
+            self.trace((self.time, Event.CREATE, by, kind.type.name, created.hash, address))
+        return created
+
+    def destroy(self, target: KernelObject) -> None:
+        """End an object: whoever waits for it looks again, except who is stopped, and stays parked on the name."""
+        assert target.active
+        target.active = False
+        self._leave_name(target)
+        target.on_destroy(self)
+        if target.waiters is not None:
+            for thread in tuple(target.waiters.in_order()):
+                if not thread.stopped:
+                    self.wake(thread)
+        self.quota.release(OBJECT_CHARGE_BYTES[target.type])
+        if self.trace is not None:
+            by = 0 if self.current is None else self.current.hash
+            self.trace((self.time, Event.DESTROY, by, target.type.name, target.hash))
+
+    def move(self, target: KernelObject, address: int) -> None:
+        """Give an object another free physical slot."""
+        assert address not in self.objects
+        self._leave_name(target)
+        target.address = address
+        self._enter_name(target)
+
+    def destroy_objects_in(self, frame: int) -> None:
+        """Destroy what lives in a frame that is about to be freed."""
+        if frame in self._objects_in_frame:
+            for address in range(frame, frame + PAGE_SIZE, SLOT_SIZE):
+                if address in self.objects:
+                    self.destroy(self.objects[address])
+
+    def _enter_name(self, target: KernelObject) -> None:
+        self.objects[target.address] = target
+        frame = target.address & FRAME_MASK
+        self._objects_in_frame[frame] = self._objects_in_frame.get(frame, 0) + 1
+
+    def _leave_name(self, target: KernelObject) -> None:
+        del self.objects[target.address]
+        frame = target.address & FRAME_MASK
+        self._objects_in_frame[frame] -= 1
+        if not self._objects_in_frame[frame]:
+            del self._objects_in_frame[frame]
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def charge(self, cost: int) -> None:
+        """Kernel work was committed: the clock and the running thread pay."""
+        self.time += cost
+        if self.current is not None:
+            self.current.quantum_left -= cost
+
+    def at(self, time: int, action: Callable[[], None]) -> None:
+        """Do `action` when the clock has reached `time`; equal times in the order of asking."""
+        self._timeline_count += 1
+        heappush(self._timeline, (time, self._timeline_count, action))
+
+    @property
+    def next_action_time(self) -> int | None:
+        """When the next action is due."""
+        return self._timeline[0][0] if self._timeline else None
+
+    def act(self) -> None:
+        """Do all that is due."""
+        timeline = self._timeline
+        while timeline and timeline[0][0] <= self.time:
+            heappop(timeline)[2]()
+
+    # -- order --------------------------------------------------------------------------------------------------
+
+    def new_stamp(self) -> int:
+        """A stamp later than all before."""
+        self.stamp += 1
+        return self.stamp
+
+    def make_ready(self, thread: Thread) -> None:
+        """Put a thread behind the ready ones of its priority; a stopped one gets its stamp too."""
+        thread.run_order = self.new_stamp()
+        self._enqueue(thread)
+
+    def _enqueue(self, thread: Thread) -> None:
+        if thread.runnable:
+            self.ready.push((-thread.priority, thread.run_order, thread))
+
+    def end_quantum(self, thread: Thread) -> None:
+        """Put the running thread behind the others of its priority, with a new time slice."""
+        thread.quantum_left = QUANTUM_INSTRUCTIONS
+        self.ready.remove(thread)
+        self.make_ready(thread)
+        self.statistics.quanta_ended += 1
+        if self.trace is not None:
+            self.trace((self.time, Event.QUANTUM, thread.hash))
+
+    def stop(self, thread: Thread) -> None:
+        """Stop a thread at once, wherever it is; a waiter keeps its place in the queue."""
+        thread.drop_stack()
+        if thread.waiting_for is None and thread.place is not None:
+            self.ready.remove(thread)
+        thread.stopped = True
+        thread.in_kernel = False
+        if self.trace is not None:
+            self.trace((self.time, Event.STOP, self._by(), thread.hash))
+
+    def start(self, thread: Thread) -> None:
+        """Let a stopped thread go on; one that has never been ready comes last."""
+        assert thread.stopped
+        thread.stopped = False
+        if thread.waiting_for is not None and not thread.waiting_for.active:
+            self.wake(thread)  # what it waited for was destroyed while it was stopped
+        elif thread.waiting_for is None:
+            if thread.run_order == 0:
+                thread.run_order = self.new_stamp()
+            self._enqueue(thread)
+        if self.trace is not None:
+            self.trace((self.time, Event.START, self._by(), thread.hash))
+
+    def reorder(self, thread: Thread, priority: int, wait_order: int) -> None:
+        """Change what decides a thread's place, and its place with it."""
+        thread.priority, thread.wait_order = priority, wait_order
+        target = thread.waiting_for
+        if target is not None:
+            target.queue().remove(thread)
+            self._stand_in_line(thread, target)
+
+    def enter_space(self, thread: Thread, space: Space) -> None:
+        """Give a thread an address space."""
+        thread.space = space
+        space.threads[thread] = None
+
+    def leave_space(self, thread: Thread) -> None:
+        """Take a thread's address space away: it cannot run."""
+        if thread.space is not None:
+            thread.space.threads.pop(thread, None)
+            thread.space = None
+        if thread.waiting_for is None and thread.place is not None:
+            self.ready.remove(thread)
+
+    def _by(self) -> int:
+        return 0 if self.current is None else self.current.hash
+
+    # -- waits --------------------------------------------------------------------------------------------------
+
+    def park(self, thread: Thread, target: KernelObject) -> None:
+        """
+        Make a thread wait for `target`, in order; its registers must name what remains to be done.
+
+        The stamp is given at the first wait of a stage and kept when the thread has to wait again.
+        """
+        if thread.place is not None:
+            self.ready.remove(thread)
+        thread.waiting_for = target
+        thread.in_kernel = False
+        if not thread.wait_order:
+            thread.wait_order = self.new_stamp()
+        self._stand_in_line(thread, target)
+        self.statistics.waits += 1
+        if self.trace is not None:
+            self.trace(
+                (self.time, Event.WAIT, thread.hash, self.entry_name(thread), target.type.name)
+                + (target.hash, thread.wait_order)
+            )
+
+    def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
+        entry = (-thread.priority, thread.wait_order, thread, target, thread.registers[ENTRY_POINT])
+        target.queue().push(Continuation._make(entry))
+
+    def unpark(self, thread: Thread) -> None:
+        """End a wait without readying the thread."""
+        target = thread.waiting_for
+        if target is not None:
+            target.queue().remove(thread)
+            thread.waiting_for = None
+
+    def wake(self, thread: Thread) -> None:
+        """End a wait: the operation looks again at its condition, from the registers."""
+        self.unpark(thread)
+        thread.in_kernel = not thread.stopped
+        self.make_ready(thread)
+        if self.trace is not None:
+            self.trace((self.time, Event.WAKE, thread.hash, self.entry_name(thread)))
+
+    def complete(self, thread: Thread, status: int) -> None:
+        """
+        Finish another thread's call: its result registers are set, its program counter moves on, now.
+
+        A kept stack is closed, for there is nothing left that it could do.
+        """
+        if self.trace is not None:
+            name = self.entry_name(thread)
+            self.trace((self.time, Event.COMPLETE, thread.hash, name, status))
+        self.unpark(thread)
+        thread.registers[STATUS] = status
+        thread.pc += ECALL_SIZE
+        thread.wait_order = 0
+        thread.in_kernel = False
+        if thread.stack is not None:
+            thread.stack.close()
+            thread.stack = None
+        self.statistics.completions += 1
+        self.make_ready(thread)
+        self.charge(COMPLETION_COST)
+
+    def finish(self, thread: Thread, entry: EntryPoint, status: int) -> None:
+        """The running thread's call is done."""
+        thread.registers[STATUS] = status
+        thread.pc += ECALL_SIZE
+        thread.wait_order = 0
+        thread.in_kernel = False
+        self.time += entry.cost
+        thread.quantum_left -= entry.cost
+        if self.trace is not None:
+            self.trace((self.time, Event.FINISH, thread.hash, entry.name, status))
+
+    def enter_stage(self, thread: Thread, number: int) -> None:
+        """Commit a stage of the running thread's call: what remains is entry point `number`."""
+        thread.registers[ENTRY_POINT] = number
+        thread.wait_order = 0
+        self.charge(STAGE_COST)
+        if self.trace is not None:
+            self.trace((self.time, Event.STAGE, thread.hash, BY_NUMBER[number].name))
+
+    def advance(self, thread: Thread, number: int, waiting_for: KernelObject) -> None:
+        """Move the call of a parked thread on to another stage and another wait; it stays parked."""
+        self.unpark(thread)
+        thread.registers[ENTRY_POINT] = number
+        thread.waiting_for = waiting_for
+        self._stand_in_line(thread, waiting_for)
+        if self.trace is not None:
+            self.trace((self.time, Event.ADVANCE, thread.hash, BY_NUMBER[number].name))
+
+    def entry_name(self, thread: Thread) -> str:
+        """The name of the call that a thread's registers speak of."""
+        entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
+        return "?" if entry is None else entry.name
+
+    # -- to the outside -----------------------------------------------------------------------------------------
+
+    def on_exception(self, thread: Thread) -> None:
+        """A thread was stopped by an exception that nobody handles."""
+        self.statistics.exceptions += 1
+        self.exceptions.append(thread)
+        self.attention = True
+
+    def request(self, request: DeviceRequest) -> None:
+        """A thread asks a device."""
+        self.statistics.device_requests += 1
+        self.requests.append(request)
+        self.attention = True
+        if self.trace is not None:
+            port = request.port.hash
+            self.trace((self.time, Event.REQUEST, request.thread.hash, port, request.words))
+
+    def check(self) -> None:
+        """Invariants that hold between any two steps; for tests and for reports of a bug."""
+        for address, target in self.objects.items():
+            if target.address != address or not target.active:
+                raise KernelBug(f"{target} is filed under {address:#x}")
+            if isinstance(target, Thread):
+                self._check_thread(target)
+        if self.current is not None and self.current.place is not None and self.current.waiting_for:
+            raise KernelBug(f"{self.current} runs and waits")
+
+    def _check_thread(self, thread: Thread) -> None:
+        record = thread.continuation
+        if (thread.waiting_for is None) != (record is None):
+            raise KernelBug(f"{thread}: waiting_for and continuation disagree")
+        if record is not None and (
+            record.waiting_for is not thread.waiting_for
+            or record.wait_order != thread.wait_order
+            or record.negative_priority != -thread.priority
+            or record.entry_point != thread.registers[ENTRY_POINT]
+        ):
+            raise KernelBug(f"{thread}: {record} is not what its state says")
+        if record is None and (thread.place is not None) != thread.runnable:
+            raise KernelBug(f"{thread}: {thread.condition} but place is {thread.place}")
+        if thread.callee is not None and thread.callee.client is not thread:
+            raise KernelBug(f"{thread}: its server does not serve it")

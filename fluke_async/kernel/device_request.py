@@ -1,0 +1,25 @@
+"""A request that a thread has made of a device by calling its port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.objects.port import Port
+    from fluke_async.kernel.objects.thread import Thread
+
+
+class DeviceRequest:
+    """What was asked, by whom; `words` are the message. An answer counts only while the thread waits for this one."""
+
+    __slots__ = ("port", "thread", "words")
+
+    def __init__(self, port: Port, thread: Thread, words: tuple[int, ...]) -> None:
+        self.port = port
+        self.thread = thread
+        self.words = words
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still waits for the answer."""
+        return self.thread.request is self and self.thread.waiting_for is self.port

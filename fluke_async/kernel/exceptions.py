@@ -1,0 +1,70 @@
+"""
+A program's mistakes, and how the guilty thread is told.
+
+An operation raises `ProgramException`; the thread named in it is to blame, which need not be the one that runs: the
+memory of a peer may be bad. A thread with its exceptions enabled and a handler continues there, with the registers
+that change kept as saved state; any other thread stops where it is, and says why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import ExceptionCode, ThreadFlags
+from fluke_async.abi.registers import A0, A1, A2
+from fluke_async.kernel.trace import Event
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.thread import Thread
+
+
+class ProgramException(Exception):
+    """`thread` made a mistake: `code` says which, `subcode` the address or number concerned."""
+
+    def __init__(self, thread: Thread, code: ExceptionCode, subcode: int = 0) -> None:
+        super().__init__(thread, code, subcode)
+        self.thread = thread
+        self.code = code
+        self.subcode = subcode
+
+
+def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> None:
+    """Vector `thread` to its trap handler, or stop it with the exception as its reason."""
+    core.unpark(thread)
+    handled = thread.exceptions_enabled and thread.trap_handler != 0
+    if core.trace is not None:
+        core.trace((core.time, Event.EXCEPTION, thread.hash, code, subcode, thread.pc, handled))
+    if handled:
+        enter_handler(core, thread, thread.trap_handler, code, subcode)
+        if thread.place is None:
+            core.make_ready(thread)
+    else:
+        thread.exception = (code, subcode)
+        thread.in_kernel = False
+        if thread.place is not None:
+            core.ready.remove(thread)
+        core.on_exception(thread)
+
+
+def take_interrupt(core: Core, thread: Thread) -> None:
+    """Enter the interrupt handler of `thread`, which runs next and for which an interrupt is deliverable."""
+    assert thread.interruptible
+    thread.pending &= ~ThreadFlags.PENDING_INTERRUPT
+    if core.trace is not None:
+        core.trace((core.time, Event.INTERRUPT, thread.hash, thread.pc))
+    enter_handler(core, thread, thread.interrupt_handler, 0, 0)
+
+
+def enter_handler(core: Core, thread: Thread, handler: int, code: int, subcode: int) -> None:
+    """
+    Save a0-a2 and pc, and go to `handler` with (thread, code, subcode), exceptions disabled.
+
+    A call that was under way is left restartable: the saved pc is on its `ecall`.
+    """
+    thread.drop_call(core)
+    registers = thread.registers
+    thread.saved = (registers[A0], registers[A1], registers[A2], thread.pc)
+    registers[A0], registers[A1], registers[A2] = thread.thread_va, code, subcode
+    thread.pc = handler
+    thread.exceptions_enabled = False

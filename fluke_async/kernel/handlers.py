@@ -1,0 +1,56 @@
+"""The handler of every entry point in the table."""
+
+from __future__ import annotations
+
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.kernel import ipc
+from fluke_async.kernel.object_calls import Handler, object_calls
+from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.mapping import Mapping
+from fluke_async.kernel.objects.mutex import Mutex, mutex_lock, mutex_trylock, mutex_unlock
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.portset import Portset
+from fluke_async.kernel.objects.reference import Reference, ref_copy, ref_hash, ref_type
+from fluke_async.kernel.objects.region import Region
+from fluke_async.kernel.objects.space import Space
+from fluke_async.kernel.objects.thread import (
+    Thread,
+    thread_interrupt,
+    thread_return_from_exception,
+    thread_self,
+)
+
+OBJECTS: dict[str, type[KernelObject]] = {
+    "thread": Thread,
+    "space": Space,
+    "region": Region,
+    "mapping": Mapping,
+    "port": Port,
+    "portset": Portset,
+    "mutex": Mutex,
+    "ref": Reference,
+}
+UNREFERENCED = ("mapping", "ref")
+
+HANDLERS: dict[str, Handler] = {
+    "thread_self": thread_self,
+    "thread_interrupt": thread_interrupt,
+    "thread_return_from_exception": thread_return_from_exception,
+    "mutex_lock": mutex_lock,
+    "mutex_trylock": mutex_trylock,
+    "mutex_unlock": mutex_unlock,
+    "ref_copy": ref_copy,
+    "ref_type": ref_type,
+    "ref_hash": ref_hash,
+    "ipc_send": ipc.ipc_send,
+    "ipc_call": ipc.ipc_call,
+    "ipc_reply": ipc.serve,
+    "ipc_reply_wait_receive": ipc.serve,
+    "ipc_setup_wait_receive": ipc.serve,
+    "ipc_wait_receive": ipc.serve,
+    "ipc_server_receive": ipc.serve,
+}
+for _prefix, _kind in OBJECTS.items():
+    HANDLERS |= object_calls(_prefix, _kind, _prefix not in UNREFERENCED)
+
+assert HANDLERS.keys() == BY_NAME.keys(), HANDLERS.keys() ^ BY_NAME.keys()

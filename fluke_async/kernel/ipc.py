@@ -1,0 +1,379 @@
+"""
+Messages: one-way sends, idempotent calls, and the servers that receive and answer them.
+
+All progress is in registers. A call's own registers stay as they are until its reply is there, so that it can be
+issued again at any time; how much of a request has arrived stands in the server's `PROGRESS_WORDS`, how much of a
+reply has gone out in the same register while the server answers. A message moves in chunks; between two chunks the
+thread that copies may be preempted.
+
+Life of a call that finds a server waiting: the client captures it (the server's stage becomes `ipc_server_receive`,
+waiting for the client), copies chunk by chunk, completes the server's call, and waits for the server; the server's
+reply completes the client's call. If no server waits, the client waits for the port, and the server that comes does
+the copying. Facts of the flavours: the manual's chapter 8; that a one-way message carries at most one chunk is ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluke_async.abi import registers as reg
+from fluke_async.abi.codes import (
+    COPY_CHUNK_WORDS,
+    MAX_MESSAGE_REFERENCES,
+    WORD_SIZE,
+    ExceptionCode,
+    MessageKind,
+    Prot,
+    Status,
+)
+from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST
+from fluke_async.kernel import user_memory
+from fluke_async.kernel.device_request import DeviceRequest
+from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.names import object_at
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.portset import Portset
+from fluke_async.kernel.objects.reference import Reference
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.params import MESSAGE_WORDS_MAX
+from fluke_async.kernel.suspension import POINT, WAIT
+from fluke_async.kernel.trace import Event
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+
+SEND = BY_NAME["ipc_send"].number
+CALL = BY_NAME["ipc_call"].number
+REPLY = BY_NAME["ipc_reply"].number
+REPLY_WAIT_RECEIVE = BY_NAME["ipc_reply_wait_receive"].number
+SETUP_WAIT_RECEIVE = BY_NAME["ipc_setup_wait_receive"].number
+WAIT_RECEIVE = BY_NAME["ipc_wait_receive"].number
+SERVER_RECEIVE = BY_NAME["ipc_server_receive"].number
+
+# Registers by role: sending buffer, words, references, their count; receiving likewise.
+SENDING = (reg.SEND_BUFFER, reg.SEND_WORDS, reg.SEND_REFERENCES, reg.SEND_REFERENCE_COUNT)
+RECEIVING = (
+    reg.RECEIVE_BUFFER,
+    reg.RECEIVE_WORDS,
+    reg.RECEIVE_REFERENCES,
+    reg.RECEIVE_REFERENCE_COUNT,
+)
+
+
+# -- the client's side --------------------------------------------------------------------------------------------
+
+
+async def ipc_send(core: Core, thread: Thread) -> int:
+    """Give a one-way message to the first server, or wait for one."""
+    while True:
+        check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, Prot.READ)
+        port = destination(core, thread)
+        if port is None:
+            return Status.INVALID_DEST
+        if port.receiver is not None:
+            core.request(device_request(core, thread, port))
+            return Status.SUCCESS
+        server = waiting_server(core, port)
+        if server is not None:
+            receive_one_way(core, thread, server, port.alias)
+            core.complete(server, Status.SUCCESS)
+            return Status.SUCCESS
+        core.park(thread, port)
+        await WAIT
+
+
+async def ipc_call(core: Core, thread: Thread) -> int:
+    """Send an idempotent request and wait for its reply; the one who replies completes this call."""
+    forget_former_servers(core, thread)
+    while True:
+        check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, Prot.READ)
+        check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, Prot.WRITE)
+        port = destination(core, thread)
+        if port is None:
+            thread.drop_call(core)
+            return Status.IPC_CONNECT_INVALID_DEST
+        if port.receiver is not None:
+            thread.request = device_request(core, thread, port)
+            core.park(thread, port)
+            core.request(thread.request)
+            await WAIT
+            continue
+        server = thread.callee or waiting_server(core, port)
+        if server is None:
+            core.park(thread, port)
+            await WAIT
+            continue
+        if server.client is not thread:
+            capture(server, thread, port)
+            core.advance(server, SERVER_RECEIVE, thread)
+        if server.waiting_for is thread:
+            if not move_request_chunk(core, thread, server):
+                await POINT
+                continue
+            accept_request(core, thread, server)
+            core.complete(server, Status.SUCCESS)
+        core.park(thread, server)
+        await WAIT
+
+
+def destination(core: Core, thread: Thread) -> Port | None:
+    """The port that the destination reference names; None if it is gone or was never one."""
+    target = object_at(core, thread, thread.registers[reg.DESTINATION], Reference).target
+    return target if isinstance(target, Port) else None
+
+
+def waiting_server(core: Core, port: Port) -> Thread | None:
+    """The first server that waits on the port's set, ready to receive."""
+    portset = port.portset
+    while portset is not None and (server := portset.first_waiter()) is not None:
+        if server.registers[reg.ENTRY_POINT] == WAIT_RECEIVE:
+            return server
+        core.wake(server)  # its registers say something else by now: it looks for itself
+    return None
+
+
+def forget_former_servers(core: Core, thread: Thread) -> None:
+    """A call that begins anew is nobody's client yet: who was receiving from this thread looks for another."""
+    if thread.callee is None and thread.waiters is not None:
+        for server in tuple(thread.waiters.in_order()):
+            if server.client is thread and not server.stopped:
+                core.wake(server)
+
+
+# -- the server's side --------------------------------------------------------------------------------------------
+
+
+async def serve(core: Core, thread: Thread) -> int:
+    """All receiving entry points and replies: one loop over their stages."""
+    while True:
+        registers = thread.registers
+        stage = registers[reg.ENTRY_POINT]
+        if stage in (REPLY, REPLY_WAIT_RECEIVE):
+            if not move_reply_chunk(core, thread):
+                await POINT
+                continue
+            if stage == REPLY:
+                return Status.SUCCESS
+            registers[reg.PROGRESS_WORDS] = 0
+            core.enter_stage(thread, WAIT_RECEIVE)
+        elif stage == SETUP_WAIT_RECEIVE:
+            object_at(core, thread, registers[reg.DESTINATION], Portset)
+            thread.server_registration = (registers[reg.DESTINATION], *thread.server_registration[1:])
+            core.enter_stage(thread, WAIT_RECEIVE)
+        elif stage == WAIT_RECEIVE:
+            check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, Prot.WRITE)
+            portset = served_portset(core, thread)
+            thread.release()
+            client = waiting_client(core, portset)
+            if client is None:
+                core.park(thread, portset)
+                await WAIT
+                continue
+            port = client.waiting_for
+            assert isinstance(port, Port)
+            if client.registers[reg.ENTRY_POINT] == SEND:
+                receive_one_way(core, client, thread, port.alias)
+                core.complete(client, Status.SUCCESS)
+                return Status.SUCCESS
+            capture(thread, client, port)
+            core.enter_stage(thread, SERVER_RECEIVE)
+            core.advance(client, CALL, thread)
+        else:
+            assert stage == SERVER_RECEIVE
+            client = thread.client
+            if client is None or client.waiting_for is not thread or not is_call(client):
+                registers[reg.PROGRESS_WORDS] = 0  # the call was abandoned: the next message, then
+                core.enter_stage(thread, WAIT_RECEIVE)
+                continue
+            if not move_request_chunk(core, client, thread):
+                await POINT
+                continue
+            accept_request(core, client, thread)
+            return Status.SUCCESS
+
+
+def served_portset(core: Core, thread: Thread) -> Portset:
+    """The port set that a server thread is registered with."""
+    address = thread.server_portset
+    if not address:
+        raise ProgramException(thread, ExceptionCode.NO_PORTSET, 0)
+    return object_at(core, thread, address, Portset)
+
+
+def waiting_client(core: Core, portset: Portset) -> Thread | None:
+    """The first client that waits on one of the set's ports."""
+    while (client := portset.first_caller()) is not None:
+        if client.registers[reg.ENTRY_POINT] in (CALL, SEND):
+            return client
+        core.wake(client)  # its registers say something else by now: it looks for itself
+    return None
+
+
+def is_call(client: Thread) -> bool:
+    """Whether a thread's registers say that it is in an idempotent call."""
+    return client.registers[reg.ENTRY_POINT] == CALL
+
+
+# -- moving words and references ----------------------------------------------------------------------------------
+
+
+def check_buffers(
+    core: Core, thread: Thread, roles: tuple[int, int, int, int], table_count: int, access: int
+) -> None:
+    """Whether a thread's own side of a message can be used; what is wrong is its exception."""
+    registers = thread.registers
+    buffer, words, references, count = (registers[role] for role in roles)
+    if buffer % WORD_SIZE or (count and references % WORD_SIZE):
+        raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, buffer)
+    if words > MESSAGE_WORDS_MAX or count > MAX_MESSAGE_REFERENCES or registers[table_count]:
+        raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, words)
+    user_memory.touch(core, thread, buffer, access, min(words, COPY_CHUNK_WORDS) * WORD_SIZE)
+
+
+def move_words(core: Core, source: Thread, target: Thread, done: int, source_done: int) -> int:
+    """
+    Move the next chunk of a message; returns how many words moved, 0 if there are none left or there is no room.
+
+    `done` words have arrived at the target's buffer, `source_done` have gone from the source's.
+    """
+    sent, room = source.registers, target.registers
+    words = min(
+        COPY_CHUNK_WORDS, sent[reg.SEND_WORDS] - source_done, room[reg.RECEIVE_WORDS] - done
+    )
+    if words <= 0:
+        return 0
+    source_address = sent[reg.SEND_BUFFER] + source_done * WORD_SIZE
+    target_address = room[reg.RECEIVE_BUFFER] + done * WORD_SIZE
+    for thread, address in ((source, source_address), (target, target_address)):
+        if address % WORD_SIZE:
+            raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, address)
+    user_memory.copy_words(core, source, source_address, target, target_address, words)
+    core.statistics.words_copied += words
+    core.charge(CHUNK_COST * words // COPY_CHUNK_WORDS)
+    if core.trace is not None:
+        core.trace((core.time, Event.CHUNK, source.hash, words))
+    return words
+
+
+def move_request_chunk(core: Core, client: Thread, server: Thread) -> bool:
+    """Move a chunk of a request; whether the request is whole."""
+    done = server.registers[reg.PROGRESS_WORDS]
+    done += move_words(core, client, server, done, done)
+    server.registers[reg.PROGRESS_WORDS] = done
+    return done >= min(client.registers[reg.SEND_WORDS], server.registers[reg.RECEIVE_WORDS])
+
+
+def move_reply_chunk(core: Core, server: Thread) -> bool:
+    """Move a chunk of the reply to the client being served, and complete its call with the last; whether it is done."""
+    client = server.client
+    if client is None or client.waiting_for is not server or not is_call(client):
+        server.release()
+        return True
+    check_buffers(core, server, SENDING, reg.SEND_BUFFER_COUNT, Prot.READ)
+    sent = server.registers
+    done = sent[reg.PROGRESS_WORDS]
+    words = move_words(core, server, client, done, 0)
+    sent[reg.SEND_BUFFER] += words * WORD_SIZE
+    sent[reg.SEND_WORDS] -= words
+    sent[reg.PROGRESS_WORDS] = done + words
+    if sent[reg.SEND_WORDS] and done + words < client.registers[reg.RECEIVE_WORDS]:
+        return False
+    pass_references(core, server, client)
+    note_received(client, min(done + words, client.registers[reg.RECEIVE_WORDS]))
+    server.release()
+    core.complete(client, Status.SUCCESS)
+    return True
+
+
+def capture(server: Thread, client: Thread, port: Port) -> None:
+    """Tie a server to the client whose request it is to receive; what it will return of the port is noted at once."""
+    server.capture(client)
+    server.registers[reg.PROGRESS_WORDS] = 0
+    server.registers[reg.PORT_ALIAS] = port.alias
+
+
+def leave_capture(core: Core, server: Thread) -> None:
+    """A server met an exception while it was receiving a request: its client finds another."""
+    client = server.client
+    if client is not None and server.registers[reg.ENTRY_POINT] == SERVER_RECEIVE:
+        server.release()
+        if client.waiting_for is server:
+            core.wake(client)
+
+
+def accept_request(core: Core, client: Thread, server: Thread) -> None:
+    """Set the results of the receive that a whole request completes."""
+    pass_references(core, client, server)
+    note_received(server, server.registers[reg.PROGRESS_WORDS])
+    server.registers[reg.MESSAGE_KIND] = MessageKind.IDEMPOTENT
+
+
+def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> None:
+    """Move a one-way message, at most one chunk, and set the results of the receive."""
+    words = move_words(core, client, server, 0, 0)
+    pass_references(core, client, server)
+    note_received(server, words)
+    server.registers[reg.PORT_ALIAS] = alias
+    server.registers[reg.MESSAGE_KIND] = MessageKind.ONE_WAY
+
+
+def note_received(thread: Thread, words: int) -> None:
+    """Commit what has arrived: where the buffer goes on, what room is left, how many words came."""
+    registers = thread.registers
+    registers[reg.RECEIVE_BUFFER] += words * WORD_SIZE
+    registers[reg.RECEIVE_WORDS] -= words
+    registers[reg.PROGRESS_WORDS] = words
+
+
+def pass_references(core: Core, source: Thread, target: Thread) -> None:
+    """Make the target's references refer to what the source's do; as many as both sides have, checked before the first."""
+    sent, room = source.registers, target.registers
+    count = min(
+        sent[reg.SEND_REFERENCE_COUNT], room[reg.RECEIVE_REFERENCE_COUNT], MAX_MESSAGE_REFERENCES
+    )
+    if not count:
+        return
+    given = references_in(core, source, sent[reg.SEND_REFERENCES], count)
+    taken = references_in(core, target, room[reg.RECEIVE_REFERENCES], count)
+    for source_reference, target_reference in zip(given, taken, strict=True):
+        target_reference.target = source_reference.target
+    room[reg.RECEIVE_REFERENCES] += count * WORD_SIZE
+    room[reg.RECEIVE_REFERENCE_COUNT] -= count
+
+
+def references_in(core: Core, thread: Thread, table: int, count: int) -> list[Reference]:
+    """The reference objects that a table of addresses names."""
+    data = memoryview(user_memory.read(core, thread, table, count * WORD_SIZE)).cast("Q")
+    return [object_at(core, thread, address, Reference) for address in data]
+
+
+def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:
+    """A thread's message as a device gets it; at most one chunk."""
+    registers = thread.registers
+    words = min(registers[reg.SEND_WORDS], COPY_CHUNK_WORDS)
+    data = user_memory.read(core, thread, registers[reg.SEND_BUFFER], words * WORD_SIZE)
+    return DeviceRequest(port, thread, tuple(memoryview(data).cast("Q")))
+
+
+def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:
+    """
+    Complete a device's client with a reply, if it still waits for it.
+
+    Where the client's buffer cannot be written any more, it is woken instead, asks again, and gets its own exception.
+    """
+    if not request.is_open:
+        return
+    thread = request.thread
+    registers = thread.registers
+    taken = words[: registers[reg.RECEIVE_WORDS]]
+    data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in taken)
+    thread.request = None
+    try:
+        user_memory.write(core, thread, registers[reg.RECEIVE_BUFFER], data)
+    except ProgramException:
+        core.wake(thread)
+        return
+    if core.trace is not None:
+        core.trace((core.time, Event.REPLY, thread.hash, request.port.hash, taken))
+    note_received(thread, len(taken))
+    core.complete(thread, Status.SUCCESS)

@@ -1,0 +1,88 @@
+"""
+Physical memory: frames, and the quota that pays for them and for every kernel object.
+
+A frame is named by its address in RAM. Frames are zero when they are handed out. Everything that a program can make
+the kernel allocate is charged first, so no program can exhaust the host.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fluke_async.abi.codes import PAGE_SIZE
+
+ZERO_PAGE = bytes(PAGE_SIZE)
+
+
+class Hardware(Protocol):
+    """What the kernel asks of the engine: its memory, and that it forget code and translations."""
+
+    ram: memoryview
+    code_frames: set[int]
+
+    def invalidate(self, frame_address: int, size: int) -> None:
+        """Forget code translated from these bytes."""
+
+    def flush(self) -> None:
+        """Forget translations of addresses."""
+
+
+class Quota:
+    """Bytes that may be used, and bytes that are."""
+
+    __slots__ = ("limit_bytes", "used_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+
+    def charge(self, size_bytes: int) -> bool:
+        """Take `size_bytes`, or nothing and return False."""
+        if self.used_bytes + size_bytes > self.limit_bytes:
+            return False
+        self.used_bytes += size_bytes
+        return True
+
+    def release(self, size_bytes: int) -> None:
+        """Give `size_bytes` back."""
+        assert size_bytes <= self.used_bytes
+        self.used_bytes -= size_bytes
+
+
+class Frames:
+    """The frames of RAM, in use or free."""
+
+    __slots__ = ("_fresh", "_hardware", "_quota", "_returned")
+
+    def __init__(self, hardware: Hardware, quota: Quota) -> None:
+        self._hardware = hardware
+        self._quota = quota
+        self._fresh = 0
+        self._returned: list[int] = []
+
+    @property
+    def in_use(self) -> int:
+        """Frames handed out and not returned."""
+        return self._fresh // PAGE_SIZE - len(self._returned)
+
+    def allocate(self) -> int | None:
+        """A zeroed frame, or None if the quota or the memory is used up."""
+        ram = self._hardware.ram
+        if self._returned:
+            if not self._quota.charge(PAGE_SIZE):
+                return None
+            frame = self._returned.pop()
+            ram[frame : frame + PAGE_SIZE] = ZERO_PAGE
+            return frame
+        if self._fresh + PAGE_SIZE > len(ram) or not self._quota.charge(PAGE_SIZE):
+            return None
+        frame = self._fresh
+        self._fresh += PAGE_SIZE
+        return frame
+
+    def free(self, frame: int) -> None:
+        """Take a frame back; code translated from it is forgotten."""
+        if frame in self._hardware.code_frames:
+            self._hardware.invalidate(frame, PAGE_SIZE)
+        self._returned.append(frame)
+        self._quota.release(PAGE_SIZE)

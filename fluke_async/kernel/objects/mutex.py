@@ -1,0 +1,121 @@
+"""Mutexes: owned by one thread at a time, handed over in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import ExceptionCode, MutexFlags, ObjectType, Status
+from fluke_async.abi.layouts import MUTEX_STATE
+from fluke_async.abi.registers import A0
+from fluke_async.kernel.checks import mistake, number
+from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.names import object_at
+from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
+from fluke_async.kernel.suspension import WAIT
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.thread import Thread
+
+SETTABLE_FLAGS = MutexFlags.MULTITASK | MutexFlags.OWNER_DEAD
+
+
+class Mutex(KernelObject):
+    """Locked or not, and by whom; the owner of a locked mutex can be unknown after it died (OWNER_DEAD)."""
+
+    __slots__ = ("flags", "locked", "owner")
+
+    type = ObjectType.MUTEX
+    wrong_type = ExceptionCode.NOT_MUTEX
+    layout = MUTEX_STATE
+    links = (Link("owner", frozenset({ObjectType.THREAD}), ExceptionCode.NOT_THREAD_REF),)
+
+    def __init__(self, address: int, hash_: int) -> None:
+        super().__init__(address, hash_)
+        self.flags = MutexFlags(0)
+        self.locked = False
+        self.owner: Thread | None = None
+
+    def own(self, thread: Thread | None) -> None:
+        """Make `thread` the owner, or nobody."""
+        if self.owner is not None and self.owner.owned is not None:
+            self.owner.owned.discard(self)
+        self.owner = thread
+        self.locked = thread is not None
+        if thread is not None:
+            if thread.owned is None:
+                thread.owned = set()
+            thread.owned.add(self)
+
+    def owner_died(self) -> None:
+        """Stay locked, with nobody as the owner, until a new one is named."""
+        self.owner = None
+        self.flags |= MutexFlags.OWNER_DEAD
+
+    def hand_over(self, core: Core) -> None:
+        """Give the mutex to the first waiter, or free it; the waiter's call is completed at once."""
+        while (waiter := self.first_waiter()) is not None:
+            if core.entry_name(waiter) == "mutex_lock":
+                self.own(waiter)
+                core.complete(waiter, Status.SUCCESS)
+                return
+            core.wake(waiter)  # its registers say something else by now: it looks for itself
+        self.own(None)
+
+    def export_bits(self, core: Core) -> StateBits:
+        return {"hash": self.hash, "flags": self.flags, "locked": int(self.locked)}
+
+    def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
+        flags = number(bits, "flags") if bits is not None else self.flags
+        locked = bool(number(bits, "locked")) if bits is not None else self.locked
+        if flags & ~SETTABLE_FLAGS:
+            raise mistake(by, ExceptionCode.INVALID_STATE, flags)
+        owner: Thread | None = links.get("owner", self.owner)  # type: ignore[assignment]
+        if bits is None and "owner" in links:
+            locked = owner is not None
+        if owner is not None and not locked:
+            raise mistake(by, ExceptionCode.INVALID_STATE, 0)
+
+        self.own(owner if locked else None)
+        self.locked = locked
+        self.flags = MutexFlags(flags)
+        if owner is not None:
+            self.flags &= ~MutexFlags.OWNER_DEAD
+        if not locked:
+            self.hand_over(core)
+
+    def on_destroy(self, core: Core) -> None:
+        self.own(None)
+
+
+async def mutex_lock(core: Core, thread: Thread) -> int:
+    """Own the mutex; who unlocks it completes this call."""
+    while True:
+        mutex = object_at(core, thread, thread.registers[A0], Mutex)
+        if mutex.owner is thread:
+            raise ProgramException(thread, ExceptionCode.MUTEX_LOCKED, thread.registers[A0])
+        if not mutex.locked:
+            mutex.own(thread)
+            return Status.SUCCESS
+        core.park(thread, mutex)
+        await WAIT
+
+
+def mutex_trylock(core: Core, thread: Thread) -> int:
+    """Own the mutex if it is free."""
+    mutex = object_at(core, thread, thread.registers[A0], Mutex)
+    if mutex.owner is thread:
+        raise ProgramException(thread, ExceptionCode.MUTEX_LOCKED, thread.registers[A0])
+    if mutex.locked:
+        return Status.MUTEX_HELD
+    mutex.own(thread)
+    return Status.SUCCESS
+
+
+def mutex_unlock(core: Core, thread: Thread) -> int:
+    """Hand the mutex to the first who waits."""
+    mutex = object_at(core, thread, thread.registers[A0], Mutex)
+    if mutex.owner is not thread:
+        raise ProgramException(thread, ExceptionCode.MUTEX_NOT_OWNED, thread.registers[A0])
+    mutex.hand_over(core)
+    return Status.SUCCESS

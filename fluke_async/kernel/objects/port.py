@@ -1,0 +1,74 @@
+"""Ports: what clients name when they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import ExceptionCode, ObjectType
+from fluke_async.abi.layouts import PORT_STATE
+from fluke_async.kernel.checks import number
+from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
+from fluke_async.kernel.ordered_queue import OrderedQueue
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.device_request import DeviceRequest
+    from fluke_async.kernel.objects.portset import Portset
+    from fluke_async.kernel.objects.thread import Thread
+
+
+class Port(KernelObject):
+    """
+    A port of a port set, or of nothing yet, or of a device.
+
+    Clients wait for the port, but stand in the queue of its set, so that a server finds the first of them at once.
+    A device's port has a `receiver` instead, which takes note of a request and must not act on the kernel.
+    """
+
+    __slots__ = ("alias", "portset", "receiver")
+
+    type = ObjectType.PORT
+    wrong_type = ExceptionCode.NOT_PORT
+    layout = PORT_STATE
+    links = (Link("portset", frozenset({ObjectType.PORTSET}), ExceptionCode.NOT_PORTSET_REF),)
+
+    def __init__(self, address: int, hash_: int) -> None:
+        super().__init__(address, hash_)
+        self.alias = 0
+        self.portset: Portset | None = None
+        self.receiver: Callable[[DeviceRequest], None] | None = None
+
+    def queue(self) -> OrderedQueue:
+        return super().queue() if self.portset is None else self.portset.callers
+
+    def export_bits(self, core: Core) -> StateBits:
+        return {"hash": self.hash, "alias": self.alias}
+
+    def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
+        if bits is not None:
+            self.alias = number(bits, "alias")
+        if "portset" in links:
+            self.enter(links["portset"])  # type: ignore[arg-type]  # the link's types say so
+            server = None if self.portset is None else self.portset.first_waiter()
+            if server is not None:  # it looks again, and finds the callers that came with the port
+                core.wake(server)
+
+    def enter(self, portset: Portset | None) -> None:
+        """Move to another set; those who wait for this port come along, in the same order."""
+        before = self.queue()
+        if self.portset is not None:
+            self.portset.ports.discard(self)
+        self.portset = portset
+        if portset is not None:
+            portset.ports.add(self)
+        after = self.queue()
+        for thread in tuple(before.in_order()) if after is not before else ():
+            if thread.waiting_for is self:
+                entry = thread.place
+                assert entry is not None
+                before.remove(thread)
+                after.push(entry)
+
+    def on_destroy(self, core: Core) -> None:
+        self.enter(None)

@@ -1,0 +1,266 @@
+"""Threads: the only active objects."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Coroutine
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fluke_async.abi.codes import PRIORITY_DEFAULT, ExceptionCode, ObjectType, ThreadFlags
+from fluke_async.abi.layouts import THREAD_STATE
+from fluke_async.abi.registers import A0
+from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.names import object_at
+from fluke_async.kernel.objects import thread_state
+from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.device_request import DeviceRequest
+    from fluke_async.kernel.objects.mutex import Mutex
+    from fluke_async.kernel.objects.port import Port
+    from fluke_async.kernel.objects.space import Space
+
+WAITABLE = frozenset(
+    {ObjectType.THREAD, ObjectType.PORT, ObjectType.PORTSET, ObjectType.MUTEX, ObjectType.COND}
+)
+NO_REGISTERS = bytes(32 * 8)
+
+
+class Continuation(NamedTuple):
+    """
+    What is left of a thread that waits: all that the interrupt model keeps.
+
+    It is the thread's entry in the wait queue too, hence the order of the fields. Nothing in it is more than the
+    exported state says.
+    """
+
+    negative_priority: int
+    wait_order: int
+    thread: Thread
+    waiting_for: KernelObject
+    entry_point: int
+
+
+class Condition(Enum):
+    """What a thread is doing, as an observer sees it."""
+
+    EMPTY = "empty"  # has no space: cannot run
+    READY = "ready"
+    WAITING = "waiting"
+    EXCEPTION = "exception"  # stopped by a mistake that nobody handles
+    STOPPED = "stopped"
+    DESTROYED = "destroyed"
+
+
+class Thread(KernelObject):
+    """A thread's whole state: what is exported, and below it what only the kernel knows."""
+
+    __slots__ = (
+        "__weakref__",
+        # Exported, as bits.
+        "exceptions_enabled",
+        "floating",
+        "handlers_alert",
+        "interrupt_handler",
+        "pc",
+        "pending",
+        "priority",
+        "quantum_left",
+        "registers",
+        "run_order",
+        "saved",
+        "sched_val",
+        "server_registration",
+        "stopped",
+        "thread_va",
+        "trap_handler",
+        "wait_order",
+        # Exported, as links.
+        "client",
+        "scheduler",
+        "space",
+        "waiting_for",
+        # Derived from the state of others, or lost without harm.
+        "callee",
+        "exception",
+        "owned",
+        "request",
+        # The running kernel's own.
+        "epoch",
+        "in_kernel",
+        "place",
+        "stack",
+        "stack_epochs",
+        "stopped_by_host",
+    )
+
+    type = ObjectType.THREAD
+    wrong_type = ExceptionCode.NOT_THREAD
+    layout = THREAD_STATE
+    links = (
+        Link("space", frozenset({ObjectType.SPACE}), ExceptionCode.NOT_SPACE_REF),
+        Link("scheduler", frozenset({ObjectType.PORT}), ExceptionCode.NOT_PORT_REF),
+        Link("waiting_for", WAITABLE, ExceptionCode.INVALID_STATE),
+        Link("client", frozenset({ObjectType.THREAD}), ExceptionCode.NOT_THREAD_REF),
+        Link("server", frozenset({ObjectType.THREAD}), ExceptionCode.NOT_THREAD_REF),
+    )
+
+    def __init__(self, address: int, hash_: int) -> None:
+        super().__init__(address, hash_)
+        self.registers: array[int] | memoryview = array("Q", NO_REGISTERS)
+        self.floating: array[int] | None = None
+        self.pc = 0
+        self.thread_va = 0
+        self.sched_val = 0
+        self.priority = PRIORITY_DEFAULT
+        self.stopped = True
+        self.exceptions_enabled = False
+        self.pending = ThreadFlags(0)
+        self.wait_order = 0
+        self.run_order = 0
+        self.quantum_left = QUANTUM_INSTRUCTIONS
+        self.trap_handler = 0
+        self.interrupt_handler = 0
+        self.handlers_alert = (0, 0)
+        self.saved = (0, 0, 0, 0)
+        self.server_registration = (0, 0, 0, 0, 0)
+
+        self.space: Space | None = None
+        self.scheduler: Port | None = None
+        self.waiting_for: KernelObject | None = None
+        self.client: Thread | None = None  # whose idempotent request this thread serves
+
+        self.callee: Thread | None = None  # who took this thread's idempotent request, in this kernel
+        self.exception: tuple[ExceptionCode, int] | None = None
+        self.owned: set[Mutex] | None = None
+        self.request: DeviceRequest | None = None
+
+        self.epoch = 0
+        self.in_kernel = False  # the next step is the dispatch of the call that pc is on
+        self.place: tuple[Any, ...] | None = None
+        self.stack: Coroutine[Any, None, int] | None = None  # process model: the suspended operation
+        self.stack_epochs: tuple[int, Thread | None, int] | None = None
+        self.stopped_by_host = False  # a budget's end, to be undone when it is extended
+
+    @property
+    def condition(self) -> Condition:
+        """What the thread is doing."""
+        if not self.active:
+            return Condition.DESTROYED
+        if self.exception is not None:
+            return Condition.EXCEPTION
+        if self.stopped:
+            return Condition.STOPPED
+        if self.space is None:
+            return Condition.EMPTY
+        return Condition.READY if self.waiting_for is None else Condition.WAITING
+
+    @property
+    def runnable(self) -> bool:
+        """Whether the thread belongs among the ready ones."""
+        return not (self.stopped or self.space is None or self.exception or self.waiting_for)
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether a posted interrupt would be taken."""
+        return bool(
+            self.pending & ThreadFlags.PENDING_INTERRUPT
+            and self.exceptions_enabled
+            and self.interrupt_handler
+        )
+
+    @property
+    def continuation(self) -> Continuation | None:
+        """The record of the wait that the thread is in."""
+        return self.place if isinstance(self.place, Continuation) else None
+
+    @property
+    def server_portset(self) -> int:
+        """Address of the port set that the thread serves; 0: none."""
+        return self.server_registration[0]
+
+    def drop_stack(self) -> None:
+        """Make a kept stack stale: the next dispatch starts from the registers."""
+        self.epoch += 1
+        if self.stack is not None:
+            self.stack.close()
+            self.stack = None
+
+    def capture(self, client: Thread) -> None:
+        """Begin to serve the idempotent request of `client`, whose call this is."""
+        self.client = client
+        client.callee = self
+
+    def release(self) -> None:
+        """Serve nobody."""
+        if self.client is not None and self.client.callee is self:
+            self.client.callee = None
+        self.client = None
+
+    def drop_call(self, core: Core) -> None:
+        """Abandon an idempotent call in flight; it will be issued again from the registers."""
+        self.request = None
+        server = self.callee
+        if server is not None:
+            server.release()
+            if server.waiting_for is self:  # it was receiving the request: it waits for another
+                core.wake(server)
+
+    def export_bits(self, core: Core) -> StateBits:
+        return thread_state.export_bits(self)
+
+    def export_link(self, name: str) -> KernelObject | None:
+        return None if name == "server" else super().export_link(name)
+
+    def before_export(self, core: Core, by: Thread) -> None:
+        if self is by:
+            raise ProgramException(by, ExceptionCode.CURRENT_THREAD, by.thread_va)
+        core.stop(self)
+
+    def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
+        thread_state.load(core, self, by, bits, links)
+
+    def on_destroy(self, core: Core) -> None:
+        self.drop_stack()
+        core.unpark(self)
+        if self.place is not None:
+            core.ready.remove(self)
+        self.drop_call(core)
+        self.release()
+        for mutex in self.owned or ():
+            mutex.owner_died()
+        self.owned = None
+        if self.space is not None:
+            self.space.threads.pop(self, None)
+            self.space = None
+
+
+def thread_self(core: Core, thread: Thread) -> int:
+    """The address of the calling thread's object."""
+    return thread.thread_va
+
+
+def thread_interrupt(core: Core, thread: Thread) -> int:
+    """Post an interrupt; a target that can take it stops waiting, and its call is restartable."""
+    target = object_at(core, thread, thread.registers[A0], Thread)
+    if target is thread:
+        raise ProgramException(thread, ExceptionCode.CURRENT_THREAD, thread.registers[A0])
+    target.pending |= ThreadFlags.PENDING_INTERRUPT
+    if target.interruptible and not target.stopped:
+        target.drop_stack()
+        if target.waiting_for is not None:
+            core.wake(target)
+    return 0
+
+
+def thread_return_from_exception(core: Core, thread: Thread) -> None:
+    """Reload what was saved when the handler was entered; the thread continues there, not after this call."""
+    registers = thread.registers
+    a0, a1, a2, pc = thread.saved
+    registers[A0], registers[A0 + 1], registers[A0 + 2] = a0, a1, a2
+    thread.pc = pc
+    thread.exceptions_enabled = True
+    thread.in_kernel = False

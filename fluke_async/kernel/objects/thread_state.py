@@ -1,0 +1,192 @@
+"""
+A thread's state as bits and links: reading it out, and loading it.
+
+Everything that a thread is can be found here: what is not exported is derived from what is. Loading checks all parts
+before it changes any.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import (
+    PRIORITY_MAX,
+    ExceptionCode,
+    ObjectType,
+    ThreadFlags,
+)
+from fluke_async.abi.entry_points import BY_NUMBER, Class
+from fluke_async.abi.registers import A0, ENTRY_POINT
+from fluke_async.kernel.checks import mistake, number
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_MAX
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.base import Links, StateBits
+    from fluke_async.kernel.objects.thread import Thread
+
+WORD = 1 << 64
+PENDING = (
+    ThreadFlags.PENDING_INTERRUPT
+    | ThreadFlags.PENDING_CLIENT_ALERT
+    | ThreadFlags.PENDING_SERVER_ALERT
+)
+SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IDEMPOTENT | PENDING
+SERVER_FIELDS = (
+    "server_portset",
+    "server_sp",
+    "server_oneway_pc",
+    "server_idempotent_pc",
+    "server_reliable_pc",
+)
+NO_FLOATING = (0,) * 32
+
+
+def export_bits(thread: Thread) -> StateBits:
+    """The bits of a thread's state."""
+    flags = thread.pending
+    if thread.stopped:
+        flags |= ThreadFlags.STOPPED
+    if thread.exceptions_enabled:
+        flags |= ThreadFlags.EXCEPTION_ENABLE
+    if thread.client is not None:
+        flags |= ThreadFlags.IDEMPOTENT
+    floating = thread.floating
+    a0, a1, a2, pc = thread.saved
+    client_alert, server_alert = thread.handlers_alert
+    return {
+        "hash": thread.hash,
+        "thread_va": thread.thread_va,
+        "flags": flags,
+        "priority": thread.priority,
+        "sched_val": thread.sched_val,
+        "wait_order": thread.wait_order,
+        "run_order": thread.run_order,
+        "quantum_left": thread.quantum_left % WORD,
+        "pc": thread.pc,
+        "x": tuple(thread.registers),
+        "f": NO_FLOATING if floating is None else tuple(floating[:32]),
+        "fcsr": 0 if floating is None else floating[32],
+        "trap_handler": thread.trap_handler,
+        "interrupt_handler": thread.interrupt_handler,
+        "client_alert_handler": client_alert,
+        "server_alert_handler": server_alert,
+        "saved_a0": a0,
+        "saved_a1": a1,
+        "saved_a2": a2,
+        "saved_pc": pc,
+        **dict(zip(SERVER_FIELDS, thread.server_registration, strict=True)),
+    }
+
+
+def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
+    """Load the parts given into a stopped thread; clearing STOPPED starts it."""
+    if not thread.stopped:
+        raise mistake(by, ExceptionCode.THREAD_RUNNING, thread.thread_va)
+    if bits is not None:
+        _check_bits(by, bits)
+    _check_links(thread, by, bits, links)
+
+    thread.drop_stack()
+    if bits is not None:
+        _load_bits(core, thread, bits)
+    _load_links(core, thread, links)
+    if bits is not None and not number(bits, "flags") & ThreadFlags.STOPPED:
+        core.start(thread)
+
+
+def _check_bits(by: Thread | None, bits: StateBits) -> None:
+    """Whatever a program can put in a register is a state; orders, flags and priorities have bounds."""
+    for name, bad in (
+        ("flags", number(bits, "flags") & ~SETTABLE),
+        ("priority", number(bits, "priority") > PRIORITY_MAX),
+        ("wait_order", number(bits, "wait_order") > STAMP_MAX),
+        ("run_order", number(bits, "run_order") > STAMP_MAX),
+        ("quantum_left", _signed(number(bits, "quantum_left")) > QUANTUM_INSTRUCTIONS),
+        ("fcsr", number(bits, "fcsr") > 0xFF),
+        ("server_oneway_pc", number(bits, "server_oneway_pc")),
+        ("server_idempotent_pc", number(bits, "server_idempotent_pc")),
+        ("server_reliable_pc", number(bits, "server_reliable_pc")),
+    ):
+        if bad:
+            raise mistake(by, ExceptionCode.INVALID_STATE, number(bits, name))
+
+
+def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
+    """A thread can only be parked where its registers name a call that may wait."""
+    if links.get("waiting_for") is not None:
+        x = bits["x"] if bits is not None else thread.registers
+        assert not isinstance(x, int)
+        entry = BY_NUMBER.get(x[ENTRY_POINT])
+        if entry is None or entry.call_class in (Class.TRIVIAL, Class.SHORT):
+            raise mistake(by, ExceptionCode.INVALID_STATE, x[ENTRY_POINT])
+    for name in ("client", "server", "waiting_for"):
+        if links.get(name) is thread:
+            raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
+    client_is_reliable = bits is not None and not number(bits, "flags") & ThreadFlags.IDEMPOTENT
+    if links.get("client") is not None and client_is_reliable:
+        raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
+    if links.get("server") is not None:  # reliable connections: there are none yet to restore
+        raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
+
+
+def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
+    flags = ThreadFlags(number(bits, "flags"))
+    x, f = bits["x"], bits["f"]
+    assert not isinstance(x, int) and not isinstance(f, int)
+    registers = thread.registers
+    if (thread.pc, registers[ENTRY_POINT], registers[A0]) != (number(bits, "pc"), x[ENTRY_POINT], x[A0]):
+        thread.drop_call(core)  # it is another call by now, or none
+    thread.registers = array("Q", (0, *x[1:]))
+    fcsr = number(bits, "fcsr")
+    thread.floating = array("Q", (*f, fcsr)) if fcsr or any(f) else None
+    thread.pc = number(bits, "pc")
+    thread.thread_va = number(bits, "thread_va")
+    thread.sched_val = number(bits, "sched_val")
+    thread.exceptions_enabled = bool(flags & ThreadFlags.EXCEPTION_ENABLE)
+    thread.pending = flags & PENDING
+    thread.quantum_left = _signed(number(bits, "quantum_left"))
+    thread.trap_handler = number(bits, "trap_handler")
+    thread.interrupt_handler = number(bits, "interrupt_handler")
+    thread.handlers_alert = (
+        number(bits, "client_alert_handler"),
+        number(bits, "server_alert_handler"),
+    )
+    thread.saved = (
+        number(bits, "saved_a0"),
+        number(bits, "saved_a1"),
+        number(bits, "saved_a2"),
+        number(bits, "saved_pc"),
+    )
+    portset, sp, oneway, idempotent, reliable = (number(bits, name) for name in SERVER_FIELDS)
+    thread.server_registration = (portset, sp, oneway, idempotent, reliable)
+    thread.exception = None
+    thread.in_kernel = False
+    thread.run_order = number(bits, "run_order")
+    core.stamp = max(core.stamp, thread.run_order, number(bits, "wait_order"))
+    core.reorder(thread, number(bits, "priority"), number(bits, "wait_order"))
+
+
+def _load_links(core: Core, thread: Thread, links: Links) -> None:
+    if "space" in links:
+        core.leave_space(thread)
+        if links["space"] is not None:
+            core.enter_space(thread, links["space"])  # type: ignore[arg-type]
+    if "scheduler" in links:
+        thread.scheduler = links["scheduler"]  # type: ignore[assignment]
+    if "client" in links:
+        thread.release()  # a connection counts when both ends agree: the client by waiting for this thread
+        thread.client = links["client"]  # type: ignore[assignment]
+    if "waiting_for" in links:
+        target = links["waiting_for"]
+        was = thread.waiting_for
+        core.unpark(thread)
+        if target is not None:
+            core.park(thread, target)
+        elif was is not None and was.type is ObjectType.COND:
+            thread.wait_order = 0
+
+
+def _signed(word: int) -> int:
+    return word - WORD if word >= WORD // 2 else word

@@ -1,0 +1,26 @@
+"""
+The only two ways in which an operation stops: a wait, and a marked point.
+
+An operation awaits one of the two values below; it reaches the execution model, which decides what becomes of the
+coroutine. Nothing comes back: what a wait was for is looked up again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+
+class Suspension:
+    """What an operation awaits; the same object arrives at the driver."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __await__(self) -> Generator[Suspension, None, None]:
+        yield self
+
+
+WAIT = Suspension("wait")  # the thread has been parked
+POINT = Suspension("point")  # progress is committed: the thread may be preempted here

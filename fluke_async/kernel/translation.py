@@ -1,0 +1,102 @@
+"""
+From virtual addresses to frames: the walk up the tree of mappings, and its undoing.
+
+A page that is not in a space's table is looked for along the chain mapping, region, space, mapping ... up to the root,
+which owns the frames. The access entered is what every mapping and region on the way grants. This is the soft fault;
+an address for which the walk ends without a frame is the thread's exception.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, Prot
+from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.params import MAPPING_DEPTH_MAX
+from fluke_async.kernel.trace import Event
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.space import Space
+    from fluke_async.kernel.objects.thread import Thread
+
+FRAME_MASK = ~(PAGE_SIZE - 1)
+OFFSET_MASK = PAGE_SIZE - 1
+
+FAULT_OF_ACCESS = {
+    Prot.READ: ExceptionCode.LOAD_FAULT,
+    Prot.WRITE: ExceptionCode.STORE_FAULT,
+    Prot.EXECUTE: ExceptionCode.FETCH_FAULT,
+}
+
+
+def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
+    """
+    Enter the page of `address` in the table of the thread's space; returns the entry, which grants `access`.
+
+    Raises:
+        ProgramException: nothing is mapped there, or not with that access, or memory is used up.
+    """
+    space = thread.space
+    if space is None:
+        raise ProgramException(thread, FAULT_OF_ACCESS[Prot(access)], address)
+    found = find_frame(core, space, address, access)
+    if isinstance(found, ExceptionCode):
+        raise ProgramException(thread, found, address)
+    space.pages[address // PAGE_SIZE] = found
+    core.statistics.soft_faults += 1
+    if core.trace is not None:
+        core.trace((core.time, Event.FAULT, thread.hash, address, access))
+    return found
+
+
+def find_frame(core: Core, space: Space, address: int, access: int) -> int | ExceptionCode:
+    """The page-table entry for an address, or the reason why there is none."""
+    denied = FAULT_OF_ACCESS[Prot(access)]
+    granted: int = Prot.ALL
+    page = address & FRAME_MASK
+    for _ in range(MAPPING_DEPTH_MAX):
+        if space.is_root:
+            frame = core.root.frame_at(core, page)
+            return ExceptionCode.OUT_OF_MEMORY if frame is None else frame | granted
+        mapping = space.mapping_at(page)
+        region = None if mapping is None else mapping.region
+        if mapping is None or region is None or region.space is None:
+            return denied
+        offset = mapping.offset + page - mapping.start
+        granted &= mapping.prot & region.prot
+        if offset >= region.size or not granted & access:
+            return denied
+        space, page = region.space, region.start + offset
+    return denied
+
+
+def revoke(core: Core, space: Space, start: int, size: int) -> None:
+    """Forget the translations of a range, in this space and in all that were derived from it."""
+    pending = [(space, start, size)]
+    seen: set[tuple[Space, int, int]] = set()
+    while pending:
+        here = pending.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        space, start, size = here
+        _forget(space.pages, start // PAGE_SIZE, (start + size) // PAGE_SIZE)
+        for region in space.regions:
+            low, high = max(start, region.start), min(start + size, region.start + region.size)
+            if low >= high:
+                continue
+            for mapping in region.mappings:
+                if mapping.space is not None:
+                    pending.append((mapping.space, mapping.start, mapping.size))
+    core.translations_changed = True
+
+
+def _forget(pages: dict[int, int], first: int, end: int) -> None:
+    gone = (
+        range(first, end)
+        if end - first < len(pages)
+        else [page for page in pages if first <= page < end]
+    )
+    for page in gone:
+        pages.pop(page, None)

@@ -1,0 +1,47 @@
+"""
+One suite over all combinations.
+
+A test that takes `model` or `preemption` runs once for each; every async test runs on each event
+loop (`@pytest.mark.asyncio(loop_factories=["asyncio"])` names one alone).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+try:
+    import uvloop
+except ImportError:  # there is none for Windows
+    uvloop = None  # type: ignore[assignment]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": asyncio.new_event_loop
+    }
+    if uvloop is not None:
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
+
+
+@pytest.fixture
+async def loop() -> str:
+    """The name of the event loop that the test runs on."""
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+
+@pytest.fixture(params=["interrupt", "process"])
+def model(request: pytest.FixtureRequest) -> str:
+    """An execution model."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(params=["none", "partial"])
+def preemption(request: pytest.FixtureRequest) -> str:
+    """Where a system call may be preempted."""
+    name: str = request.param
+    return name
