@@ -51,7 +51,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class ElfImage:
-    """A program ready to be mapped: segments in the order of their addresses, none sharing a page."""
+    """A program ready to be mapped: segments in the order of addresses, none sharing a page."""
 
     entry: int
     segments: tuple[Segment, ...]
@@ -160,7 +160,7 @@ def _load_base(loads: list[Mapping[str, Any]]) -> int:
     alignment = max(PAGE_SIZE, *(h["p_align"] for h in loads))
     if alignment & (alignment - 1):
         raise ProgramError(f"a segment's alignment {alignment:#x} is not a power of two")
-    return -(-LOAD_BASE // alignment) * alignment
+    return int(-(-LOAD_BASE // alignment) * alignment)
 
 
 def _segment(header: Mapping[str, Any], data: bytes, base: int) -> Segment:
@@ -177,9 +177,7 @@ def _segment(header: Mapping[str, Any], data: bytes, base: int) -> Segment:
             f"{LOWEST_ADDRESS:#x} to {END_OF_ADDRESSES:#x}: link it to other addresses"
         )
     permissions = sum(ours for flag, ours in _FLAG_PERMISSIONS if header["p_flags"] & flag)
-    return Segment(
-        address, memory_size, permissions, memoryview(data)[offset : offset + file_size]
-    )
+    return Segment(address, memory_size, permissions, memoryview(data)[offset : offset + file_size])
 
 
 def _check_segments(segments: tuple[Segment, ...], memory_limit: int) -> None:
@@ -269,6 +267,6 @@ def _find(segments: tuple[Segment, ...], address: int, size: int, what: str) -> 
     """The index of the segment whose data holds these bytes, and where in it they are."""
     for index, segment in enumerate(segments):
         offset = address - segment.address
-        if 0 <= offset and offset + size <= len(segment.data):
+        if offset >= 0 and offset + size <= len(segment.data):
             return index, offset
     raise ProgramError(f"{what}, {address:#x}, lies outside of its initialised data")

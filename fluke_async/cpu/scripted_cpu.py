@@ -37,7 +37,7 @@ from typing import Any, Final
 from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, READ, REGISTER_COUNT, WRITE, Cause
 from fluke_async.errors import FlukeError, KernelBug
 
-REGISTER_NAMES: Final = tuple(
+REGISTER_NAMES: Final = tuple(  # noqa: SIM905 (32 lines of names would hide their order)
     "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
     "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6".split()
 )
@@ -93,9 +93,18 @@ def assemble(lines: Sequence[Line]) -> Program:
             continue
         steps.append(line)
         starts.append(length)
-        length += line[1] if line[0] == "burn" else 1
+        length += _length(line)
     resolved = tuple(_resolve(step, labels) for step in steps)
     return Program(resolved, tuple(starts), length, labels)
+
+
+def _length(step: tuple[Any, ...]) -> int:
+    match step:
+        case ("burn", int(number)) if number > 0:
+            return number
+        case ("burn", *_):
+            raise FlukeError(f"{step!r} burns no number of instructions, 1 or more")
+    return 1
 
 
 def _resolve(step: tuple[Any, ...], labels: dict[str, int]) -> tuple[Any, ...]:
@@ -231,7 +240,7 @@ class ScriptedCpu:
             case "jump", label:
                 return self._address_of(label, pc)
             case "jr", a:
-                return registers[a] & _WORD - 1
+                return int(registers[a]) & _WORD - 1
             case ("ecall",):
                 raise _Trap(Cause.ECALL)
             case ("ebreak",):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import addressof, byref, c_int, c_size_t, c_uint64, c_void_p
@@ -19,12 +20,13 @@ from typing import Any
 
 import unicorn
 from unicorn import riscv_const as riscv
-from unicorn.unicorn_py3.unicorn import uclib
+from unicorn.unicorn_py3 import unicorn as bundled
 
 from fluke_async.errors import KernelBug
 
-LIBRARY = ctypes.CDLL(uclib._name)  # releases the interpreter lock: for running
-_BRIEF = ctypes.PyDLL(uclib._name)  # keeps it: for calls shorter than giving it up
+_PATH = bundled.uclib._name  # noqa: SLF001 (the binding has searched for it)
+LIBRARY = ctypes.CDLL(_PATH)  # releases the interpreter lock: for running
+_BRIEF = ctypes.PyDLL(_PATH)  # keeps it: for calls shorter than giving it up
 for _library in (LIBRARY, _BRIEF):  # variadic functions need their fixed arguments declared
     _library.uc_ctl.argtypes = [c_void_p, c_int]
     _library.uc_hook_add.argtypes = [
@@ -36,6 +38,7 @@ save = _BRIEF.uc_context_save
 restore = _BRIEF.uc_context_restore
 control = _BRIEF.uc_ctl
 
+VERSION = ".".join(str(number) for number in unicorn.uc_version()[:2])
 OK, BREAKPOINT = unicorn.UC_ERR_OK, unicorn.UC_ERR_INSN_INVALID
 FILL_READ, FILL_WRITE, FILL_FETCH = (
     unicorn.UC_MEM_READ,
@@ -77,7 +80,12 @@ def words_at(address: int, count: int) -> memoryview:
 def check(error: int) -> None:
     """Raise KernelBug unless a call that cannot fail has succeeded."""
     if error != OK:
-        raise KernelBug(f"Unicorn refused a call: {unicorn.UcError(error)}")
+        raise KernelBug(f"Unicorn refused a call: {describe(error)}")
+
+
+def describe(error: int) -> str:
+    """What the library says about one of its error codes."""
+    return str(bundled.UcError(error))
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ class Context:
         ctypes.memmove(self.memory, prototype, _HEADER_BYTES)
         check(LIBRARY.uc_context_free(prototype))
         if self.memory[0] != size - _HEADER_BYTES:
-            raise KernelBug(f"a saved context of Unicorn {unicorn.__version__} has another header")
+            raise KernelBug(f"a saved context of Unicorn {VERSION} has another header")
         self.argument = c_void_p(addressof(self.memory))
         self.words = memoryview(self.memory).cast("B").cast("Q")[_HEADER_BYTES // 8 :]
 
@@ -148,20 +156,24 @@ def stop_at_traps(handle: c_void_p) -> None:
 
 
 def write_register(handle: c_void_p, register: int, value: int) -> None:
+    """Set one of the engine's registers, by Unicorn's number for it."""
     check(_BRIEF.uc_reg_write(handle, register, byref(c_uint64(value))))
 
 
 def read_register(handle: c_void_p, register: int) -> int:
+    """One of the engine's registers, by Unicorn's number for it."""
     value = c_uint64()
     check(_BRIEF.uc_reg_read(handle, register, byref(value)))
     return value.value
 
 
 def write_fcsr(handle: c_void_p, value: int) -> None:
+    """Set the rounding mode and the exception flags, which a context does not hold."""
     write_register(handle, riscv.UC_RISCV_REG_FCSR, value)
 
 
 def read_fcsr(handle: c_void_p) -> int:
+    """The rounding mode and the exception flags."""
     return read_register(handle, riscv.UC_RISCV_REG_FCSR)
 
 
@@ -227,7 +239,9 @@ def layout() -> Layout:
             floating=floating,
             pc=pc,
             reservation=_find_reservation(handle, context, general),
-            mstatus=_find_register(handle, context, riscv.UC_RISCV_REG_MSTATUS, FLOATING_WRITTEN, 0),
+            mstatus=_find_register(
+                handle, context, riscv.UC_RISCV_REG_MSTATUS, FLOATING_WRITTEN, 0
+            ),
             privilege=_find_register(handle, context, riscv.UC_RISCV_REG_PRIV, USER, MACHINE),
             privileged_version=version,
         )
@@ -249,7 +263,7 @@ def _scratch_engine() -> Iterator[c_void_p]:
 def _only(indexes: Iterator[int]) -> int:
     found = list(indexes)
     if len(found) != 1:
-        raise KernelBug(f"Unicorn {unicorn.__version__}: expected one word, found {found}")
+        raise KernelBug(f"Unicorn {VERSION}: expected one word, found {found}")
     return found[0]
 
 
@@ -266,7 +280,7 @@ def _run_scratch(handle: c_void_p, instruction: int, count: int) -> int:
 def _find_executed(handle: c_void_p, structure: memoryview) -> int:
     count = 12_345
     check(_run_scratch(handle, _LOOP, count))
-    pairs = zip(structure, structure[1:], strict=False)
+    pairs = itertools.pairwise(structure)
     return _only(i for i, pair in enumerate(pairs) if pair == (count + 1, count))
 
 

@@ -29,7 +29,15 @@ from fluke_async.cpu.instructions import (
     is_atomic_store,
     is_compressed,
 )
-from fluke_async.cpu.protocol import EXECUTE, FLOATING_WORDS, PAGE_SIZE, PERMISSIONS, READ, WRITE, Cause
+from fluke_async.cpu.protocol import (
+    EXECUTE,
+    FLOATING_WORDS,
+    PAGE_SIZE,
+    PERMISSIONS,
+    READ,
+    WRITE,
+    Cause,
+)
 from fluke_async.errors import FlukeError, KernelBug
 
 _FRAME: Final = ~(PAGE_SIZE - 1)
@@ -175,7 +183,7 @@ class UnicornCpu:
                 pc = pc + 4 & _WORD
             elif error == binding.BREAKPOINT:
                 return Cause.BREAKPOINT, pc, 0, retired + executed - 1
-            elif event == binding.FILL_READ or event == binding.FILL_WRITE:
+            elif event in (binding.FILL_READ, binding.FILL_WRITE):
                 load = event == binding.FILL_READ and not is_atomic_store(self._instruction(pc))
                 cause = Cause.LOAD_FAULT if load else Cause.STORE_FAULT
                 return cause, pc, self._fault_address[0], retired + executed - 1
@@ -231,7 +239,8 @@ class UnicornCpu:
 
     def _execute_store_to_code(self, pc: int) -> int:
         """Let the one instruction at pc store to frames that hold code, then forget that code."""
-        self._stored_code = stored = []
+        stored: list[int] = []
+        self._stored_code = stored
         try:
             error = self._execute(pc, 1)
         finally:
@@ -256,7 +265,7 @@ class UnicornCpu:
         return error
 
     def _instructions_before_page_end(self, pc: int) -> int:
-        """How many instructions in a row begin at pc or after it, before the page's last halfword."""
+        """How many instructions in a row begin from pc on and before the page's last halfword."""
         address = self._pages[pc >> 12] & _FRAME | pc & _OFFSET
         last = address | _LAST_HALFWORD
         number = 0
@@ -340,7 +349,6 @@ class UnicornCpu:
         self._start = self._save = self._restore = self._control = _refuse
         self._finalizer()
         self._executed = self._fault_address = memoryview(b"")
-        self._callback = None
         self._results.clear()
         self.registers.release()
         self._halfwords.release()
@@ -364,13 +372,13 @@ class UnicornCpu:
                 view = self._results[result] = binding.words_at(result, 2)
             view[0] = entry & _FRAME
             view[1] = entry & PERMISSIONS
-            return True
-        except BaseException as exception:
+        except BaseException as exception:  # noqa: BLE001 (`run` raises it again)
             self._exception = exception
             return False
+        return True
 
     def _translate(self, page: int, access: int) -> int | None:
-        """The TLB's entry for a page, granting `access`; None, and an event, to leave the engine."""
+        """The TLB's entry for a page, granting `access`; None and an event to leave the engine."""
         if self._identity:
             return page << 12 | READ | EXECUTE
         entry = self._pages.get(page, 0)
@@ -434,7 +442,7 @@ def _raise_unexplained(error: int) -> None:
         # there; Python has printed it.
         raise KeyboardInterrupt
     raise KernelBug(
-        f"Unicorn stopped with an error that has no place here: {unicorn.UcError(error)}"
+        f"Unicorn stopped with an error that has no place here: {binding.describe(error)}"
     )
 
 

@@ -108,9 +108,11 @@ class Driver:
     async def run(self) -> None:
         """Drive the kernel until `close`; any exception that is not a program's or the host's doing is a bug of ours."""
         try:
-            while not self._closing:
+            while True:
                 if self.hart.dispatcher.unfinished is None:
                     await self._fixed_point()
+                if self._closing:
+                    break
                 begun = time.perf_counter_ns()
                 outcome = self.hart.run(self._effort)
                 self._adapt(outcome, time.perf_counter_ns() - begun)

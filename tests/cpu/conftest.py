@@ -1,3 +1,5 @@
+"""Machines for the tests of the engines."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

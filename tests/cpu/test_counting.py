@@ -21,7 +21,6 @@ from tests.cpu.machine import (
     DATA_FRAME,
     FREE_FRAME,
     RAM_SIZE,
-    RW,
     RWX,
     RX,
     Machine,

@@ -260,7 +260,7 @@ def test_frame_outside_memory_is_our_bug(
 
 def test_exception_in_the_page_dictionary_comes_out_of_run(unicorn_machine: MachineFactory) -> None:
     class Angry(dict[int, int]):
-        def get(self, key: int, default: object = None) -> int:  # type: ignore[override]
+        def get(self, key: int, default: object = None) -> int:
             raise ZeroDivisionError(f"page {key:#x}")
 
     machine = unicorn_machine(rv64.code(rv64.ECALL))
