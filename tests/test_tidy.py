@@ -43,12 +43,14 @@ TEXT_RULES: list[TextRule] = [tidy.unfinished, tidy.host_paths]
 
 @pytest.mark.parametrize("rule", MODULE_RULES, ids=lambda rule: rule.__name__)
 def test_modules_keep(rule: ModuleRule) -> None:
-    assert [offence for module in MODULES for offence in rule(module)] == []
+    offences = [offence for module in MODULES for offence in rule(module)]
+    assert not offences, "\n".join(offences)
 
 
 @pytest.mark.parametrize("rule", TEXT_RULES, ids=lambda rule: rule.__name__)
 def test_files_keep(rule: TextRule) -> None:
-    assert [offence for path, text in TEXTS for offence in rule(path, text)] == []
+    offences = [offence for path, text in TEXTS for offence in rule(path, text)]
+    assert not offences, "\n".join(offences)
 
 
 def test_the_project_was_found() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PYTHON_FOLDERS = ("fluke_async", "devices", "tests", "examples")
 TEXT_FOLDERS = (*PYTHON_FOLDERS, "userland", ".ci")
+RULES = {"tests/tidy.py", "tests/test_tidy.py"}  # they name what they forbid
 TEXT_SUFFIXES = {".py", ".c", ".h", ".S", ".ld", ".md", ".toml", ".txt"}
 
 LAYERS = {
@@ -31,7 +32,9 @@ LAYERS = {
     ),
     "fluke_async.toolchain": ("fluke_async.abi", "fluke_async.errors", "fluke_async.programs"),
     "fluke_async.programs": ("fluke_async.abi", "fluke_async.errors", "fluke_async.cpu.elf"),
+    "fluke_async.device": ("fluke_async.kernel", "fluke_async.abi", "fluke_async.errors"),
     "fluke_async.embedding": (
+        "fluke_async.device",
         "fluke_async.execution",
         "fluke_async.kernel",
         "fluke_async.abi",
@@ -39,14 +42,14 @@ LAYERS = {
         "fluke_async.cpu",
         "fluke_async.programs",
     ),
-    "fluke_devices": ("fluke_async.embedding", "fluke_async.abi", "fluke_async.errors"),
+    "fluke_devices": ("fluke_async.device", "fluke_async.abi", "fluke_async.errors"),
 }
 """Who may import whom inside the project; a layer may always import itself."""
 
 OUTSIDE = {
     "unicorn": ("fluke_async.cpu.unicorn",),
     "uvloop": ("fluke_async.cli",),
-    "anyio": ("fluke_async.embedding", "fluke_devices", "fluke_async.cli"),
+    "anyio": ("fluke_async.embedding", "fluke_async.device", "fluke_devices", "fluke_async.cli"),
     "cyclopts": ("fluke_async.cli",),
     "rich": ("fluke_async.cli",),
 }
@@ -56,14 +59,14 @@ SANS_IO = ("fluke_async.abi", "fluke_async.kernel")
 WORLDLY = {"anyio", "asyncio", "random", "socket", "structlog", "threading", "time", "unicorn"}
 """What the kernel proper may not import: there is no world in it but its own."""
 
-PRINTS = ("fluke_async.cli", "fluke_async.abi.c_header", "fluke_async.abi.pages")
-PRINTS += ("fluke_async.toolchain",)
+PRINTS = ("fluke_async.cli", "fluke_async.abi.generated", "fluke_async.toolchain")
+"""What is run as a command, and so may print."""
 
 LINES_MAX = 320
 LONG_FILES: dict[str, int] = {}
 """Files that are longer, with the length that they may not exceed; it only ever shrinks."""
 
-UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
+UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 HOST_PATH = re.compile(
     r"(?<![\w.~$)}\"'/*-])/(?:home|root|work|opt|mnt|Users|private)/\w|\b[A-Z]:\\"
 )
@@ -101,7 +104,9 @@ def text_files() -> Iterator[tuple[str, str]]:
     for folder in TEXT_FOLDERS:
         files += [file for file in (ROOT / folder).rglob("*") if file.suffix in TEXT_SUFFIXES]
     for file in sorted(files):
-        yield file.relative_to(ROOT).as_posix(), file.read_text("utf-8")
+        path = file.relative_to(ROOT).as_posix()
+        if path not in RULES:
+            yield path, file.read_text("utf-8")
 
 
 def below(name: str, prefixes: Iterable[str]) -> bool:

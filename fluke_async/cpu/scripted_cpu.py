@@ -37,10 +37,12 @@ from typing import Any, Final
 from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, READ, REGISTER_COUNT, WRITE, Cause
 from fluke_async.errors import FlukeError, KernelBug
 
-REGISTER_NAMES: Final = tuple(  # noqa: SIM905 (32 lines of names would hide their order)
-    "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
-    "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6".split()
-)
+REGISTER_NAMES: Final = (
+    "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2",
+    "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5",
+    "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7",
+    "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
+)  # fmt: skip
 
 _NUMBERS: Final = {name: number for number, name in enumerate(REGISTER_NAMES)}
 _FLOATING_NUMBERS: Final = {f"f{number}": number for number in range(32)}

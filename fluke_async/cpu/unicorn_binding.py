@@ -38,7 +38,6 @@ save = _BRIEF.uc_context_save
 restore = _BRIEF.uc_context_restore
 control = _BRIEF.uc_ctl
 
-VERSION = ".".join(str(number) for number in unicorn.uc_version()[:2])
 OK, BREAKPOINT = unicorn.UC_ERR_OK, unicorn.UC_ERR_INSN_INVALID
 FILL_READ, FILL_WRITE, FILL_FETCH = (
     unicorn.UC_MEM_READ,
@@ -117,7 +116,7 @@ class Context:
         ctypes.memmove(self.memory, prototype, _HEADER_BYTES)
         check(LIBRARY.uc_context_free(prototype))
         if self.memory[0] != size - _HEADER_BYTES:
-            raise KernelBug(f"a saved context of Unicorn {VERSION} has another header")
+            raise KernelBug("a saved context of this build of Unicorn has another header")
         self.argument = c_void_p(addressof(self.memory))
         self.words = memoryview(self.memory).cast("B").cast("Q")[_HEADER_BYTES // 8 :]
 
@@ -263,7 +262,7 @@ def _scratch_engine() -> Iterator[c_void_p]:
 def _only(indexes: Iterator[int]) -> int:
     found = list(indexes)
     if len(found) != 1:
-        raise KernelBug(f"Unicorn {VERSION}: expected one word, found {found}")
+        raise KernelBug(f"this build of Unicorn has its words elsewhere: {found} instead of one")
     return found[0]
 
 

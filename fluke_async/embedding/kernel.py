@@ -117,6 +117,8 @@ class Kernel:
                     with anyio.CancelScope(shield=True):
                         await driver.close()
                     devices.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise _only(group) from None
         finally:
             cpu.close()
             if writer is not None:
@@ -192,6 +194,13 @@ class Kernel:
 def _device(name: str) -> Any:
     module, _, attribute = name.partition(":")
     return getattr(import_module(module), attribute)
+
+
+def _only(error: BaseException) -> BaseException:
+    """What a task group wrapped: the one exception itself, where it is one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _serve(device: Device, port: DevicePort) -> None:

@@ -53,7 +53,7 @@ def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
 def find_frame(core: Core, space: Space, address: int, access: int) -> int | ExceptionCode:
     """The page-table entry for an address, or the reason why there is none."""
     denied = FAULT_OF_ACCESS[Prot(access)]
-    granted: int = Prot.ALL
+    granted = int(Prot.ALL)  # a plain number: page-table entries are read on the hottest paths
     page = address & FRAME_MASK
     for _ in range(MAPPING_DEPTH_MAX):
         if space.is_root:

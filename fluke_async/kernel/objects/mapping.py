@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, ObjectType
+from fluke_async.abi.codes import PAGE_SIZE, USER_END, USER_START, ExceptionCode, ObjectType
 from fluke_async.abi.layouts import MAPPING_STATE
 from fluke_async.kernel.checks import mistake, number, page_range, protection
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
@@ -55,6 +55,8 @@ class Mapping(KernelObject):
             offset, prot = number(bits, "region_off"), protection(by, bits)
             if offset % PAGE_SIZE:
                 raise mistake(by, ExceptionCode.NOT_ALIGNED, offset)
+            if size and not USER_START <= start <= start + size <= USER_END:
+                raise mistake(by, ExceptionCode.INVALID_ADDRESS, start)
         space: Space | None = links.get("space", self.space)  # type: ignore[assignment]
         if space is not None:
             if space.is_root:
