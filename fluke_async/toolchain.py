@@ -114,16 +114,19 @@ def rebuild(target: Path) -> None:
 
 
 def rebuild_all() -> None:
-    """Compile every program into `userland/bin`, remove what has no source any more, and write the record."""
+    """Compile every program, then replace what is in `userland/bin` and write the record."""
     userland = userland_directory()
     binaries = userland / "bin"
-    binaries.mkdir(exist_ok=True)
-    rebuild(binaries)
     record = {"compiler": _compiler(), **_sources_record(userland)}
-    for elf in sorted(binaries.glob("*.elf")):
-        if elf.stem in record["programs"]:
-            record["programs"][elf.stem]["elf_hash"] = _digest(elf)
-        else:
+    with tempfile.TemporaryDirectory() as directory:
+        rebuild(Path(directory))
+        binaries.mkdir(exist_ok=True)
+        for name, entry in record["programs"].items():
+            fresh = Path(directory) / f"{name}.elf"
+            entry["elf_hash"] = _digest(fresh)
+            (binaries / fresh.name).write_bytes(fresh.read_bytes())
+    for elf in binaries.glob("*.elf"):
+        if elf.stem not in record["programs"]:
             elf.unlink()
     (userland / RECORD).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 

@@ -145,8 +145,11 @@ def test_sound_code_passes(rule: ModuleRule, path: str, text: str) -> None:
 def test_a_long_file_may_only_shrink() -> None:
     module = tidy.parse(KERNEL, "\n" * 500)
     assert list(tidy.too_long(module, {KERNEL: 500})) == []
+    assert list(tidy.too_long(module, {KERNEL: 500 + tidy.LINES_SLACK - 1})) == []
     assert len(list(tidy.too_long(module, {KERNEL: 499}))) == 1
-    assert len(list(tidy.too_long(module, {KERNEL: 501}))) == 1
+    assert len(list(tidy.too_long(module, {KERNEL: 500 + tidy.LINES_SLACK}))) == 1
+    short = tidy.parse(KERNEL, "\n" * tidy.LINES_MAX)
+    assert len(list(tidy.too_long(short, {KERNEL: tidy.LINES_MAX + 1}))) == 1
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,7 @@ def _parameters(entry: EntryPoint) -> list[str]:
     if not entry.is_message:
         return [_parameter(entry, operand) for operand in entry.arguments]
     parameters = [
-        _parameter(entry, operand)
-        for operand in entry.arguments
-        if operand.kind in (Kind.OBJECT, Kind.REFERENCE)
+        _parameter(entry, operand) for operand in entry.arguments if operand.kind in (Kind.OBJECT, Kind.REFERENCE)
     ]
     parameters.append(f"struct {IPC_PARAMS.name} *params")
     if any(result.name == "port_alias" for result in entry.results):
@@ -122,9 +120,7 @@ def _constants(numbers: dict[str, int], *, hexadecimal: bool = False) -> Iterato
         yield f"    {name:<{width}} = {f'{value:#x}' if hexadecimal else value},"
 
 
-def _enumeration(
-    comment: str, numbers: dict[str, int], *, tag: str = "", hexadecimal: bool = False
-) -> list[str]:
+def _enumeration(comment: str, numbers: dict[str, int], *, tag: str = "", hexadecimal: bool = False) -> list[str]:
     opening = f"enum {tag} {{" if tag else "enum {"
     return [f"/* {comment} */", opening, *_constants(numbers, hexadecimal=hexadecimal), "};", ""]
 
@@ -315,7 +311,7 @@ def _stub(entry: EntryPoint) -> Iterator[str]:
     else:
         body = _direct_stub(entry)
     name = f"fluke_{entry.name}"
-    yield f"        .section .text.{name}, \"ax\", @progbits"
+    yield f'        .section .text.{name}, "ax", @progbits'
     yield f"        .globl  {name}"
     yield f"{name}:"
     for line in body:
@@ -333,40 +329,48 @@ def stubs() -> str:
 
 # The table for tests that call everything with everything
 
+_PLACEHOLDERS = {
+    Kind.OBJECT: "OBJECT",
+    Kind.NEW_OBJECT: "PLACE",
+    Kind.REFERENCE: "REFERENCE",
+    Kind.STATE_IN: "BLOCK",
+    Kind.STATE_OUT: "BLOCK",
+    Kind.ADDRESS: "BLOCK",
+    Kind.WORDS: "WORDS",
+}
+
+
+def _table_argument(entry: EntryPoint, operand: Operand) -> str:
+    """Register, kind, object type, and the register that holds the length if this is a table."""
+    length_name = operand.name.removesuffix("_table") + "_count"
+    length = next((other.register for other in entry.arguments if other.name == length_name), 0)
+    kind = _PLACEHOLDERS.get(operand.kind, "NUMBER")
+    return f"{{{operand.register}, {kind}, FLUKE_{operand.type.name}, {length}}}"
+
 
 def call_table() -> str:
-    """The text of `entry_points.h`: each call's arguments as (register, what belongs there)."""
+    """The text of `entry_points.h`: what each call's argument registers hold."""
     lines = [
         f"/* Every system call and what its argument registers hold. {_NOTICE} */",
         "",
-        "#define LONGEST_NAME " + str(max(len(entry.name) for entry in ENTRY_POINTS)),
+        f"#define LONGEST_NAME {max(len(entry.name) for entry in ENTRY_POINTS)}",
         f"#define MOST_ARGUMENTS {max(len(entry.arguments) for entry in ENTRY_POINTS)}",
         "",
-        "enum kind { OBJECT, PLACE, REFERENCE, BLOCK, NUMBER, WORDS };",
+        "/* An object, a free place for one, a reference, other memory; the last two are no addresses. */",
+        "enum kind { OBJECT, PLACE, REFERENCE, BLOCK, WORDS, NUMBER };",
         "",
         "static const struct entry_point {",
         "    uint64_t number;",
         "    const char *name;",
         "    unsigned argument_count;",
-        "    struct { uint8_t register_number, kind, type; } arguments[MOST_ARGUMENTS];",
+        "    struct { uint8_t number, kind, type, length_register; } arguments[MOST_ARGUMENTS];",
         "} entry_points[] = {",
     ]
-    kinds = {
-        Kind.OBJECT: "OBJECT",
-        Kind.NEW_OBJECT: "PLACE",
-        Kind.REFERENCE: "REFERENCE",
-        Kind.STATE_IN: "BLOCK",
-        Kind.STATE_OUT: "BLOCK",
-        Kind.ADDRESS: "BLOCK",
-        Kind.WORDS: "WORDS",
-    }
     for entry in ENTRY_POINTS:
-        arguments = ", ".join(
-            f"{{{argument.register}, {kinds.get(argument.kind, 'NUMBER')}, FLUKE_{argument.type.name}}}"
-            for argument in entry.arguments
-        )
-        lines.append(f'    {{{number_name(entry)}, "{entry.name}", {len(entry.arguments)},')
-        lines.append(f"     {{{arguments}}}}},")
+        arguments = ", ".join(_table_argument(entry, operand) for operand in entry.arguments)
+        head = f'{number_name(entry)}, "{entry.name}", {len(entry.arguments)}, {{'
+        text = textwrap.fill(f"{{{head}{arguments}}}}},", 100, subsequent_indent=" ")
+        lines += [f"    {line}" for line in text.splitlines()]
     return "\n".join([*lines, "};"]) + "\n"
 
 

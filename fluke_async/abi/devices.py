@@ -14,7 +14,11 @@ PROBE = 0
 
 
 class ConsoleOperation(IntEnum):
-    """`WRITE offset count bytes...` -> `status end`; `READ offset count` -> `status count bytes...`; count 0 is the end."""
+    """
+    `WRITE offset count bytes...` -> `status end`.
+
+    `READ offset count` -> `status count bytes...`; count 0 is the end.
+    """
 
     WRITE = 1
     READ = 2

@@ -128,10 +128,7 @@ class _Table:
 
 def _in_order(*operands: tuple[str, Kind] | tuple[str, Kind, ObjectType]) -> tuple[Operand, ...]:
     """Arguments in a0, a1, ... in the order given."""
-    return tuple(
-        Operand(name, kind, registers.A0 + index, *rest)
-        for index, (name, kind, *rest) in enumerate(operands)
-    )
+    return tuple(Operand(name, kind, registers.A0 + index, *rest) for index, (name, kind, *rest) in enumerate(operands))
 
 
 STATUS_RESULT = Operand("status", Kind.STATUS, registers.STATUS)
@@ -170,7 +167,7 @@ def _common(
     if state is not None:
         add(f"{prefix}_get_state", Class.SHORT, object_type,
             _in_order(one, ("state", Kind.STATE_OUT), *references), cost,
-            f"Read out a {noun}: its bits into a structure, its links into references.", number=5, state=state)  # fmt: skip
+            f"Read out a {noun}: bits into a structure, links into references.", number=5, state=state)  # fmt: skip
         add(f"{prefix}_set_state", Class.SHORT, object_type,
             _in_order(one, ("state", Kind.STATE_IN), *references), cost,
             f"Load a {noun}; a null pointer leaves that part as it is, a null reference clears the link.",
@@ -260,7 +257,8 @@ def _message(
     restarts_as: tuple[str, ...] = (),
 ) -> None:
     _table.add(name, call_class, ObjectType.THREAD, arguments, 120, summary, number=number, block=IPC_BLOCK,
-               results=(STATUS_RESULT, *results), restarts_as=restarts_as, state=IPC_PARAMS, is_message=True)  # fmt: skip
+               results=(STATUS_RESULT, *results), restarts_as=restarts_as,
+               state=IPC_PARAMS, is_message=True)  # fmt: skip
 
 
 _message("ipc_send", Class.LONG, (_DESTINATION, *_SEND), (), 0,

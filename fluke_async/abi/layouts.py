@@ -102,9 +102,7 @@ THREAD_STATE = Layout(
         Field("server_reliable_pc", "entry for reliable connections; 0: the waiting call returns"),
     ),
 )
-SPACE_STATE = Layout(
-    "fluke_space_state", "A space.", (Field("hash", "number chosen at creation"),)
-)
+SPACE_STATE = Layout("fluke_space_state", "A space.", (Field("hash", "number chosen at creation"),))
 REGION_STATE = Layout(
     "fluke_region_state",
     "A range of a space's addresses that can be mapped elsewhere.",

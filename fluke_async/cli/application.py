@@ -27,10 +27,14 @@ def build_application() -> App:
     )
     application.command("fluke_async.cli.run:run", name="run", help="Run a user program.")
     application.command(
-        "fluke_async.cli.built_programs:list_programs", name="list", help="List the built-in programs."
+        "fluke_async.cli.built_programs:list_programs",
+        name="list",
+        help="List the built-in programs.",
     )
     application.command(
-        "fluke_async.cli.built_programs:compile_program", name="cc", help="Compile C for the kernel."
+        "fluke_async.cli.built_programs:compile_program",
+        name="cc",
+        help="Compile C for the kernel.",
     )
     application.command("fluke_async.cli.demo:demo", name="demo", help="A tour of the kernel.")
     trace = App(name="trace", help="Look at a trace that `fluke run --trace` has written.")

@@ -22,9 +22,7 @@ def list_programs() -> None:
         print(f"{name:<{width}}  {description}")
 
 
-def compile_program(
-    *sources: Path, output: Annotated[Path, Parameter(name=["-o", "--output"])]
-) -> int:
+def compile_program(*sources: Path, output: Annotated[Path, Parameter(name=["-o", "--output"])]) -> int:
     """
     Compile C sources to a program for the kernel; needs the extra `sdk`.
 

@@ -51,11 +51,7 @@ def host_input(descriptor: int = 0) -> bytes | HostInput:
         with os.fdopen(os.dup(descriptor), "rb") as file:
             return file.read()
     ahead = bytearray()
-    while (
-        not os.isatty(descriptor)
-        and len(ahead) < AHEAD_MAX
-        and select.select([descriptor], [], [], 0)[0]
-    ):
+    while not os.isatty(descriptor) and len(ahead) < AHEAD_MAX and select.select([descriptor], [], [], 0)[0]:
         piece = os.read(descriptor, PIECE)
         if not piece:
             return bytes(ahead)

@@ -41,16 +41,6 @@ class Machine:
     trace: Path | None = None
     """Write the trace to this file, as JSON lines."""
 
-    def check(self) -> None:
-        """Refuse what this version cannot do."""
-        if self.preemption == "full":
-            raise UsageError("--preemption full is not there yet; use none or partial")
-        if self.cpus != 1:
-            raise UsageError(f"--cpus {self.cpus}: more or fewer than one is not there yet; use 1")
-        at_least(0, "--seed", self.seed)
-        if self.trace is not None:
-            writable("--trace", self.trace)
-
 
 def run(
     program: str,
@@ -77,11 +67,10 @@ def run(
         uvloop: Use the event loop of uvloop; the default is to use it where it is installed.
     """
     machine = machine or Machine()
-    machine.check()
     at_least(1, "--budget", budget)
-    outcome = on_event_loop(
-        partial(run_program, machine, program, list(arguments), budget, collect=json), uvloop
-    )
+    if machine.trace is not None:
+        writable("--trace", machine.trace)
+    outcome = on_event_loop(partial(run_program, machine, program, list(arguments), budget, collect=json), uvloop)
     if json:
         sys.stdout.buffer.write(outcome.as_json())
     if stats and not json:
@@ -113,9 +102,7 @@ class Outcome:
         print_table(("what happened", "count"), rows, file=sys.stderr)
 
 
-def on_event_loop(
-    main: Callable[[], Coroutine[Any, Any, Outcome]], wants_uvloop: bool | None
-) -> Outcome:
+def on_event_loop(main: Callable[[], Coroutine[Any, Any, Outcome]], wants_uvloop: bool | None) -> Outcome:
     """Run `main` on uvloop's event loop if it is wanted or, when nothing is said, installed."""
     if wants_uvloop is None:
         wants_uvloop = importlib.util.find_spec("uvloop") is not None
@@ -125,8 +112,7 @@ def on_event_loop(
         import uvloop  # noqa: PLC0415  (an extra)
     except ModuleNotFoundError:
         raise UsageError(
-            "--uvloop: the package uvloop is not installed; "
-            "pip install 'fluke_async[uvloop]', or leave the option away"
+            "--uvloop: the package uvloop is not installed; pip install 'fluke_async[uvloop]', or leave the option away"
         ) from None
     return anyio.run(main, backend_options={"loop_factory": uvloop.new_event_loop})
 

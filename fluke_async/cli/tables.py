@@ -9,9 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_table(
-    header: Sequence[str], rows: Iterable[Sequence[object]], file: IO[str] | None = None
-) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], file: IO[str] | None = None) -> None:
     """Print rows under a header, whole numbers with separators and flushed right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     lines = [list(row) for row in rows]

@@ -70,8 +70,7 @@ class ElfImage:
             return {
                 symbol.name: symbol["st_value"] + self.load_base
                 for symbol in symbols
-                if symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS")
-                and not symbol.name.startswith(_COMPILER_NAMES)
+                if symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS") and not symbol.name.startswith(_COMPILER_NAMES)
             }
         except ProgramError:
             raise
@@ -117,9 +116,7 @@ def _load(data: bytes, memory_limit: int) -> ElfImage:
     segments = tuple(sorted((_segment(h, data, base) for h in loads), key=lambda s: s.address))
     _check_segments(segments, memory_limit)
     entry = header["e_entry"] + base
-    if entry % 2 or not any(
-        s.permissions & EXECUTE and s.address <= entry < s.end for s in segments
-    ):
+    if entry % 2 or not any(s.permissions & EXECUTE and s.address <= entry < s.end for s in segments):
         raise ProgramError(f"its entry {entry:#x} is not in an executable segment")
     if is_pie:
         segments = _relocate(segments, headers, data, base)
@@ -206,8 +203,7 @@ def _relocate(
             continue
         if kind != _R_RISCV_RELATIVE:
             raise ProgramError(
-                f"it has a relocation of type {kind}: link it with -static-pie or -no-pie, "
-                "without undefined symbols"
+                f"it has a relocation of type {kind}: link it with -static-pie or -no-pie, without undefined symbols"
             )
         index, offset = _find(segments, address, 8, "a relocation's target")
         target = relocated.setdefault(index, bytearray())
@@ -233,15 +229,12 @@ def _relocations(
         size = dynamic.get(size_tag, 0)
         if not size:
             continue
-        index, offset = _find(
-            segments, dynamic.get(table, 0) + base, size, "its table of relocations"
-        )
+        index, offset = _find(segments, dynamic.get(table, 0) + base, size, "its table of relocations")
         if size % _RELOCATION.size:
             raise ProgramError("its table of relocations ends in the middle of one")
         if size > RELOCATION_LIMIT * _RELOCATION.size:
             raise ProgramError(
-                f"it has {size // _RELOCATION.size} relocations, limit {RELOCATION_LIMIT}: "
-                "link it without -pie"
+                f"it has {size // _RELOCATION.size} relocations, limit {RELOCATION_LIMIT}: link it without -pie"
             )
         entries = segments[index].data[offset : offset + size]
         for address, information, addend in _RELOCATION.iter_unpack(entries):

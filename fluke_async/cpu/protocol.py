@@ -58,7 +58,7 @@ class Cpu(Protocol):
     host calls `invalidate`."""
 
     def run(self, pc: int, limit: int) -> tuple[int, int, int, int]:
-        """Execute at most `limit` (1 or more) instructions from `pc`.
+        """Execute at most `limit` (1 to 2**62) instructions from `pc`.
 
         Returns (cause, pc, address, retired). For LIMIT, pc is the next instruction; for every
         trap it is the trapping instruction, which is not counted in `retired`. `address` is the

@@ -140,9 +140,7 @@ class ScriptedCpu:
 
     def __init__(self, ram_size: int, programs: dict[int, Program]) -> None:
         if ram_size <= 0 or ram_size % PAGE_SIZE:
-            raise FlukeError(
-                f"ram_size is {ram_size}; it must be a positive multiple of {PAGE_SIZE} bytes"
-            )
+            raise FlukeError(f"ram_size is {ram_size}; it must be a positive multiple of {PAGE_SIZE} bytes")
         self.time = 0
         self.code_frames: set[int] = set()
         self.ram = memoryview(bytearray(ram_size))

@@ -135,11 +135,7 @@ def open_engine() -> c_void_p:
 
 def map_memory(handle: c_void_p, address: int, size: int) -> None:
     """Make `size` bytes of the host's memory the hart's physical memory, from 0 on."""
-    check(
-        LIBRARY.uc_mem_map_ptr(
-            handle, c_uint64(0), c_uint64(size), unicorn.UC_PROT_ALL, c_void_p(address)
-        )
-    )
+    check(LIBRARY.uc_mem_map_ptr(handle, c_uint64(0), c_uint64(size), unicorn.UC_PROT_ALL, c_void_p(address)))
 
 
 def add_hook(handle: c_void_p, kind: int, function: Any) -> None:
@@ -238,9 +234,7 @@ def layout() -> Layout:
             floating=floating,
             pc=pc,
             reservation=_find_reservation(handle, context, general),
-            mstatus=_find_register(
-                handle, context, riscv.UC_RISCV_REG_MSTATUS, FLOATING_WRITTEN, 0
-            ),
+            mstatus=_find_register(handle, context, riscv.UC_RISCV_REG_MSTATUS, FLOATING_WRITTEN, 0),
             privilege=_find_register(handle, context, riscv.UC_RISCV_REG_PRIV, USER, MACHINE),
             privileged_version=version,
         )

@@ -1,12 +1,6 @@
 """The engine on Unicorn: RV64GC user mode, exact counts, precise traps.
 
-The engine's TLB is filled from the page dictionary by a callback, one page at a time. In it a
-frame is either code (readable, executable) or data (readable, writable), whatever the dictionary
-allows: a fetch from a frame that may be written, and a store to a frame that holds code, leave the
-engine and change the frame's side. So generated code takes effect at once and at the same count
-however a run is chunked; and data is never executable, which makes its stores several times faster.
-
-What Unicorn cannot do precisely is served inside `run`, invisibly: counters, stores to code, and
+What Unicorn cannot do precisely is served inside `run`, invisibly: counters, code that changes, and
 an instruction whose second half lies in a missing page.
 """
 
@@ -29,15 +23,8 @@ from fluke_async.cpu.instructions import (
     is_atomic_store,
     is_compressed,
 )
-from fluke_async.cpu.protocol import (
-    EXECUTE,
-    FLOATING_WORDS,
-    PAGE_SIZE,
-    PERMISSIONS,
-    READ,
-    WRITE,
-    Cause,
-)
+from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, Cause
+from fluke_async.cpu.unicorn_tlb import FETCH_FROM_DATA, STORE_TO_CODE, UnicornTlb
 from fluke_async.errors import FlukeError, KernelBug
 
 _FRAME: Final = ~(PAGE_SIZE - 1)
@@ -49,9 +36,6 @@ _ZERO: Final = c_uint64(0)
 _NO_FLOATING: Final = array("Q", bytes(8 * FLOATING_WORDS))
 # The TLB grows only when it is flushed, so one that is much too small is flushed on purpose.
 _FILLS_BEFORE_GROWTH: Final = 2048
-
-# What the fill callback answers `run` with, beside the kinds of access that Unicorn names.
-_NOTHING, _STORE_TO_CODE, _FETCH_FROM_DATA = 0, -1, -2
 
 _LIMIT: Final = int(Cause.LIMIT)
 _ECALL: Final = int(Cause.ECALL)
@@ -65,35 +49,21 @@ class UnicornCpu:
 
     def __init__(self, ram_size: int) -> None:
         if ram_size <= 0 or ram_size % PAGE_SIZE:
-            raise FlukeError(
-                f"ram_size is {ram_size}; it must be a positive multiple of {PAGE_SIZE} bytes"
-            )
+            raise FlukeError(f"ram_size is {ram_size}; it must be a positive multiple of {PAGE_SIZE} bytes")
         self.time = 0
-        self.code_frames: set[int] = set()
-        self._writable_frames: set[int] = set()  # those with a writable entry in the TLB
-        self._pages: dict[int, int] = {}
-
-        # What happened in the fill callback.
-        self._event = _NOTHING
-        self._event_page = 0
-        self._exception: BaseException | None = None
-        self._fills = 0
-        self._results: dict[int, memoryview] = {}  # the callback's result, by its host address
-        # What it is to do differently.
-        self._identity = False  # machine mode: physical addresses, for `_remove_code`
-        self._stored_code: list[int] | None = None  # a list: stores to code are let through
-        self._ghost_page: int | None = None  # answers fetches with the ghost frame
+        self._tlb = tlb = UnicornTlb(ghost_frame=ram_size)
+        self.code_frames = tlb.code_frames
+        self._pages = tlb.pages
 
         layout = binding.layout()
         self._handle = handle = binding.open_engine()
         self._finalizer = weakref.finalize(self, binding.LIBRARY.uc_close, handle)
         self._memory, address = _reserve(ram_size + PAGE_SIZE)
-        self._ghost_frame = ram_size
         binding.map_memory(handle, address, ram_size + PAGE_SIZE)
         self.ram = memoryview(self._memory)[:ram_size]
         self._halfwords = self.ram.cast("H")
         binding.stop_at_traps(handle)
-        self._callback = binding.FillCallback(self._fill)
+        self._callback = binding.FillCallback(tlb.answer)
         binding.add_hook(handle, unicorn.UC_HOOK_TLB_FILL, self._callback)
 
         self._saved = binding.Context(handle)
@@ -134,7 +104,7 @@ class UnicornCpu:
             words = self._words
             pc = words[self._pc_index]
             if executed > limit:
-                if self._fills >= _FILLS_BEFORE_GROWTH:
+                if self._tlb.fills >= _FILLS_BEFORE_GROWTH:
                     self.flush()
                 return _LIMIT, pc, 0, limit
             pc -= 4
@@ -163,11 +133,7 @@ class UnicornCpu:
         count = limit  # of the last call of the engine
         retired = 0
         while True:
-            if self._exception is not None:
-                exception, self._exception = self._exception, None
-                self._event = _NOTHING
-                raise exception
-            event, self._event = self._event, _NOTHING
+            event = self._tlb.take_event()
             executed = self._executed[0]
             pc = self._words[self._pc_index]
 
@@ -187,12 +153,12 @@ class UnicornCpu:
                 load = event == binding.FILL_READ and not is_atomic_store(self._instruction(pc))
                 cause = Cause.LOAD_FAULT if load else Cause.STORE_FAULT
                 return cause, pc, self._fault_address[0], retired + executed - 1
-            elif event == _STORE_TO_CODE:
+            elif event == STORE_TO_CODE:
                 retired += executed - 1
                 count = 1
                 error = self._execute_store_to_code(pc)
                 continue
-            elif event == _FETCH_FROM_DATA:
+            elif event == FETCH_FROM_DATA:
                 retired += executed
                 self.flush()
             elif event == binding.FILL_FETCH:
@@ -200,7 +166,7 @@ class UnicornCpu:
                 # at its end may be the one that cannot be fetched.
                 retired += executed
                 if retired < limit:
-                    page = self._event_page
+                    page = self._tlb.event_page
                     distance = page - (pc >> 12) & _PAGE_NUMBERS
                     straddling = distance == 1 and self._instructions_before_page_end(pc)
                     if distance > 1:
@@ -240,11 +206,11 @@ class UnicornCpu:
     def _execute_store_to_code(self, pc: int) -> int:
         """Let the one instruction at pc store to frames that hold code, then forget that code."""
         stored: list[int] = []
-        self._stored_code = stored
+        self._tlb.stored_code = stored
         try:
             error = self._execute(pc, 1)
         finally:
-            self._stored_code = None
+            self._tlb.stored_code = None
         for frame in stored:
             self.invalidate(frame, PAGE_SIZE)
         return error
@@ -255,12 +221,12 @@ class UnicornCpu:
         The translator wants the whole block, so it is shown an empty frame instead of that page;
         the count ends the run before what it makes of that.
         """
-        self._ghost_page = page
+        self._tlb.ghost_page = page
         try:
             error = self._execute(pc, count)
         finally:
-            self._ghost_page = None
-        self._remove_code(self._ghost_frame, PAGE_SIZE)
+            self._tlb.ghost_page = None
+        self._remove_code(self._tlb.ghost_frame, PAGE_SIZE)
         self.flush()
         return error
 
@@ -280,9 +246,7 @@ class UnicornCpu:
         if is_compressed(halfword):
             return halfword
         pc = pc + 2 & _WORD
-        return (
-            halfword | self._halfwords[(self._pages[pc >> 12] & _FRAME | pc & _OFFSET) >> 1] << 16
-        )
+        return halfword | self._halfwords[(self._pages[pc >> 12] & _FRAME | pc & _OFFSET) >> 1] << 16
 
     # --- threads and address spaces ---------------------------------------------------------------
 
@@ -319,13 +283,12 @@ class UnicornCpu:
     def set_pages(self, pages: dict[int, int]) -> None:
         self._words[self._reservation] = binding.NO_RESERVATION
         if pages is not self._pages:
-            self._pages = pages
+            self._pages = self._tlb.pages = pages
             self.flush()
 
     def flush(self) -> None:
         self._control(self._handle, binding.TLB_FLUSH)
-        self._writable_frames.clear()
-        self._fills = 0
+        self._tlb.forget_entries()
 
     def invalidate(self, frame_address: int, size: int) -> None:
         frames = range(frame_address & _FRAME, frame_address + size, PAGE_SIZE)
@@ -339,17 +302,16 @@ class UnicornCpu:
             self.flush()  # no entry may let these frames be executed without a new fill
 
     def _remove_code(self, address: int, size: int) -> None:
-        self._identity = True
+        self._tlb.identity = True
         try:
             binding.remove_code(self._handle, address, size)
         finally:
-            self._identity = False
+            self._tlb.identity = False
 
     def close(self) -> None:
         self._start = self._save = self._restore = self._control = _refuse
         self._finalizer()
         self._executed = self._fault_address = memoryview(b"")
-        self._results.clear()
         self.registers.release()
         self._halfwords.release()
         try:
@@ -357,68 +319,6 @@ class UnicornCpu:
             self._memory.close()
         except BufferError:
             pass  # somebody holds a part of it; it goes with its last view
-
-    # --- the TLB ----------------------------------------------------------------------------------
-
-    def _fill(self, _handle: int, address: int, access: int, result: int, _data: int) -> bool:
-        # An exception must not leave a callback: ctypes would print it and run on.
-        try:
-            entry = self._translate(address >> 12, access)
-            if entry is None:
-                return False
-            self._fills += 1
-            view = self._results.get(result)
-            if view is None:
-                view = self._results[result] = binding.words_at(result, 2)
-            view[0] = entry & _FRAME
-            view[1] = entry & PERMISSIONS
-        except BaseException as exception:  # noqa: BLE001 (`run` raises it again)
-            self._exception = exception
-            return False
-        return True
-
-    def _translate(self, page: int, access: int) -> int | None:
-        """The TLB's entry for a page, granting `access`; None and an event to leave the engine."""
-        if self._identity:
-            return page << 12 | READ | EXECUTE
-        entry = self._pages.get(page, 0)
-        if not 0 <= entry < self._ghost_frame:
-            raise KernelBug(f"page {page:#x} has the entry {entry:#x}, a frame outside of memory")
-        frame = entry & _FRAME
-        if access == binding.FILL_FETCH:
-            if not entry & EXECUTE:
-                if page == self._ghost_page:
-                    return self._ghost_frame | EXECUTE
-                self._event, self._event_page = access, page
-                return None
-            if frame not in self.code_frames:
-                self.code_frames.add(frame)
-                if frame in self._writable_frames:
-                    self._event = _FETCH_FROM_DATA
-                    return None
-            return entry & ~WRITE
-        if access == binding.FILL_WRITE:
-            if not entry & WRITE:
-                self._event = access
-                return None
-            if frame not in self.code_frames:
-                self._writable_frames.add(frame)
-            elif self._stored_code is None:
-                self._event = _STORE_TO_CODE
-                return None
-            else:
-                self._stored_code.append(frame)
-            return entry & ~EXECUTE
-        if not entry & READ:
-            self._event = access
-            return None
-        if frame in self.code_frames:
-            return entry & ~WRITE
-        if entry & EXECUTE:
-            return frame | READ  # its first store or fetch decides what the frame is
-        if entry & WRITE:
-            self._writable_frames.add(frame)
-        return entry
 
 
 def _reserve(size: int) -> tuple[mmap.mmap, int]:
@@ -429,9 +329,7 @@ def _reserve(size: int) -> tuple[mmap.mmap, int]:
         else:
             memory = mmap.mmap(-1, size)
     except (OSError, OverflowError, ValueError) as error:
-        raise FlukeError(
-            f"the host does not give {size} bytes of memory ({error}); use a smaller ram_size"
-        ) from error
+        raise FlukeError(f"the host does not give {size} bytes of memory ({error}); use a smaller ram_size") from error
     return memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
@@ -441,9 +339,7 @@ def _raise_unexplained(error: int) -> None:
         # A signal handler raised on the callback's first instruction, before it could be caught
         # there; Python has printed it.
         raise KeyboardInterrupt
-    raise KernelBug(
-        f"Unicorn stopped with an error that has no place here: {binding.describe(error)}"
-    )
+    raise KernelBug(f"Unicorn stopped with an error that has no place here: {binding.describe(error)}")
 
 
 def _refuse(*_arguments: object) -> int:

@@ -106,7 +106,7 @@ class Driver:
     # -- the loop -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Drive the kernel until `close`; any exception that is not a program's or the host's doing is a bug of ours."""
+        """Drive the kernel until `close`; an exception that is neither a program's nor the host's doing is our bug."""
         try:
             while True:
                 if self.hart.dispatcher.unfinished is None:

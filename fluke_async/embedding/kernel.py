@@ -7,10 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
-from anyio.abc import TaskGroup
 
 from fluke_async.device import Device, DevicePort
 from fluke_async.embedding.clock import RealClock, VirtualClock
@@ -24,11 +23,15 @@ from fluke_async.errors import FlukeError
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart
 from fluke_async.execution.interrupt import InterruptModel
+from fluke_async.execution.model import ExecutionModel
 from fluke_async.execution.process import ProcessModel
 from fluke_async.kernel.core import Core
 from fluke_async.programs import find_program
 
-MODELS = {"interrupt": InterruptModel, "process": ProcessModel}
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+MODELS: dict[str, type[ExecutionModel]] = {"interrupt": InterruptModel, "process": ProcessModel}
 
 # Devices plug in by name, from above this package; these two every program expects.
 CONSOLE = "fluke_devices.console:Console"
@@ -65,9 +68,7 @@ class Kernel:
         trace: str | Path | None = None,
         logger: Any | None = None,
     ) -> None:
-        self._options = check(
-            model=model, preemption=preemption, cpus=cpus, memory=memory, clock=clock, seed=seed
-        )
+        self._options = check(model=model, preemption=preemption, cpus=cpus, memory=memory, clock=clock, seed=seed)
         self._trace_path = trace
         self._logger = logger
         self._driver: Driver | None = None

@@ -221,7 +221,7 @@ class _Builder:
 
     def out_of_memory(self) -> ProgramError:
         limit = self.core.quota.limit_bytes
-        return ProgramError(f"the kernel's memory of {limit} bytes is used up: give it more, such as memory=\"128M\"")
+        return ProgramError(f'the kernel\'s memory of {limit} bytes is used up: give it more, such as memory="128M"')
 
 
 def _pages(start: int, end: int) -> range:

@@ -42,7 +42,7 @@ def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: s
     _one_of("clock", clock, ("virtual", "real"))
     if cpus != 1:
         raise FlukeError(f"cpus={cpus!r}: more than one hart is not yet there: use cpus=1")
-    if not isinstance(seed, int) or seed < 0:
+    if seed < 0:
         raise FlukeError(f"seed={seed!r} is not a number from 0 up: give one, such as seed=0")
     return Options(model, Preemption(preemption), memory_size(memory), clock, seed)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
 
 from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
@@ -91,8 +93,9 @@ def describe_stack(thread: Thread) -> str:
     """The kept operation of a thread: its function and where it stands."""
     stack = thread.stack
     assert stack is not None
-    frame = stack.cr_frame  # type: ignore[attr-defined]  # it is a native coroutine
-    return f"{stack.__qualname__} suspended at line {frame.f_lineno} of {frame.f_code.co_filename.rsplit('/', 1)[-1]}"
+    frame: FrameType = stack.cr_frame  # type: ignore[attr-defined]  # it is a native coroutine
+    code = frame.f_code
+    return f"{code.co_qualname} suspended at line {frame.f_lineno} of {Path(code.co_filename).name}"
 
 
 def describe_exception(thread: Thread) -> str:

@@ -29,7 +29,7 @@ class TraceWriter:
         self._file: TextIO | None = None
         if path is not None:
             try:
-                self._file = Path(path).open("w", encoding="utf-8", newline="\n")
+                self._file = Path(path).open("w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed in `close`
             except OSError as error:
                 raise FlukeError(f"trace file {str(path)!r} cannot be written: {error.strerror}") from error
             logger = structlog.wrap_logger(
@@ -65,8 +65,7 @@ def render(time: int, event: Event, thread: int, values: list[Any]) -> dict[str,
     if event is Event.TRAP:
         operands = BY_NAME[fields["entry"]].arguments
         fields["arguments"] = {
-            operand.name: value
-            for operand, value in zip(operands, fields["arguments"], strict=True)
+            operand.name: value for operand, value in zip(operands, fields["arguments"], strict=True)
         }
     if event.model:
         fields["model"] = True

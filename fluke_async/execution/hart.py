@@ -10,22 +10,22 @@ from __future__ import annotations
 from array import array
 from enum import Enum
 
-from fluke_async.abi.codes import ExceptionCode, Prot
+from fluke_async.abi.codes import ExceptionCode
 from fluke_async.cpu.protocol import Cause, Cpu
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.exceptions import ProgramException, deliver, take_interrupt
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
-from fluke_async.kernel.translation import resolve
+from fluke_async.kernel.translation import EXECUTE, READ, WRITE, resolve
 
 TRAP_EFFORT = 1000  # what a trap costs the host, in guest instructions: some 3 us at 300 MIPS
 EFFORT_PER_POINT = 3000  # likewise a chunk copied
 
 ACCESS_OF_FAULT = {
-    Cause.FETCH_FAULT: Prot.EXECUTE,
-    Cause.LOAD_FAULT: Prot.READ,
-    Cause.STORE_FAULT: Prot.WRITE,
+    Cause.FETCH_FAULT: EXECUTE,
+    Cause.LOAD_FAULT: READ,
+    Cause.STORE_FAULT: WRITE,
 }
 EXCEPTION_OF_CAUSE = {
     Cause.ILLEGAL: ExceptionCode.ILLEGAL_INSTRUCTION,
@@ -43,7 +43,11 @@ class Outcome(Enum):
 
 
 class Hart:
-    """One processor of one kernel. `resident` is the thread whose registers are the engine's, `last` the last that ran."""
+    """
+    One processor of one kernel.
+
+    `resident` is the thread whose registers are the engine's, `last` the one that ran last.
+    """
 
     def __init__(self, core: Core, cpu: Cpu, dispatcher: Dispatcher) -> None:
         self.core = core

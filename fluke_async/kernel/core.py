@@ -231,10 +231,8 @@ class Core:
         self._stand_in_line(thread, target)
         self.statistics.waits += 1
         if self.trace is not None:
-            self.trace(
-                (self.time, Event.WAIT, thread.hash, self.entry_name(thread), target.type.name)
-                + (target.hash, thread.wait_order)
-            )
+            where = (self.entry_name(thread), target.type.name, target.hash, thread.wait_order)
+            self.trace((self.time, Event.WAIT, thread.hash, *where))
 
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
         entry = (-thread.priority, thread.wait_order, thread, target, thread.registers[ENTRY_POINT])

@@ -50,7 +50,7 @@ def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> No
 def take_interrupt(core: Core, thread: Thread) -> None:
     """Enter the interrupt handler of `thread`, which runs next and for which an interrupt is deliverable."""
     assert thread.interruptible
-    thread.pending &= ~ThreadFlags.PENDING_INTERRUPT
+    thread.pending &= ~int(ThreadFlags.PENDING_INTERRUPT)
     if core.trace is not None:
         core.trace((core.time, Event.INTERRUPT, thread.hash, thread.pc))
     enter_handler(core, thread, thread.interrupt_handler, 0, 0)

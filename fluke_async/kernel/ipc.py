@@ -23,7 +23,6 @@ from fluke_async.abi.codes import (
     WORD_SIZE,
     ExceptionCode,
     MessageKind,
-    Prot,
     Status,
 )
 from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST
@@ -38,6 +37,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.params import MESSAGE_WORDS_MAX
 from fluke_async.kernel.suspension import POINT, WAIT
 from fluke_async.kernel.trace import Event
+from fluke_async.kernel.translation import READ, WRITE
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -66,7 +66,7 @@ RECEIVING = (
 async def ipc_send(core: Core, thread: Thread) -> int:
     """Give a one-way message to the first server, or wait for one."""
     while True:
-        check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, Prot.READ)
+        check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, READ)
         port = destination(core, thread)
         if port is None:
             return Status.INVALID_DEST
@@ -86,8 +86,8 @@ async def ipc_call(core: Core, thread: Thread) -> int:
     """Send an idempotent request and wait for its reply; the one who replies completes this call."""
     forget_former_servers(core, thread)
     while True:
-        check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, Prot.READ)
-        check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, Prot.WRITE)
+        check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, READ)
+        check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, WRITE)
         port = destination(core, thread)
         if port is None:
             thread.drop_call(core)
@@ -161,7 +161,7 @@ async def serve(core: Core, thread: Thread) -> int:
             thread.server_registration = (registers[reg.DESTINATION], *thread.server_registration[1:])
             core.enter_stage(thread, WAIT_RECEIVE)
         elif stage == WAIT_RECEIVE:
-            check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, Prot.WRITE)
+            check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, WRITE)
             portset = served_portset(core, thread)
             thread.release()
             client = waiting_client(core, portset)
@@ -217,9 +217,7 @@ def is_call(client: Thread) -> bool:
 # -- moving words and references ----------------------------------------------------------------------------------
 
 
-def check_buffers(
-    core: Core, thread: Thread, roles: tuple[int, int, int, int], table_count: int, access: int
-) -> None:
+def check_buffers(core: Core, thread: Thread, roles: tuple[int, int, int, int], table_count: int, access: int) -> None:
     """Whether a thread's own side of a message can be used; what is wrong is its exception."""
     registers = thread.registers
     buffer, words, references, count = (registers[role] for role in roles)
@@ -237,9 +235,7 @@ def move_words(core: Core, source: Thread, target: Thread, done: int, source_don
     `done` words have arrived at the target's buffer, `source_done` have gone from the source's.
     """
     sent, room = source.registers, target.registers
-    words = min(
-        COPY_CHUNK_WORDS, sent[reg.SEND_WORDS] - source_done, room[reg.RECEIVE_WORDS] - done
-    )
+    words = min(COPY_CHUNK_WORDS, sent[reg.SEND_WORDS] - source_done, room[reg.RECEIVE_WORDS] - done)
     if words <= 0:
         return 0
     source_address = sent[reg.SEND_BUFFER] + source_done * WORD_SIZE
@@ -269,7 +265,7 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
     if client is None or client.waiting_for is not server or not is_call(client):
         server.release()
         return True
-    check_buffers(core, server, SENDING, reg.SEND_BUFFER_COUNT, Prot.READ)
+    check_buffers(core, server, SENDING, reg.SEND_BUFFER_COUNT, READ)
     sent = server.registers
     done = sent[reg.PROGRESS_WORDS]
     words = move_words(core, server, client, done, 0)
@@ -326,11 +322,9 @@ def note_received(thread: Thread, words: int) -> None:
 
 
 def pass_references(core: Core, source: Thread, target: Thread) -> None:
-    """Make the target's references refer to what the source's do; as many as both sides have, checked before the first."""
+    """Make the target's references refer to what the source's do: as many as both sides have, or none."""
     sent, room = source.registers, target.registers
-    count = min(
-        sent[reg.SEND_REFERENCE_COUNT], room[reg.RECEIVE_REFERENCE_COUNT], MAX_MESSAGE_REFERENCES
-    )
+    count = min(sent[reg.SEND_REFERENCE_COUNT], room[reg.RECEIVE_REFERENCE_COUNT], MAX_MESSAGE_REFERENCES)
     if not count:
         return
     given = references_in(core, source, sent[reg.SEND_REFERENCES], count)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, ExceptionCode, Prot
+from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, ExceptionCode
 from fluke_async.kernel.exceptions import ProgramException
-from fluke_async.kernel.translation import FRAME_MASK, OFFSET_MASK, resolve
+from fluke_async.kernel.translation import FRAME_MASK, OFFSET_MASK, READ, resolve
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -34,7 +34,7 @@ def object_at(core: Core, thread: Thread, address: int, wanted: type[T]) -> T:
     Raises:
         ProgramException: NOT_ALIGNED, a fault, NO_OBJECT, or the exception for another type.
     """
-    found = core.objects.get(physical(core, thread, address, Prot.READ))
+    found = core.objects.get(physical(core, thread, address, READ))
     if found is None:
         raise ProgramException(thread, ExceptionCode.NO_OBJECT, address)
     if not isinstance(found, wanted):

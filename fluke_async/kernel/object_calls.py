@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from fluke_async.abi.codes import ExceptionCode, Prot, Status
+from fluke_async.abi.codes import ExceptionCode, Status
 from fluke_async.abi.registers import A0, A1, A2
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.exceptions import ProgramException
@@ -17,11 +17,12 @@ from fluke_async.kernel.names import object_at, physical
 from fluke_async.kernel.objects.base import KernelObject, Link
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.translation import WRITE
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
 
-Handler = Callable[["Core", Thread], int | None | Coroutine[Any, None, int]]
+Handler = Callable[["Core", Thread], int | Coroutine[Any, None, int] | None]
 
 
 def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dict[str, Handler]:
@@ -74,7 +75,7 @@ def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dic
             if registers[A2 + index]
         ]
         if address:
-            user_memory.touch(core, thread, address, Prot.WRITE, kind.layout.size)
+            user_memory.touch(core, thread, address, WRITE, kind.layout.size)
         target.before_export(core, thread)
         if address:
             user_memory.write(core, thread, address, kind.layout.pack(target.export_bits(core)))
@@ -109,7 +110,7 @@ def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dic
 
 
 def _free_slot(core: Core, thread: Thread, address: int) -> int:
-    slot = physical(core, thread, address, Prot.WRITE)
+    slot = physical(core, thread, address, WRITE)
     if slot in core.objects:
         raise ProgramException(thread, ExceptionCode.OBJECT_EXISTS, address)
     return slot

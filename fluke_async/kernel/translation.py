@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 FRAME_MASK = ~(PAGE_SIZE - 1)
 OFFSET_MASK = PAGE_SIZE - 1
 
+# Plain numbers, for page-table entries are read on the hottest paths and an enumeration's arithmetic is slow.
+READ, WRITE, EXECUTE, ALL = int(Prot.READ), int(Prot.WRITE), int(Prot.EXECUTE), int(Prot.ALL)
+
 FAULT_OF_ACCESS = {
-    Prot.READ: ExceptionCode.LOAD_FAULT,
-    Prot.WRITE: ExceptionCode.STORE_FAULT,
-    Prot.EXECUTE: ExceptionCode.FETCH_FAULT,
+    READ: ExceptionCode.LOAD_FAULT,
+    WRITE: ExceptionCode.STORE_FAULT,
+    EXECUTE: ExceptionCode.FETCH_FAULT,
 }
 
 
@@ -39,7 +42,7 @@ def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
     """
     space = thread.space
     if space is None:
-        raise ProgramException(thread, FAULT_OF_ACCESS[Prot(access)], address)
+        raise ProgramException(thread, FAULT_OF_ACCESS[access], address)
     found = find_frame(core, space, address, access)
     if isinstance(found, ExceptionCode):
         raise ProgramException(thread, found, address)
@@ -52,8 +55,8 @@ def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
 
 def find_frame(core: Core, space: Space, address: int, access: int) -> int | ExceptionCode:
     """The page-table entry for an address, or the reason why there is none."""
-    denied = FAULT_OF_ACCESS[Prot(access)]
-    granted = int(Prot.ALL)  # a plain number: page-table entries are read on the hottest paths
+    denied = FAULT_OF_ACCESS[access]
+    granted = ALL
     page = address & FRAME_MASK
     for _ in range(MAPPING_DEPTH_MAX):
         if space.is_root:
@@ -86,17 +89,11 @@ def revoke(core: Core, space: Space, start: int, size: int) -> None:
             low, high = max(start, region.start), min(start + size, region.start + region.size)
             if low >= high:
                 continue
-            for mapping in region.mappings:
-                if mapping.space is not None:
-                    pending.append((mapping.space, mapping.start, mapping.size))
+            pending += [(each.space, each.start, each.size) for each in region.mappings if each.space is not None]
     core.translations_changed = True
 
 
 def _forget(pages: dict[int, int], first: int, end: int) -> None:
-    gone = (
-        range(first, end)
-        if end - first < len(pages)
-        else [page for page in pages if first <= page < end]
-    )
+    gone = range(first, end) if end - first < len(pages) else [page for page in pages if first <= page < end]
     for page in gone:
         pages.pop(page, None)

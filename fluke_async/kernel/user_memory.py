@@ -9,9 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, ExceptionCode, Prot
+from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE
 from fluke_async.kernel.exceptions import ProgramException
-from fluke_async.kernel.translation import FAULT_OF_ACCESS, FRAME_MASK, OFFSET_MASK, resolve
+from fluke_async.kernel.translation import (
+    FAULT_OF_ACCESS,
+    FRAME_MASK,
+    OFFSET_MASK,
+    READ,
+    WRITE,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -23,7 +30,7 @@ ADDRESS_END = 1 << 64
 def span(core: Core, thread: Thread, address: int, access: int, size: int) -> tuple[int, int]:
     """The physical address behind `address`, and how many of `size` bytes lie in the same page."""
     if address + size > ADDRESS_END:
-        raise ProgramException(thread, FAULT_OF_ACCESS[Prot(access)], address)
+        raise ProgramException(thread, FAULT_OF_ACCESS[access], address)
     space = thread.space
     entry = 0 if space is None else space.pages.get(address // PAGE_SIZE, 0)
     if not entry & access:
@@ -43,12 +50,12 @@ def touch(core: Core, thread: Thread, address: int, access: int, size: int) -> N
 def read(core: Core, thread: Thread, address: int, size: int) -> bytes:
     """`size` bytes of the thread's memory."""
     ram = core.hardware.ram
-    start, length = span(core, thread, address, Prot.READ, size)
+    start, length = span(core, thread, address, READ, size)
     if length == size:
         return bytes(ram[start : start + size])
     parts = []
     while size > 0:
-        start, length = span(core, thread, address, Prot.READ, size)
+        start, length = span(core, thread, address, READ, size)
         parts.append(bytes(ram[start : start + length]))
         address += length
         size -= length
@@ -57,10 +64,10 @@ def read(core: Core, thread: Thread, address: int, size: int) -> bytes:
 
 def write(core: Core, thread: Thread, address: int, data: bytes) -> None:
     """Put `data` into the thread's memory; all of it or, with an exception of the thread, nothing."""
-    touch(core, thread, address, Prot.WRITE, len(data))
+    touch(core, thread, address, WRITE, len(data))
     done = 0
     while done < len(data):
-        start, length = span(core, thread, address + done, Prot.WRITE, len(data) - done)
+        start, length = span(core, thread, address + done, WRITE, len(data) - done)
         _store(core, start, data[done : done + length])
         done += length
 
@@ -70,12 +77,12 @@ def copy_words(
 ) -> None:
     """Copy between the memories of two threads, page by page; both ranges are checked before any word moves."""
     size = words * WORD_SIZE
-    touch(core, source, source_address, Prot.READ, size)
-    touch(core, target, target_address, Prot.WRITE, size)
+    touch(core, source, source_address, READ, size)
+    touch(core, target, target_address, WRITE, size)
     ram = core.hardware.ram
     while size > 0:
-        start, length = span(core, source, source_address, Prot.READ, size)
-        into, length = span(core, target, target_address, Prot.WRITE, length)
+        start, length = span(core, source, source_address, READ, size)
+        into, length = span(core, target, target_address, WRITE, length)
         _store(core, into, ram[start : start + length])
         source_address += length
         target_address += length

@@ -32,9 +32,7 @@ def test_code_written_to_data_and_called(unicorn_machine: MachineFactory) -> Non
 
 
 @pytest.mark.parametrize("same_page", [True, False])
-def test_store_through_another_virtual_page(
-    unicorn_machine: MachineFactory, same_page: bool
-) -> None:
+def test_store_through_another_virtual_page(unicorn_machine: MachineFactory, same_page: bool) -> None:
     """The alias is warm: its entry was in the TLB before the code was first fetched."""
     target = CODE + 64 if same_page else CODE + PAGE_SIZE
     frame = CODE_FRAME if same_page else FREE_FRAME
@@ -71,9 +69,7 @@ def test_one_frame_is_never_both_code_and_writable_in_secret(
     machine = unicorn_machine(program)
     machine.map(CODE + PAGE_SIZE, FREE_FRAME, RX)
     machine.map(ALIAS, FREE_FRAME, RW)
-    machine.write(
-        FREE_FRAME, rv64.code(rv64.li("a0", 0), rv64.add("s0", "s0", "a0"), rv64.jalr("ra"))
-    )
+    machine.write(FREE_FRAME, rv64.code(rv64.li("a0", 0), rv64.add("s0", "s0", "a0"), rv64.jalr("ra")))
     machine["t0"], machine["t1"], machine["t2"] = ALIAS, CODE + PAGE_SIZE, 100
     stop = machine.run()
     assert (stop.cause, stop.retired) == (Cause.ECALL, 800)
@@ -192,9 +188,7 @@ def test_upgrade_and_change_of_frame_take_effect_at_the_fault(
 ) -> None:
     """What copy-on-write does: a readable page is replaced by a writable copy, without a flush."""
     machine = unicorn_machine(
-        rv64.code(
-            rv64.load("a0", "t0"), rv64.store("a1", "t0"), rv64.load("a2", "t0", 8), rv64.ECALL
-        )
+        rv64.code(rv64.load("a0", "t0"), rv64.store("a1", "t0"), rv64.load("a2", "t0", 8), rv64.ECALL)
     )
     machine.map(DATA, DATA_FRAME, READ)
     machine.write(FREE_FRAME + 8, b"\x07")

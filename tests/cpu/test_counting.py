@@ -53,9 +53,7 @@ def test_limit_comes_before_the_fault_of_the_next_instruction(
 
 
 @pytest.mark.parametrize("csr", COUNTERS)
-def test_counters_read_the_instructions_before_them(
-    unicorn_machine: MachineFactory, csr: int
-) -> None:
+def test_counters_read_the_instructions_before_them(unicorn_machine: MachineFactory, csr: int) -> None:
     read = rv64.csrrs("a0", csr)
     program = rv64.code(rv64.NOP, read, rv64.csrrci("a1", csr), rv64.NOP, rv64.ECALL)
     machine = unicorn_machine(program)
@@ -195,9 +193,7 @@ SELF_MODIFYING = rv64.code(
 
 
 @pytest.mark.parametrize("limits", [[10_000], [1], [2], [3, 1], [5], [7, 4]])
-def test_code_that_changes_its_next_instruction(
-    unicorn_machine: MachineFactory, limits: list[int]
-) -> None:
+def test_code_that_changes_its_next_instruction(unicorn_machine: MachineFactory, limits: list[int]) -> None:
     machine = unicorn_machine(SELF_MODIFYING, code_permissions=RWX)
     machine["t0"], machine["t1"], machine["s0"] = CODE, 1 << 20, 10
     assert machine.run_in_chunks(forever(*limits)) == Stop(Cause.ECALL, CODE + 24, 0, 60)
@@ -206,9 +202,7 @@ def test_code_that_changes_its_next_instruction(
 
 def test_thousand_random_traps_at_the_same_counts(unicorn_machine: MachineFactory) -> None:
     """Ecalls, faults and breakpoints in a loop: the sum of the counts does not depend on chunks."""
-    program = rv64.code(
-        rv64.addi("a0", "a0", 1), rv64.ECALL, rv64.load("a1", "t0"), rv64.C_EBREAK, rv64.jal(-14)
-    )
+    program = rv64.code(rv64.addi("a0", "a0", 1), rv64.ECALL, rv64.load("a1", "t0"), rv64.C_EBREAK, rv64.jal(-14))
 
     def play(generator: random.Random) -> list[tuple[Cause, int, int]]:
         machine = unicorn_machine(program)
@@ -234,3 +228,33 @@ def test_thousand_random_traps_at_the_same_counts(unicorn_machine: MachineFactor
         (Cause.BREAKPOINT, CODE + 12, 1),
     ]
     assert first[3] == (Cause.ECALL, CODE + 4, 3)
+
+
+def play_garbage(seed: int, chunked: bool) -> tuple[object, ...]:
+    """Execute random bytes that may overwrite themselves, going on after every trap."""
+    generator, chunks = random.Random(seed), random.Random(seed + 1)
+    cpu = UnicornCpu(RAM_SIZE)
+    machine = Machine(cpu, generator.randbytes(PAGE_SIZE), RWX)
+    machine.map(CODE + PAGE_SIZE, FREE_FRAME, RWX)
+    machine.map(DATA + PAGE_SIZE, CODE_FRAME, RWX)
+    for number in range(1, 32):
+        cpu.registers[number] = generator.choice([CODE, DATA]) + generator.randrange(2 * PAGE_SIZE)
+    history: list[tuple[Cause, int, int, int]] = []
+    pc = CODE
+    while len(history) < 200 and cpu.time < 2000:
+        left = 2000 - cpu.time
+        stop = machine.run(pc, min(chunks.randint(1, 5), left) if chunked else left)
+        cpu.time += stop.retired
+        pc = stop.pc
+        if stop.cause != Cause.LIMIT:
+            history.append((stop.cause, stop.pc, stop.address, cpu.time))
+            pc = CODE + generator.randrange(0, PAGE_SIZE, 2)
+    state = history, bytes(cpu.registers), bytes(cpu.ram), cpu.save_floating()
+    cpu.close()
+    return state
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_chunks_are_invisible_to_random_bytes(seed: int) -> None:
+    assert play_garbage(seed, chunked=True) == play_garbage(seed, chunked=False)

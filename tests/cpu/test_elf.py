@@ -195,9 +195,7 @@ PIE = position_independent((0x3008, RELATIVE, 0x1234))
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6),
     st.integers(0, 600),
 )
-def test_damaged_files_are_refused_or_sound(
-    data: bytes, changes: list[tuple[int, int]], length: int
-) -> None:
+def test_damaged_files_are_refused_or_sound(data: bytes, changes: list[tuple[int, int]], length: int) -> None:
     damaged = bytearray(data)
     for index, byte in changes:
         damaged[index % len(damaged)] = byte
@@ -208,9 +206,7 @@ def test_damaged_files_are_refused_or_sound(
 @given(
     st.sampled_from([GOOD, PIE]),
     st.lists(
-        st.tuples(
-            st.integers(2, 60), st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**38, 2**63, HUGE])
-        ),
+        st.tuples(st.integers(2, 60), st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**38, 2**63, HUGE])),
         max_size=4,
     ),
 )

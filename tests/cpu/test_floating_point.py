@@ -50,9 +50,7 @@ WRITES = {
 
 
 @pytest.mark.parametrize(("instruction", "expected"), WRITES.values(), ids=WRITES.keys())
-def test_first_write_makes_a_file(
-    unicorn_machine: MachineFactory, instruction: int, expected: array[int]
-) -> None:
+def test_first_write_makes_a_file(unicorn_machine: MachineFactory, instruction: int, expected: array[int]) -> None:
     machine = unicorn_machine(rv64.code(instruction, rv64.ECALL))
     machine.write(DATA_FRAME, THREE.to_bytes(8, "little"))
     machine["a0"], machine["a1"], machine["t0"], machine["s0"] = ONE, 2, DATA, DATA

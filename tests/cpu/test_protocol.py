@@ -96,9 +96,7 @@ TRAPS = {
 
 @pytest.mark.parametrize(("step", "cause", "address"), TRAPS.values(), ids=TRAPS.keys())
 @pytest.mark.parametrize("limits", [[1000], [1], [2, 3]])
-def test_traps_are_precise(
-    make: Maker, step: Line, cause: Cause, address: int, limits: list[int]
-) -> None:
+def test_traps_are_precise(make: Maker, step: Line, cause: Cause, address: int, limits: list[int]) -> None:
     machine = make([("add", "s0", "s0", 1), ("burn", 6), step, ("add", "s0", "s0", 1)])
     if step[3:] == (0xFFC - 0x1000,):
         machine["t1"] = DATA + PAGE_SIZE

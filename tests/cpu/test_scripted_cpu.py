@@ -22,9 +22,7 @@ def test_long_step_is_as_many_instructions() -> None:
 
 
 def test_labels_are_addresses_and_targets() -> None:
-    machine = machine_for(
-        ("jump", "start"), "data", ("illegal",), "start", ("la", "a0", "data"), ("ecall",)
-    )
+    machine = machine_for(("jump", "start"), "data", ("illegal",), "start", ("la", "a0", "data"), ("ecall",))
     assert machine.run() == Stop(Cause.ECALL, CODE + 12, 0, 2)
     assert machine["a0"] == CODE + 4
 

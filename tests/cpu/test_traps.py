@@ -65,9 +65,7 @@ PRIVILEGED = {
 
 
 @pytest.mark.parametrize("instruction", PRIVILEGED.values(), ids=PRIVILEGED.keys())
-def test_privileged_and_unknown_instructions_are_illegal(
-    unicorn_machine: MachineFactory, instruction: int
-) -> None:
+def test_privileged_and_unknown_instructions_are_illegal(unicorn_machine: MachineFactory, instruction: int) -> None:
     machine = unicorn_machine(rv64.code(rv64.NOP, instruction, rv64.ECALL))
     machine["a0"] = machine["a1"] = 5
     assert machine.run() == Stop(Cause.ILLEGAL, CODE + 4, 0, 1)
@@ -84,9 +82,7 @@ def test_still_in_user_mode_after_hundreds_of_traps(unicorn_machine: MachineFact
 
 
 @pytest.mark.parametrize("neighbour", [None, CODE - PAGE_SIZE])
-def test_illegal_zero_at_the_start_of_a_page(
-    unicorn_machine: MachineFactory, neighbour: int | None
-) -> None:
+def test_illegal_zero_at_the_start_of_a_page(unicorn_machine: MachineFactory, neighbour: int | None) -> None:
     machine = unicorn_machine(bytes(16))
     if neighbour is not None:
         machine.map(neighbour, FREE_FRAME, RW)
@@ -99,9 +95,7 @@ def test_illegal_zero_after_a_jump_from_another_page(unicorn_machine: MachineFac
     assert machine.run() == Stop(Cause.ILLEGAL, CODE + 2 * PAGE_SIZE, 0, 2)
 
 
-@pytest.mark.parametrize(
-    "instruction", [rv64.amoadd("a0", "a1", "t0"), rv64.load_reserved("a0", "t0")]
-)
+@pytest.mark.parametrize("instruction", [rv64.amoadd("a0", "a1", "t0"), rv64.load_reserved("a0", "t0")])
 def test_misaligned_atomic(unicorn_machine: MachineFactory, instruction: int) -> None:
     machine = unicorn_machine(rv64.code(rv64.NOP, instruction))
     machine["t0"], machine["a0"] = DATA + 4, 3
@@ -155,9 +149,7 @@ def test_store_conditional_that_would_succeed_faults_as_a_store(
 
 
 @pytest.mark.parametrize("second", [0, READ])
-def test_store_across_pages_writes_both_or_nothing(
-    unicorn_machine: MachineFactory, second: int
-) -> None:
+def test_store_across_pages_writes_both_or_nothing(unicorn_machine: MachineFactory, second: int) -> None:
     machine = unicorn_machine(rv64.code(rv64.store("a0", "t0"), rv64.ECALL))
     if second:
         machine.map(DATA + PAGE_SIZE, FREE_FRAME, second)
@@ -243,9 +235,7 @@ def test_short_instruction_at_the_end_of_a_page_needs_no_next_page(
 
 @pytest.mark.parametrize("frame", [0x10000, 0x11000, 2**40, -PAGE_SIZE])
 @pytest.mark.parametrize("access", ["fetch", "load", "store"])
-def test_frame_outside_memory_is_our_bug(
-    unicorn_machine: MachineFactory, frame: int, access: str
-) -> None:
+def test_frame_outside_memory_is_our_bug(unicorn_machine: MachineFactory, frame: int, access: str) -> None:
     instruction = {
         "fetch": rv64.jalr("t0"),
         "load": rv64.load("a0", "t0"),

@@ -47,6 +47,7 @@ char *strcpy(char *restrict to, const char *restrict from);
 char *strncpy(char *restrict to, const char *restrict from, size_t size);
 char *strchr(const char *text, int character);
 int atoi(const char *text);
+long atol(const char *text);
 
 /* The program. */
 _Noreturn void exit(int status);

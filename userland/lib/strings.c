@@ -102,9 +102,9 @@ char *strchr(const char *text, int character)
     return (char *)text;
 }
 
-int atoi(const char *text)
+long atol(const char *text)
 {
-    unsigned value = 0;
+    unsigned long value = 0;
 
     while (*text == ' ' || *text == '\t' || *text == '\n')
         text++;
@@ -113,5 +113,10 @@ int atoi(const char *text)
         text++;
     for (; *text >= '0' && *text <= '9'; text++)
         value = value * 10 + (unsigned)(*text - '0');
-    return (int)(sign == '-' ? -value : value);
+    return (long)(sign == '-' ? -value : value);
+}
+
+int atoi(const char *text)
+{
+    return (int)atol(text);
 }

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.space import Space
 
-WAITABLE = frozenset(
-    {ObjectType.THREAD, ObjectType.PORT, ObjectType.PORTSET, ObjectType.MUTEX, ObjectType.COND}
-)
+WAITABLE = frozenset({ObjectType.THREAD, ObjectType.PORT, ObjectType.PORTSET, ObjectType.MUTEX, ObjectType.COND})
 NO_REGISTERS = bytes(32 * 8)
+PENDING_INTERRUPT = int(ThreadFlags.PENDING_INTERRUPT)
 
 
 class Continuation(NamedTuple):
@@ -118,7 +117,7 @@ class Thread(KernelObject):
         self.priority = PRIORITY_DEFAULT
         self.stopped = True
         self.exceptions_enabled = False
-        self.pending = ThreadFlags(0)
+        self.pending = 0  # ThreadFlags.PENDING_*, a plain number
         self.wait_order = 0
         self.run_order = 0
         self.quantum_left = QUANTUM_INSTRUCTIONS
@@ -166,11 +165,7 @@ class Thread(KernelObject):
     @property
     def interruptible(self) -> bool:
         """Whether a posted interrupt would be taken."""
-        return bool(
-            self.pending & ThreadFlags.PENDING_INTERRUPT
-            and self.exceptions_enabled
-            and self.interrupt_handler
-        )
+        return bool(self.pending & PENDING_INTERRUPT and self.exceptions_enabled and self.interrupt_handler)
 
     @property
     def continuation(self) -> Continuation | None:
@@ -248,7 +243,7 @@ def thread_interrupt(core: Core, thread: Thread) -> int:
     target = object_at(core, thread, thread.registers[A0], Thread)
     if target is thread:
         raise ProgramException(thread, ExceptionCode.CURRENT_THREAD, thread.registers[A0])
-    target.pending |= ThreadFlags.PENDING_INTERRUPT
+    target.pending |= PENDING_INTERRUPT
     if target.interruptible and not target.stopped:
         target.drop_stack()
         if target.waiting_for is not None:

@@ -27,11 +27,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.thread import Thread
 
 WORD = 1 << 64
-PENDING = (
-    ThreadFlags.PENDING_INTERRUPT
-    | ThreadFlags.PENDING_CLIENT_ALERT
-    | ThreadFlags.PENDING_SERVER_ALERT
-)
+PENDING = ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT
 SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IDEMPOTENT | PENDING
 SERVER_FIELDS = (
     "server_portset",
@@ -45,7 +41,7 @@ NO_FLOATING = (0,) * 32
 
 def export_bits(thread: Thread) -> StateBits:
     """The bits of a thread's state."""
-    flags = thread.pending
+    flags = ThreadFlags(thread.pending)
     if thread.stopped:
         flags |= ThreadFlags.STOPPED
     if thread.exceptions_enabled:
@@ -134,7 +130,8 @@ def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, link
 def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     flags = ThreadFlags(number(bits, "flags"))
     x, f = bits["x"], bits["f"]
-    assert not isinstance(x, int) and not isinstance(f, int)
+    assert not isinstance(x, int)
+    assert not isinstance(f, int)
     registers = thread.registers
     if (thread.pc, registers[ENTRY_POINT], registers[A0]) != (number(bits, "pc"), x[ENTRY_POINT], x[A0]):
         thread.drop_call(core)  # it is another call by now, or none
@@ -145,7 +142,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.thread_va = number(bits, "thread_va")
     thread.sched_val = number(bits, "sched_val")
     thread.exceptions_enabled = bool(flags & ThreadFlags.EXCEPTION_ENABLE)
-    thread.pending = flags & PENDING
+    thread.pending = int(flags & PENDING)
     thread.quantum_left = _signed(number(bits, "quantum_left"))
     thread.trap_handler = number(bits, "trap_handler")
     thread.interrupt_handler = number(bits, "interrupt_handler")

@@ -1,0 +1,7 @@
+/* Computes for ever. */
+
+int main(void)
+{
+    for (volatile unsigned long turns = 0;; turns++)
+        ;
+}
