@@ -10,6 +10,7 @@ elsewhere and continued at the `ecall` ends as if nothing had happened.
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -342,8 +343,8 @@ _PLACEHOLDERS = {
 
 def _table_argument(entry: EntryPoint, operand: Operand) -> str:
     """Register, kind, object type, and the register that holds the length if this is a table."""
-    length_name = operand.name.removesuffix("_table") + "_count"
-    length = next((other.register for other in entry.arguments if other.name == length_name), 0)
+    length_name = re.sub("_table$", "_count", operand.name)
+    length = next((other.register for other in entry.arguments if other.name == length_name != operand.name), 0)
     kind = _PLACEHOLDERS.get(operand.kind, "NUMBER")
     return f"{{{operand.register}, {kind}, FLUKE_{operand.type.name}, {length}}}"
 

@@ -202,8 +202,7 @@ class Driver:
         space = process.loaded.space
         assert space.budget_left is not None
         space.budget_left += instructions
-        if process.has_ended:
-            process.revived()
+        if process not in self.processes:
             self.processes.append(process)
             for thread in space.threads:
                 if thread.stopped_by_host:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 
@@ -31,7 +31,11 @@ from fluke_async.programs import find_program
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+T = TypeVar("T")
+
 MODELS: dict[str, type[ExecutionModel]] = {"interrupt": InterruptModel, "process": ProcessModel}
+
+NOT_STARTED = "the kernel has not been started: use `async with fluke.Kernel() as kernel`"
 
 # Devices plug in by name, from above this package; these two every program expects.
 CONSOLE = "fluke_devices.console:Console"
@@ -150,7 +154,7 @@ class Kernel:
             FlukeError: an argument is not one that can be passed on, or the kernel has stopped.
         """
         if self._driver is None or self._devices is None:
-            raise FlukeError("the kernel has not been started: use `async with fluke.Kernel() as kernel`")
+            raise FlukeError(NOT_STARTED)
         if budget is not None and budget < 1:
             raise FlukeError(f"budget {budget} is no positive number of instructions: give one, or None")
         name = "program" if isinstance(program, bytes) else Path(program).stem
@@ -174,10 +178,21 @@ class Kernel:
             self._devices.start_soon(_pump, process, stdout)
         return process
 
+    async def inspect(self, look: Callable[[Core], T]) -> T:
+        """
+        Look at the kernel's own state between two steps: `look` is called with the core, and its result returned.
+
+        For tools and tests; what `look` changes is its own responsibility.
+        """
+        if self._driver is None:
+            raise FlukeError(NOT_STARTED)
+        driver = self._driver
+        return await driver.call(lambda: look(driver.core))
+
     def statistics(self) -> KernelStatistics:
         """What has happened and what is in use; stops nothing."""
         if self._driver is None:
-            raise FlukeError("the kernel has not been started: use `async with fluke.Kernel() as kernel`")
+            raise FlukeError(NOT_STARTED)
         return kernel_statistics(self._driver.core, len(self._driver.processes))
 
     def _plug_in(self, driver: Driver, device: Device) -> DevicePort:

@@ -63,6 +63,10 @@ class Process:
             raise FlukeError(f"process {self.name!r} has ended: a budget cannot be added to it")
         if self._loaded.space.budget_left is None:
             raise FlukeError(f"process {self.name!r} has no budget: give one to spawn")
+        if self._exit is not None:  # stopped by its budget: from now on `wait` waits for the next end
+            self._exit = None
+            self._ended = anyio.Event()
+            self.stdout.reopen()
         self._driver.post(lambda: self._driver.add_budget(self, instructions))
 
     def threads(self) -> tuple[ThreadInfo, ...]:
@@ -91,12 +95,6 @@ class Process:
         self._exit = exit_
         self.stdout.end()
         self._ended.set()
-
-    def revived(self) -> None:
-        """Note that a stopped process goes on. For the driver."""
-        self._exit = None
-        self._ended = anyio.Event()
-        self.stdout.reopen()
 
     def __repr__(self) -> str:
         state = "running" if self._exit is None else self._exit.reason

@@ -268,7 +268,7 @@ enum {
     FLUKE_DEVICE_PROBE = 0,
 };
 
-/* WRITE offset count bytes... -> status end; READ offset count -> status count bytes...; count 0 is the end. */
+/* WRITE offset count bytes... -> status end. */
 enum {
     FLUKE_CONSOLE_WRITE = 1,
     FLUKE_CONSOLE_READ  = 2,
@@ -375,7 +375,7 @@ void fluke_thread_destroy(fluke_thread_t *thread);
 void fluke_thread_move(fluke_thread_t *thread, fluke_thread_t *new_address);
 /* Make a reference refer to a thread. */
 void fluke_thread_reference(fluke_thread_t *thread, fluke_ref_t *ref);
-/* Read out a thread: its bits into a structure, its links into references. */
+/* Read out a thread: bits into a structure, links into references. */
 void fluke_thread_get_state(fluke_thread_t *thread, struct fluke_thread_state *state, fluke_ref_t
     *space_ref, fluke_ref_t *scheduler_ref, fluke_ref_t *waiting_for_ref, fluke_ref_t *client_ref,
     fluke_ref_t *server_ref);
@@ -400,7 +400,7 @@ void fluke_space_destroy(fluke_space_t *space);
 void fluke_space_move(fluke_space_t *space, fluke_space_t *new_address);
 /* Make a reference refer to a space. */
 void fluke_space_reference(fluke_space_t *space, fluke_ref_t *ref);
-/* Read out a space: its bits into a structure, its links into references. */
+/* Read out a space: bits into a structure, links into references. */
 void fluke_space_get_state(fluke_space_t *space, struct fluke_space_state *state, fluke_ref_t
     *keeper_ref);
 /* Load a space; a null pointer leaves that part as it is, a null reference clears the link. */
@@ -417,7 +417,7 @@ void fluke_region_destroy(fluke_region_t *region);
 void fluke_region_move(fluke_region_t *region, fluke_region_t *new_address);
 /* Make a reference refer to a region. */
 void fluke_region_reference(fluke_region_t *region, fluke_ref_t *ref);
-/* Read out a region: its bits into a structure, its links into references. */
+/* Read out a region: bits into a structure, links into references. */
 void fluke_region_get_state(fluke_region_t *region, struct fluke_region_state *state, fluke_ref_t
     *space_ref, fluke_ref_t *keeper_ref);
 /* Load a region; a null pointer leaves that part as it is, a null reference clears the link. */
@@ -432,7 +432,7 @@ fluke_error_t fluke_mapping_create_hash(fluke_mapping_t *mapping, uint64_t *hash
 void fluke_mapping_destroy(fluke_mapping_t *mapping);
 /* Give a mapping another address of the caller's memory. */
 void fluke_mapping_move(fluke_mapping_t *mapping, fluke_mapping_t *new_address);
-/* Read out a mapping: its bits into a structure, its links into references. */
+/* Read out a mapping: bits into a structure, links into references. */
 void fluke_mapping_get_state(fluke_mapping_t *mapping, struct fluke_mapping_state *state,
     fluke_ref_t *region_ref, fluke_ref_t *space_ref);
 /* Load a mapping; a null pointer leaves that part as it is, a null reference clears the link. */
@@ -449,7 +449,7 @@ void fluke_port_destroy(fluke_port_t *port);
 void fluke_port_move(fluke_port_t *port, fluke_port_t *new_address);
 /* Make a reference refer to a port. */
 void fluke_port_reference(fluke_port_t *port, fluke_ref_t *ref);
-/* Read out a port: its bits into a structure, its links into references. */
+/* Read out a port: bits into a structure, links into references. */
 void fluke_port_get_state(fluke_port_t *port, struct fluke_port_state *state, fluke_ref_t
     *portset_ref);
 /* Load a port; a null pointer leaves that part as it is, a null reference clears the link. */
@@ -466,7 +466,7 @@ void fluke_portset_destroy(fluke_portset_t *portset);
 void fluke_portset_move(fluke_portset_t *portset, fluke_portset_t *new_address);
 /* Make a reference refer to a portset. */
 void fluke_portset_reference(fluke_portset_t *portset, fluke_ref_t *ref);
-/* Read out a portset: its bits into a structure, its links into references. */
+/* Read out a portset: bits into a structure, links into references. */
 void fluke_portset_get_state(fluke_portset_t *portset, struct fluke_portset_state *state);
 /* Load a portset; a null pointer leaves that part as it is, a null reference clears the link. */
 void fluke_portset_set_state(fluke_portset_t *portset, const struct fluke_portset_state *state);
@@ -481,7 +481,7 @@ void fluke_mutex_destroy(fluke_mutex_t *mutex);
 void fluke_mutex_move(fluke_mutex_t *mutex, fluke_mutex_t *new_address);
 /* Make a reference refer to a mutex. */
 void fluke_mutex_reference(fluke_mutex_t *mutex, fluke_ref_t *ref);
-/* Read out a mutex: its bits into a structure, its links into references. */
+/* Read out a mutex: bits into a structure, links into references. */
 void fluke_mutex_get_state(fluke_mutex_t *mutex, struct fluke_mutex_state *state, fluke_ref_t
     *owner_ref);
 /* Load a mutex; a null pointer leaves that part as it is, a null reference clears the link. */

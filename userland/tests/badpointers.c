@@ -5,7 +5,7 @@
 
 #include "entry_points.h"
 
-enum { STACK_SIZE = 2048, BUFFER_WORDS = 128, MESSAGE_WORDS = 2, PROGRESS = 31 };
+enum { STACK_SIZE = 2048, BUFFER_WORDS = 128, MESSAGE_WORDS = 2, A0 = 10, PROGRESS = 31 };
 
 /* Performs the call `number` with all argument registers as given: x5-x7, x10-x16 and x28-x31 of `registers`. */
 void call_raw(uint64_t number, const uint64_t *registers);
@@ -32,6 +32,7 @@ static void *const objects[] = {
     [FLUKE_PORT] = &port,     [FLUKE_PORTSET] = &portset, [FLUKE_MUTEX] = &mutex,   [FLUKE_REF] = &null_ref,
 };
 static uint64_t buffer[BUFFER_WORDS];
+static struct { fluke_mutex_t mutex; uint64_t room[BUFFER_WORDS]; } occupied;
 static const uint64_t constants[BUFFER_WORDS] __attribute__((aligned(16))) = {1};
 
 static struct attempt {
@@ -56,6 +57,7 @@ static void make_objects(void)
     fluke_ref_create(&null_ref);
     fluke_ref_create(&port_ref);
     fluke_ref_create(&portset_ref);
+    fluke_mutex_create(&occupied.mutex);
     fluke_portset_reference(&portset, &portset_ref);
     fluke_port_set_state(&port, &state, &portset_ref);
     fluke_port_reference(&port, &port_ref);
@@ -68,8 +70,8 @@ static uint64_t good_value(const struct entry_point *call, unsigned index)
         return (uint64_t)objects[call->arguments[index].type];
     case PLACE:
         return (uint64_t)&unused_place;
-    case REFERENCE: /* a message goes to a device that answers: operation 0 asks whether it is there */
-        return (uint64_t)(call->argument_count > 5 ? fluke_start_block->timer_ref : &null_ref);
+    case REFERENCE: /* in a0 a message's destination: a device that answers, as operation 0 asks if it is there */
+        return (uint64_t)(call->arguments[index].number == A0 ? fluke_start_block->timer_ref : &null_ref);
     case BLOCK:
         return (uint64_t)buffer;
     case WORDS:
@@ -86,11 +88,17 @@ static void commit(void *unused)
     attempt.returned = true;
 }
 
-/* Wakes a thread that waits for a message at the port set, so that it uses its receive buffer. */
+/* Sends to a thread that waits for a message at the port set, so that it uses its receive buffer and table. */
 static void send_to_waiting(void *unused)
 {
     uint64_t words[MESSAGE_WORDS] = {0};
-    struct fluke_ipc_params params = {.send_buffer = words, .send_words = MESSAGE_WORDS};
+    fluke_ref_t *references[] = {&null_ref};
+    struct fluke_ipc_params params = {
+        .send_buffer = words,
+        .send_words = MESSAGE_WORDS,
+        .send_ref_table = references,
+        .send_ref_count = 1,
+    };
 
     (void)unused;
     fluke_ipc_call(&port_ref, &params);
@@ -123,6 +131,13 @@ static void end(fluke_thread_t *ended)
 
 static void try(const struct entry_point *call, unsigned index, uint64_t address)
 {
+    if (call->arguments[index].kind == OBJECT && call->arguments[index].type == FLUKE_MUTEX
+        && address == (uint64_t)&occupied)
+        return; /* nothing bad about it */
+    if (call->number == FLUKE_CALL_THREAD_SET_STATE) /* zeros will do for the other types */
+        fluke_thread_get_state(&thread, (struct fluke_thread_state *)buffer, NULL, NULL, NULL, NULL, NULL);
+    else
+        memset(buffer, 0, sizeof buffer);
     attempt = (struct attempt){.call = call};
     for (unsigned i = 0; i < call->argument_count; i++)
         attempt.registers[call->arguments[i].number] = good_value(call, i);
@@ -147,7 +162,7 @@ int main(int argc, char **argv)
         (uint64_t)&buffer + 1,   /* not aligned */
         0xffffffff80000000,      /* the kernel's in many a system */
         (uint64_t)constants,     /* read-only */
-        (uint64_t)&portset_ref,  /* an object of another type, or no buffer */
+        (uint64_t)&occupied,     /* an object of another type, or no buffer */
     };
 
     make_objects();

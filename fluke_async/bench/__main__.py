@@ -1,0 +1,59 @@
+"""Prints the table of figures; exit status 1 if a median is above its bound."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import anyio
+
+from fluke_async.bench.guest import ipc_between_spaces_us, operation_us
+from fluke_async.bench.host import guest_code_percent, lag_ms, wall_s
+from fluke_async.bench.measure import Figure, figure
+
+TRACE_PAIRS = 5
+
+
+def trace_off_percent(name: str, bound: float) -> Figure:
+    """Percent that trace points add to the null call while nobody listens; pairs of fresh processes."""
+    command = [sys.executable, "-m", "fluke_async.bench.without_trace"]
+    samples = []
+    for _ in range(TRACE_PAIRS):
+        stripped, whole = (
+            float(subprocess.run([*command, *option], check=True, capture_output=True, text=True).stdout)
+            for option in (["--strip"], [])
+        )
+        samples.append((whole / stripped - 1) * 100)
+    return figure(name, "%", samples, bound)
+
+
+def main() -> int:
+    """Measure everything, printing as it comes."""
+    results: list[Figure] = []
+
+    def show(result: Figure) -> None:
+        results.append(result)
+        sys.stdout.write(f"{result}\n")
+        sys.stdout.flush()
+
+    for model in ("interrupt", "process"):
+        show(anyio.run(operation_us, "null", model, f"thread_self, {model} model", 5))
+        show(anyio.run(operation_us, "switch", model, f"switch between two threads, {model} model", 12, 2))
+        show(anyio.run(ipc_between_spaces_us, model, f"ipc_call between two spaces, {model} model", 50))
+    show(trace_off_percent("trace points of the null call, tracing off", 2))
+    show(guest_code_percent("CPU-bound guest code, beside the bare engine", 5))
+    show(anyio.run(lag_ms, "event-loop lag p99 beside primes, asyncio", 5))
+    try:
+        import uvloop  # noqa: PLC0415  # it need not be installed
+    except ImportError:
+        sys.stdout.write("uvloop is not installed: its lag is not measured\n")
+    else:
+        options = {"loop_factory": uvloop.new_event_loop}
+        show(anyio.run(lag_ms, "event-loop lag p99 beside primes, uvloop", 5, backend_options=options))
+    show(wall_s("fluke run hello, whole process", ["-m", "fluke_async", "run", "hello"], 0.6))
+    show(wall_s("import fluke_async, whole process", ["-c", "import fluke_async"], 0.25))
+    return 0 if all(result.is_met for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
