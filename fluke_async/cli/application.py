@@ -46,8 +46,7 @@ def build_application() -> App:
 
 def execute(arguments: Sequence[str]) -> int:
     """Do what the arguments say and return the exit status."""
-    if sys.stdout is None:  # closed by who started us
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    replace_closed_streams()
     try:
         status = dispatch(build_application(), list(arguments))
         sys.stdout.flush()
@@ -63,9 +62,20 @@ def execute(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # What is still in the buffer would complain once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return BROKEN_PIPE
     return status
+
+
+def replace_closed_streams() -> None:
+    """Put the null device where we were started without a standard stream: no other file may take its number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def dispatch(application: App, arguments: list[str]) -> int:

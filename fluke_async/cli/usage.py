@@ -24,9 +24,12 @@ def readable(path: Path) -> None:
 
 
 def writable(option: str, path: Path) -> None:
-    """Refuse a file that cannot be opened for writing; make it, if it can be."""
+    """Refuse a file that cannot be opened for writing; leave everything as it was."""
+    existed = path.exists()
     try:
         path.open("ab").close()
+        if not existed:
+            path.unlink()
     except OSError as error:
         raise UsageError(
             f"{option} {path} cannot be written ({error.strerror}); give a file in a folder of yours"

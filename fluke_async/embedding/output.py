@@ -52,7 +52,8 @@ class OutputStream(ByteReceiveStream):
         while not self._buffer:
             if self._ended:
                 raise anyio.EndOfStream
-            self._change = anyio.Event()
+            if self._change.is_set():
+                self._change = anyio.Event()
             await self._change.wait()
         data = bytes(self._buffer[:max_bytes])
         del self._buffer[:max_bytes]

@@ -134,7 +134,8 @@ def waiting_server(core: Core, port: Port) -> Thread | None:
 
 def forget_former_servers(core: Core, thread: Thread) -> None:
     """A call that begins anew is nobody's client yet: who was receiving from this thread looks for another."""
-    if thread.callee is None and thread.waiters is not None:
+    if thread.callee is None and thread.first_waiter() is not None:
+        assert thread.waiters is not None
         for server in tuple(thread.waiters.in_order()):
             if server.client is thread and not server.stopped:
                 core.wake(server)

@@ -77,9 +77,14 @@ def copy_words(
 ) -> None:
     """Copy between the memories of two threads, page by page; both ranges are checked before any word moves."""
     size = words * WORD_SIZE
+    ram = core.hardware.ram
+    start, length = span(core, source, source_address, READ, size)
+    into, room = span(core, target, target_address, WRITE, size)
+    if length == room == size:  # a short message, within a page on either side
+        _store(core, into, ram[start : start + size])
+        return
     touch(core, source, source_address, READ, size)
     touch(core, target, target_address, WRITE, size)
-    ram = core.hardware.ram
     while size > 0:
         start, length = span(core, source, source_address, READ, size)
         into, length = span(core, target, target_address, WRITE, length)

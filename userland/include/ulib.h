@@ -5,6 +5,7 @@
 
 #include <fluke.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* Text. Each call is one message to the console, so threads' lines do not mix. Results: -1 if the console refused. */
 int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,6 +1,5 @@
 /* Counts primes with several threads that report to the first one over a port: primes [LIMIT] [THREADS]. */
 
-#include <stdbool.h>
 #include <ulib.h>
 
 enum { MOST_THREADS = 16, STACK_SIZE = 4096 };

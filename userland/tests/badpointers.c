@@ -1,6 +1,5 @@
 /* Makes every system call with bad addresses, each in a thread of its own; only that thread may be lost. */
 
-#include <stdbool.h>
 #include <ulib.h>
 
 #include "entry_points.h"

@@ -1,6 +1,5 @@
 /* Repeats one small operation, for measurements: pingpong_bench null|switch|ipc|ipc-client|ipc-server COUNT. */
 
-#include <stdbool.h>
 #include <ulib.h>
 
 enum { STACK_SIZE = 4096 };

@@ -1,6 +1,5 @@
 /* Commits one misdeed, named by its argument, after saying so. */
 
-#include <stdbool.h>
 #include <ulib.h>
 
 /* Addresses that the compiler cannot see through. */
