@@ -139,9 +139,11 @@ def stale_hashes() -> list[str]:
     complaints = []
     if built["flags"] != present["flags"]:
         complaints.append("the flags of the compiler have changed")
-    for path in sorted(built["library"].keys() | present["library"].keys()):
-        if built["library"].get(path) != present["library"].get(path):
-            complaints.append(f"{path} has changed")
+    complaints += [
+        f"{path} has changed"
+        for path in sorted(built["library"].keys() | present["library"].keys())
+        if built["library"].get(path) != present["library"].get(path)
+    ]
     for name in sorted(built["programs"].keys() | present["programs"].keys()):
         noted = dict(built["programs"].get(name, {}))
         elf_hash = noted.pop("elf_hash", "")
@@ -185,10 +187,9 @@ def main(arguments: Sequence[str]) -> int:
             complaints = []
     except FlukeError as error:
         complaints = [str(error)]
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
     if complaints and not options.rebuild:
-        print("rebuild with: python -m fluke_async.toolchain --rebuild", file=sys.stderr)
+        complaints.append("rebuild with: python -m fluke_async.toolchain --rebuild")
+    sys.stderr.writelines(f"{complaint}\n" for complaint in complaints)
     return 1 if complaints else 0
 
 

@@ -22,7 +22,7 @@ def run_generator(files: Mapping[Path, str], arguments: Sequence[str]) -> int:
     check = parser.parse_args(arguments).check
     changed = stale(files)
     for path in changed:
-        print(f"{'stale' if check else 'wrote'}: {path.relative_to(REPOSITORY)}", file=sys.stderr)
+        sys.stderr.write(f"{'stale' if check else 'wrote'}: {path.relative_to(REPOSITORY)}\n")
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files[path], "utf-8")

@@ -7,7 +7,8 @@ The command `fluke`.
 ``built_programs``  list programs, compile programs
 ``demo``            the tour
 ``trace``           print and sum up a trace; ``trace_file`` reads one, ``trace_text`` words its events
-``usage``           wrong usage, and the checks of values that several commands share
+``tables``          tables for people
+``usage``           the ways to go wrong, and the checks of values that several commands share
 
 Exit statuses: a program's own; 0 for done; 1 for a program or check that failed; 2 for wrong usage;
 130 after Ctrl-C; 141 if nobody reads the output. An error is one line on standard error.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from fluke_async.cli.usage import UsageError
+from fluke_async.cli.usage import CommandFailed, UsageError
 from fluke_async.errors import FlukeError, KernelBug
 
 INTERRUPTED = 130
@@ -50,9 +50,9 @@ def execute(arguments: Sequence[str]) -> int:
     try:
         status = dispatch(build_application(), list(arguments))
         sys.stdout.flush()
-    except UsageError as error:
-        return complain(str(error), 2)
-    except FlukeError as error:
+    except CommandFailed as error:
+        return complain(str(error), 1)
+    except (UsageError, FlukeError) as error:
         return complain(str(error), 2)
     except CycloptsError as error:
         return complain(f"{error} {help_hint(error)}", 2)

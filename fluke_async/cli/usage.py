@@ -1,4 +1,4 @@
-"""Wrong usage, and the checks of values that several commands share."""
+"""The ways in which a command can go wrong, and the checks of values that several commands share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 
 class UsageError(Exception):
     """The command line asks for what cannot be: one line with the value and the remedy."""
+
+
+class CommandFailed(Exception):
+    """The command line is right, but what it asks for cannot be done: one line that says why."""
 
 
 def at_least(least: int, option: str, value: int | None) -> None:

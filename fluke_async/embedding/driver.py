@@ -48,7 +48,8 @@ class Driver:
         self.on_breath: Callable[[], None] | None = None
         self._calls: deque[Callable[[], None]] = deque()
         self._news = anyio.Event()
-        self._closing = False
+        self._callers: set[anyio.Event] = set()
+        self.closing = False
         self._closed = anyio.Event()
         self._effort = EFFORT_START
 
@@ -66,7 +67,7 @@ class Driver:
         Raises:
             FlukeError: the kernel has stopped.
         """
-        if self._closing:
+        if self.closing:
             raise FlukeError("the kernel has stopped: use it inside its `async with` block")
         done = anyio.Event()
         outcome: list[T | FlukeError] = []
@@ -79,7 +80,13 @@ class Driver:
             done.set()
 
         self.post(carry_out)
-        await done.wait()
+        self._callers.add(done)
+        try:
+            await done.wait()
+        finally:
+            self._callers.discard(done)
+        if not outcome:
+            raise FlukeError("the kernel has stopped: see the error that its `async with` block raised")
         result = outcome[0]
         if isinstance(result, FlukeError):
             raise result
@@ -111,7 +118,7 @@ class Driver:
             while True:
                 if self.hart.dispatcher.unfinished is None:
                     await self._fixed_point()
-                if self._closing:
+                if self.closing:
                     break
                 begun = time.perf_counter_ns()
                 outcome = self.hart.run(self._effort)
@@ -127,8 +134,7 @@ class Driver:
         except Exception as error:
             raise KernelBug(f"{error!r}\n{self.report()}") from error
         finally:
-            self._closing = True
-            self._closed.set()
+            self._stopped()
 
     async def close(self) -> None:
         """End all processes, then the loop."""
@@ -136,11 +142,22 @@ class Driver:
         def stop() -> None:
             for process in tuple(self.processes):
                 self.end(process, Exit("killed", 1, "the kernel was closed"))
-            self._closing = True
+            self.closing = True
 
-        if not self._closing:
+        if not self.closing:
             self.post(stop)
         await self._closed.wait()
+
+    def _stopped(self) -> None:
+        """Nothing runs any more: tell everybody who waits, also where it was an error that ended the loop."""
+        self.closing = True
+        self.hart.park_resident()
+        for process in tuple(self.processes):
+            process.ended(Exit("killed", 1, "the kernel has stopped"), gone=True)
+        self.processes.clear()
+        for caller in self._callers:
+            caller.set()
+        self._closed.set()
 
     async def _fixed_point(self) -> None:
         """Take in what came from the host, hand out what goes to devices, and settle who has ended."""
@@ -157,6 +174,8 @@ class Driver:
                     request.port.receiver(request)
             for port in tuple(self.ports):
                 await port.settled()
+            if self._calls:
+                continue  # an exit that has been asked for comes before the end of a budget
             self._end_who_cannot_go_on()
             if not self._calls and not core.requests:
                 return

@@ -75,6 +75,9 @@ def load_program(core: Core, program: bytes, arguments: list[str], environment: 
 
 
 def _strings(arguments: list[str], environment: dict[str, str]) -> list[bytes]:
+    for text in (*arguments, *environment, *environment.values()):
+        if not isinstance(text, str):
+            raise FlukeError(f"argument {text!r} cannot be passed: give a str")
     for name in environment:
         if not name or "=" in name:
             raise FlukeError(f"environment name {name!r} cannot be passed: use one without '='")
@@ -82,7 +85,10 @@ def _strings(arguments: list[str], environment: dict[str, str]) -> list[bytes]:
     for text in texts:
         if "\0" in text:
             raise FlukeError(f"argument {text!r} cannot be passed: remove the null character")
-    strings = [text.encode("utf-8", "surrogateescape") + b"\0" for text in texts]
+    try:
+        strings = [text.encode("utf-8", "surrogateescape") + b"\0" for text in texts]
+    except UnicodeEncodeError as error:
+        raise FlukeError(f"argument {error.object!r} cannot be passed: remove what is no character") from None
     total = sum(len(string) + WORD_SIZE for string in strings)
     if total > ARGUMENTS_MAX_BYTES:
         raise FlukeError(

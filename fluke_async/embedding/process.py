@@ -48,14 +48,15 @@ class Process:
 
     async def kill(self) -> None:
         """End the process at once, with the reason "killed"; nothing happens if it has ended already."""
-        await self._driver.call(lambda: self._driver.end(self, Exit("killed", 1, "killed by the host")))
+        if self._loaded is not None:
+            await self._driver.call(lambda: self._driver.end(self, Exit("killed", 1, "killed by the host")))
 
     def add_budget(self, instructions: int) -> None:
         """
         Allow `instructions` more; a process that its budget stopped goes on.
 
         Raises:
-            FlukeError: the number is not positive, or the process has no budget or is gone.
+            FlukeError: the number is not positive, the process has no budget or is gone, or the kernel has stopped.
         """
         if instructions <= 0:
             raise FlukeError(f"a budget of {instructions} more instructions is none: give a positive number")
@@ -63,6 +64,8 @@ class Process:
             raise FlukeError(f"process {self.name!r} has ended: a budget cannot be added to it")
         if self._loaded.space.budget_left is None:
             raise FlukeError(f"process {self.name!r} has no budget: give one to spawn")
+        if self._driver.closing:
+            raise FlukeError("the kernel has stopped: use it inside its `async with` block")
         if self._exit is not None:  # stopped by its budget: from now on `wait` waits for the next end
             self._exit = None
             self._ended = anyio.Event()
