@@ -46,7 +46,7 @@ class Host(Protocol):
         """Complete the request's client."""
         ...
 
-    def record_input(self, source: str, size: int) -> None:
+    def record_input(self, source: str, data: bytes) -> None:
         """Note in the trace that something came from outside."""
         ...
 
@@ -109,9 +109,9 @@ class DevicePort:
         """Do `action` at the kernel's fixed point; the only place where an event from outside may touch a request."""
         self.host.post(action)
 
-    def record_input(self, source: str, size: int) -> None:
+    def record_input(self, source: str, data: bytes) -> None:
         """Note in the trace that something came from outside."""
-        self.host.record_input(source, size)
+        self.host.record_input(source, data)
 
     async def __aiter__(self) -> AsyncIterator[Request]:
         """The requests, in order, for ever."""

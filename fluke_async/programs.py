@@ -47,9 +47,9 @@ def find_program(name_or_path: str) -> bytes:
         return (userland_directory() / f"bin/{name_or_path}.elf").read_bytes()
     try:
         return Path(name_or_path).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         names = ", ".join(name for name, _ in list_programs())
         raise ProgramError(
-            f"{name_or_path!r} is no built-in program and cannot be read as a file ({error.strerror or error}); "
+            f"{name_or_path!r} is no built-in program and cannot be read as a file ({getattr(error, 'strerror', None) or error}); "
             f"give the path of an RV64 ELF file or one of: {names}"
         ) from None

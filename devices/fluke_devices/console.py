@@ -81,7 +81,7 @@ class Console:
             request.reply(OK, self._written)
 
     def _acknowledge(self, port: DevicePort, request: Request) -> None:
-        port.record_input("console room", 0)
+        port.record_input("console room", b"")
         request.reply(OK, self._written)
 
     def _read(self, request: Request) -> None:
@@ -115,7 +115,7 @@ class Console:
                 return
 
     def _arrived(self, port: DevicePort, data: bytes) -> None:
-        port.record_input("console", len(data))
+        port.record_input("console", data)
         if data:
             self._input += data
         else:

@@ -329,7 +329,7 @@ def _reserve(size: int) -> tuple[mmap.mmap, int]:
         else:
             memory = mmap.mmap(-1, size)
     except (OSError, OverflowError, ValueError) as error:
-        raise FlukeError(f"the host does not give {size} bytes of memory ({error}); use a smaller ram_size") from error
+        raise FlukeError(f"the host does not give {size} bytes of memory ({error}): use less memory") from error
     return memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 

@@ -105,10 +105,10 @@ class Driver:
         self.core.current = None
         ipc.answer(self.core, request, words)
 
-    def record_input(self, source: str, size: int) -> None:
+    def record_input(self, source: str, data: bytes) -> None:
         """Note in the trace that something came from outside."""
         if self.core.trace is not None:
-            self.core.trace((self.core.time, Event.INPUT, 0, source, size))
+            self.core.trace((self.core.time, Event.INPUT, 0, source, data.hex()))
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
@@ -257,7 +257,6 @@ class Driver:
 
     def _end_who_cannot_go_on(self) -> None:
         """End processes whose budget is spent, and those of which every thread was stopped by an exception."""
-        self.core.exceptions.clear()
         for process in tuple(self.processes):
             assert process.loaded is not None
             space = process.loaded.space

@@ -15,7 +15,7 @@ from fluke_async.device import Device, DevicePort
 from fluke_async.embedding.clock import RealClock, VirtualClock
 from fluke_async.embedding.driver import Driver
 from fluke_async.embedding.loader import load_program
-from fluke_async.embedding.options import check
+from fluke_async.embedding.options import check, check_spawn
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.snapshot import KernelStatistics, kernel_statistics
 from fluke_async.embedding.trace_writer import TraceWriter
@@ -77,6 +77,7 @@ class Kernel:
         self._logger = logger
         self._driver: Driver | None = None
         self._devices: TaskGroup | None = None
+        self._outputs: TaskGroup | None = None
         self._stack = AsyncExitStack()
         self._spawned = 0
 
@@ -106,6 +107,7 @@ class Kernel:
         if self._trace_path is not None or self._logger is not None:
             writer = TraceWriter(self._trace_path, self._logger)
         cpu = UnicornCpu(options.memory_bytes)
+        of_the_body: BaseException | None = None
         try:
             core = Core(cpu, options.memory_bytes, None if writer is None else writer.take)
             hart = Hart(core, cpu, Dispatcher(core, MODELS[options.model](), options.preemption))
@@ -117,13 +119,19 @@ class Kernel:
                 self._timer = self._plug_in(driver, _device(TIMER)())
                 devices.start_soon(driver.run)
                 try:
-                    yield driver
+                    async with anyio.create_task_group() as self._outputs:  # waited for: what was written arrives
+                        try:
+                            yield driver
+                        except BaseException as error:
+                            of_the_body = error
+                            raise
+                        finally:
+                            with anyio.CancelScope(shield=True):
+                                await driver.close()
                 finally:
-                    with anyio.CancelScope(shield=True):
-                        await driver.close()
                     devices.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            raise _only(group) from None
+            raise _only(group, of_the_body) from None
         finally:
             cpu.close()
             if writer is not None:
@@ -153,10 +161,9 @@ class Kernel:
             ProgramError: the file is not one that can be run.
             FlukeError: an argument is not one that can be passed on, or the kernel has stopped.
         """
-        if self._driver is None or self._devices is None:
+        if self._driver is None or self._outputs is None:
             raise FlukeError(NOT_STARTED)
-        if budget is not None and budget < 1:
-            raise FlukeError(f"budget {budget} is no positive number of instructions: give one, or None")
+        check_spawn(program, args, stdin, stdout, budget)
         name = "program" if isinstance(program, bytes) else Path(program).stem
         data = program if isinstance(program, bytes) else find_program(str(program))
         driver = self._driver
@@ -175,7 +182,7 @@ class Kernel:
 
         process = await driver.call(start)
         if stdout is not None:
-            self._devices.start_soon(_pump, process, stdout)
+            self._outputs.start_soon(_pump, process, stdout)
         return process
 
     async def inspect(self, look: Callable[[Core], T]) -> T:
@@ -212,9 +219,9 @@ def _device(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def _only(error: BaseException) -> BaseException:
-    """What a task group wrapped: the one exception itself, where it is one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+def _only(error: BaseException, whole: BaseException | None) -> BaseException:
+    """What task groups wrapped: the one exception itself, where it is one; `whole` is taken for one."""
+    while error is not whole and isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 

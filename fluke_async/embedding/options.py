@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from anyio.abc import ByteReceiveStream
 
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.errors import FlukeError
@@ -28,7 +31,7 @@ class Options:
     seed: int
 
 
-def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: str, seed: int) -> Options:
+def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: str, seed: object) -> Options:
     """
     Options from what the embedder wrote.
 
@@ -42,9 +45,28 @@ def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: s
     _one_of("clock", clock, ("virtual", "real"))
     if cpus != 1:
         raise FlukeError(f"cpus={cpus!r}: more than one hart is not yet there: use cpus=1")
-    if seed < 0:
+    if not isinstance(seed, int) or seed < 0:
         raise FlukeError(f"seed={seed!r} is not a number from 0 up: give one, such as seed=0")
     return Options(model, Preemption(preemption), memory_size(memory), clock, seed)
+
+
+def check_spawn(program: object, args: object, stdin: object, stdout: object, budget: object) -> None:
+    """
+    See that what `Kernel.spawn` was given is of the right kind.
+
+    Raises:
+        FlukeError: something is not.
+    """
+    if not isinstance(program, str | bytes | Path):
+        raise FlukeError(f"program {program!r} is none: give a name, a path, or the bytes of an ELF file")
+    if isinstance(args, str | bytes):
+        raise FlukeError(f"args {args!r} is a text: give a list, such as args=[{args!r}]")
+    if not isinstance(stdin, bytes | ByteReceiveStream | None):
+        raise FlukeError(f"stdin {stdin!r} cannot be read: give bytes, an anyio ByteReceiveStream, or None")
+    if stdout is not None and not hasattr(stdout, "send"):
+        raise FlukeError(f"stdout {stdout!r} cannot be written: give an async stream with `send`, or None")
+    if budget is not None and (not isinstance(budget, int) or budget < 1):
+        raise FlukeError(f"budget {budget!r} is no positive number of instructions: give one, or None")
 
 
 def memory_size(memory: str | int) -> int:

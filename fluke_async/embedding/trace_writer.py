@@ -30,8 +30,8 @@ class TraceWriter:
         if path is not None:
             try:
                 self._file = Path(path).open("w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed in `close`
-            except OSError as error:
-                raise FlukeError(f"trace file {str(path)!r} cannot be written: {error.strerror}") from error
+            except (OSError, TypeError, ValueError) as error:
+                raise FlukeError(f"trace file {str(path)!r} cannot be written: {error}") from error
             logger = structlog.wrap_logger(
                 structlog.WriteLogger(self._file),
                 processors=[structlog.processors.JSONRenderer(serializer=_to_json)],

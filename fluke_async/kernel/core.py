@@ -49,7 +49,6 @@ class Core:
         self.statistics = Counters()
         self.translations_changed = False
         self.attention = False
-        self.exceptions: list[Thread] = []
         self.requests: list[DeviceRequest] = []
         self._last_hash = 0
         self._objects_in_frame: dict[int, int] = {}
@@ -310,9 +309,8 @@ class Core:
     # -- to the outside -----------------------------------------------------------------------------------------
 
     def on_exception(self, thread: Thread) -> None:
-        """A thread was stopped by an exception that nobody handles."""
+        """`thread` was stopped by an exception that nobody handles."""
         self.statistics.exceptions += 1
-        self.exceptions.append(thread)
         self.attention = True
 
     def request(self, request: DeviceRequest) -> None:

@@ -37,7 +37,7 @@ class Event(Enum):
     DESTROY = ("destroy", ("type", "object"))
     REQUEST = ("request", ("port", "words"))
     REPLY = ("reply", ("port", "words"))
-    INPUT = ("input", ("source", "size"))
+    INPUT = ("input", ("source", "data"))
     JUMP = ("jump", ("to",))
     CONTINUATION_SAVED = ("continuation_saved", ("entry",), True)
     RESTARTED = ("restarted", ("entry",), True)
