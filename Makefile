@@ -35,7 +35,7 @@ elf-check: $(VENV)/sdk.stamp
 	$(RUN) -m fluke_async.toolchain --rebuild --check
 
 bench: $(VENV)/bench.stamp
-	$(RUN) -m fluke_async bench all
+	$(RUN) -m fluke_async.bench
 
 clean:
 	rm -rf $(VENV) dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

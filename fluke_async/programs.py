@@ -41,7 +41,7 @@ def find_program(name_or_path: str) -> bytes:
     """
     The ELF file of a built-in program, or of a path if no program has that name.
 
-    A name with a directory separator or a suffix is always a path. Raises ProgramError if there is neither.
+    A file that has the name of a program is reached as ./NAME. Raises ProgramError if there is neither.
     """
     if name_or_path in build_record()["programs"]:
         return (userland_directory() / f"bin/{name_or_path}.elf").read_bytes()
@@ -49,7 +49,8 @@ def find_program(name_or_path: str) -> bytes:
         return Path(name_or_path).read_bytes()
     except (OSError, ValueError) as error:
         names = ", ".join(name for name, _ in list_programs())
+        reason = getattr(error, "strerror", None) or error
         raise ProgramError(
-            f"{name_or_path!r} is no built-in program and cannot be read as a file ({getattr(error, 'strerror', None) or error}); "
+            f"{name_or_path!r} is no built-in program and cannot be read as a file ({reason}); "
             f"give the path of an RV64 ELF file or one of: {names}"
         ) from None

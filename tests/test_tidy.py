@@ -38,7 +38,7 @@ MODULE_RULES: list[ModuleRule] = [
     tidy.prints,
     too_long,
 ]
-TEXT_RULES: list[TextRule] = [tidy.unfinished, tidy.host_paths]
+TEXT_RULES: list[TextRule] = [tidy.unfinished, tidy.host_paths, tidy.broken_links]
 
 
 @pytest.mark.parametrize("rule", MODULE_RULES, ids=lambda rule: rule.__name__)
@@ -159,8 +159,9 @@ def test_a_long_file_may_only_shrink() -> None:
         (tidy.unfinished, "/* TODO */", "todos"),
         (tidy.host_paths, "see /home/me/notes", "the folder home/me or a ratio a/home/b"),
         (tidy.host_paths, "C:\\Users", "a:b"),
+        (tidy.broken_links, "[here](nosuch.md#part)", "[here](README.md#part) [web](https://a.b/c)"),
     ],
 )
 def test_texts(rule: TextRule, bad: str, good: str) -> None:
-    assert len(list(rule("sample", bad))) == 1
-    assert list(rule("sample", good)) == []
+    assert len(list(rule("sample.md", bad))) == 1
+    assert list(rule("sample.md", good)) == []

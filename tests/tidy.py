@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,8 @@ LAYERS = {
 
 OUTSIDE = {
     "unicorn": ("fluke_async.cpu.unicorn",),
-    "uvloop": ("fluke_async.cli",),
-    "anyio": ("fluke_async.embedding", "fluke_async.device", "fluke_devices", "fluke_async.cli"),
+    "uvloop": ("fluke_async.bench", "fluke_async.cli"),
+    "anyio": ("fluke_async.bench", "fluke_async.embedding", "fluke_async.device", "fluke_devices", "fluke_async.cli"),
     "cyclopts": ("fluke_async.cli",),
     "rich": ("fluke_async.cli",),
 }
@@ -59,24 +60,26 @@ SANS_IO = ("fluke_async.abi", "fluke_async.kernel")
 WORLDLY = {"anyio", "asyncio", "random", "socket", "structlog", "threading", "time", "unicorn"}
 """What the kernel proper may not import: there is no world in it but its own."""
 
-PRINTS = ("fluke_async.cli", "fluke_async.abi.generated", "fluke_async.toolchain")
+PRINTS = (
+    "fluke_async.abi.generated",
+    "fluke_async.bench",
+    "fluke_async.cli",
+    "fluke_async.toolchain",
+)
 """What is run as a command, and so may print."""
 
 LINES_MAX = 320
 LINES_SLACK = 20
 LONG_FILES = {
-    "fluke_async/abi/c_header.py": 379,
-    "fluke_async/cpu/unicorn_binding.py": 324,
-    "fluke_async/cpu/unicorn_cpu.py": 450,
+    "fluke_async/cpu/unicorn_cpu.py": 346,
     "fluke_async/kernel/core.py": 353,
     "fluke_async/kernel/ipc.py": 379,
 }
 """Files that are longer, with the length that they may not exceed; it only ever shrinks."""
 
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
-HOST_PATH = re.compile(
-    r"(?<![\w.~$)}\"'/*-])/(?:home|root|work|opt|mnt|Users|private)/\w|\b[A-Z]:\\"
-)
+LINK = re.compile(r"\]\(([^()\s:#]+)(?:#[^()\s]*)?\)")
+HOST_PATH = re.compile(r"(?<![\w.~$)}\"'/*-])/(?:home|root|work|opt|mnt|Users|private)/\w|\b[A-Z]:\\")
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def below(name: str, prefixes: Iterable[str]) -> bool:
     return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
 
 
-def imports(module: Module, known: Set[str]) -> Iterator[tuple[int, str]]:
+def imports(module: Module, known: AbstractSet[str]) -> Iterator[tuple[int, str]]:
     """Line and name of everything imported; `from package import module` names the module."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
@@ -135,7 +138,7 @@ def imports(module: Module, known: Set[str]) -> Iterator[tuple[int, str]]:
                 yield node.lineno, full if full in known else source
 
 
-def layers(module: Module, known: Set[str]) -> Iterator[str]:
+def layers(module: Module, known: AbstractSet[str]) -> Iterator[str]:
     """Dependence goes one way: abi, kernel, execution, embedding, devices."""
     layer = next((layer for layer in LAYERS if below(module.name, [layer])), None)
     if layer is None:  # the facade, the command line, tests and examples may use everything
@@ -146,7 +149,7 @@ def layers(module: Module, known: Set[str]) -> Iterator[str]:
             yield f"{module.path}:{line}: {layer} may not import {target}"
 
 
-def outside(module: Module, known: Set[str]) -> Iterator[str]:
+def outside(module: Module, known: AbstractSet[str]) -> Iterator[str]:
     """Each outside library has its place, and the kernel proper has none of them."""
     if not below(module.name, ["fluke_async", "fluke_devices"]):
         return
@@ -188,10 +191,11 @@ def held_across_awaits(module: Module) -> Iterator[str]:
     if not below(module.name, ["fluke_async.kernel"]):
         return
     for node in ast.walk(module.tree):
-        holds = isinstance(node, ast.With) or (isinstance(node, ast.Try) and node.finalbody)
-        if isinstance(node, ast.AsyncWith) or (
-            holds and any(map(_waits, ast.iter_child_nodes(node)))
-        ):
+        if not isinstance(node, ast.With | ast.AsyncWith | ast.Try):
+            continue
+        if isinstance(node, ast.Try) and not node.finalbody:
+            continue
+        if isinstance(node, ast.AsyncWith) or any(map(_waits, ast.iter_child_nodes(node))):
             yield f"{module.path}:{node.lineno}: holds something across a wait"
 
 
@@ -240,3 +244,11 @@ def host_paths(path: str, text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), 1):
         if found := HOST_PATH.search(line):
             yield f"{path}:{number}: path of one machine: {line[found.start() :].split()[0]}"
+
+
+def broken_links(path: str, text: str) -> Iterator[str]:
+    """A page links to files that there are."""
+    if path.endswith(".md"):
+        for link in LINK.findall(text):
+            if not (ROOT / path).parent.joinpath(link).exists():
+                yield f"{path}: links to {link}, which is not there"

@@ -23,8 +23,9 @@ STUBS = REPOSITORY / "userland/lib/stubs.S"
 CALL_TABLE = REPOSITORY / "userland/tests/entry_points.h"
 
 
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().splitlines()[0].replace("`", "")
+def _comment(enumeration: type) -> str:
+    """Its docstring on one line."""
+    return " ".join((enumeration.__doc__ or "").replace("`", "").split())
 
 
 def _constants(numbers: Mapping[str, int], *, hexadecimal: bool = False) -> Iterator[str]:
@@ -65,7 +66,7 @@ def _limits() -> list[str]:
 def _object_types() -> list[str]:
     exported = [kind for kind in codes.ObjectType if kind is not codes.ObjectType.NULL]
     return [
-        *_enumeration(_first_line(codes.ObjectType.__doc__), _members("FLUKE_", codes.ObjectType), tag="fluke_type"),
+        *_enumeration(_comment(codes.ObjectType), _members("FLUKE_", codes.ObjectType), tag="fluke_type"),
         "typedef enum fluke_type fluke_type_t;",
         "",
         "/* An object's place in memory: only the kernel looks inside. */",
@@ -83,15 +84,15 @@ def _codes() -> list[str]:
     return [
         "typedef int fluke_error_t;",
         "",
-        *_enumeration(_first_line(codes.Status.__doc__), _members("FLUKE_", codes.Status)),
-        *_enumeration(_first_line(codes.ExceptionCode.__doc__), exceptions, hexadecimal=True),
-        *_enumeration(_first_line(codes.ThreadFlags.__doc__), _members("FLUKE_THREAD_", codes.ThreadFlags),
+        *_enumeration(_comment(codes.Status), _members("FLUKE_", codes.Status)),
+        *_enumeration(_comment(codes.ExceptionCode), exceptions, hexadecimal=True),
+        *_enumeration(_comment(codes.ThreadFlags), _members("FLUKE_THREAD_", codes.ThreadFlags),
                       hexadecimal=True),
-        *_enumeration(_first_line(codes.MutexFlags.__doc__), _members("FLUKE_MUTEX_", codes.MutexFlags),
+        *_enumeration(_comment(codes.MutexFlags), _members("FLUKE_MUTEX_", codes.MutexFlags),
                       hexadecimal=True),
-        *_enumeration(_first_line(codes.Prot.__doc__),
+        *_enumeration(_comment(codes.Prot),
                       {"FLUKE_PROT_NONE": 0, **_members("FLUKE_PROT_", codes.Prot), "FLUKE_PROT_ALL": 7}),
-        *_enumeration(_first_line(codes.MessageKind.__doc__), _members("FLUKE_MESSAGE_", codes.MessageKind)),
+        *_enumeration(_comment(codes.MessageKind), _members("FLUKE_MESSAGE_", codes.MessageKind)),
     ]  # fmt: skip
 
 
@@ -106,10 +107,8 @@ def _devices() -> list[str]:
         {"FLUKE_DEVICE_PROBE": devices.PROBE},
     )
     for name, enumeration in operations.items():
-        lines += _enumeration(_first_line(enumeration.__doc__), _members(f"FLUKE_{name}_", enumeration))
-    return lines + _enumeration(
-        _first_line(devices.DeviceStatus.__doc__), _members("FLUKE_DEVICE_", devices.DeviceStatus)
-    )
+        lines += _enumeration(_comment(enumeration), _members(f"FLUKE_{name}_", enumeration))
+    return lines + _enumeration(_comment(devices.DeviceStatus), _members("FLUKE_DEVICE_", devices.DeviceStatus))
 
 
 def _structure(layout: Layout) -> list[str]:

@@ -7,6 +7,7 @@ The command `fluke`.
 ``built_programs``  list programs, compile programs
 ``demo``            the tour
 ``trace``           print and sum up a trace; ``trace_file`` reads one, ``trace_text`` words its events
+``event_loop``      the loop that a command runs on
 ``tables``          tables for people
 ``usage``           the ways to go wrong, and the checks of values that several commands share
 
@@ -17,21 +18,21 @@ Exit statuses: a program's own; 0 for done; 1 for a program or check that failed
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
-EXTRA = {"cyclopts", "orjson", "rich"}
+EXTRA = ("cyclopts", "orjson", "rich")
 
 
 def main() -> int:
     """Run the command line of this process and return its exit status."""
-    try:
-        from fluke_async.cli.application import execute  # noqa: PLC0415  (may be missing parts)
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
+    missing = [package for package in EXTRA if find_spec(package) is None]
+    if missing:
         print(
-            f"fluke: the command line needs the package {error.name}, which is not installed; "
-            "install it: pip install 'fluke_async[cli]'",
+            f"fluke: the command line needs {', '.join(missing)}, not installed here; "
+            "install the extra: pip install 'fluke_async[cli]'",
             file=sys.stderr,
         )
         return 2
+    from fluke_async.cli.application import execute  # noqa: PLC0415  (needs the extra)
+
     return execute(sys.argv[1:])

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import sys
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import anyio
 from cyclopts import Parameter
 
+from fluke_async.cli.event_loop import run_async
 from fluke_async.cli.host_input import host_input
-from fluke_async.cli.usage import UsageError, at_least, writable
+from fluke_async.cli.usage import at_least, writable
 
 Model = Literal["interrupt", "process"]
 Preemption = Literal["none", "partial", "full"]
@@ -70,7 +68,7 @@ def run(
     at_least(1, "--budget", budget)
     if machine.trace is not None:
         writable("--trace", machine.trace)
-    outcome = on_event_loop(partial(run_program, machine, program, list(arguments), budget, collect=json), uvloop)
+    outcome = run_async(partial(run_program, machine, program, list(arguments), budget, collect=json), uvloop)
     if json:
         sys.stdout.buffer.write(outcome.as_json())
     if stats and not json:
@@ -100,21 +98,6 @@ class Outcome:
 
         rows = [(name.replace("_", " "), value) for name, value in self.statistics.items()]
         print_table(("what happened", "count"), rows, file=sys.stderr)
-
-
-def on_event_loop(main: Callable[[], Coroutine[Any, Any, Outcome]], wants_uvloop: bool | None) -> Outcome:
-    """Run `main` on uvloop's event loop if it is wanted or, when nothing is said, installed."""
-    if wants_uvloop is None:
-        wants_uvloop = importlib.util.find_spec("uvloop") is not None
-    if not wants_uvloop:
-        return anyio.run(main)
-    try:
-        import uvloop  # noqa: PLC0415  (an extra)
-    except ModuleNotFoundError:
-        raise UsageError(
-            "--uvloop: the package uvloop is not installed; pip install 'fluke_async[uvloop]', or leave the option away"
-        ) from None
-    return anyio.run(main, backend_options={"loop_factory": uvloop.new_event_loop})
 
 
 async def run_program(

@@ -84,9 +84,7 @@ def summary(file: Path, /) -> None:
         )
 
 
-def show(
-    file: Path, /, *, thread: int | None = None, event: str | None = None, limit: int | None = None
-) -> None:
+def show(file: Path, /, *, thread: int | None = None, event: str | None = None, limit: int | None = None) -> None:
     """
     Print the events of a trace, one a line.
 
@@ -106,8 +104,7 @@ def show(
     chosen = (
         fields
         for fields in read_trace(file)
-        if (thread is None or fields["thread"] == thread)
-        and (event is None or fields["event"] == event)
+        if (thread is None or fields["thread"] == thread) and (event is None or fields["event"] == event)
     )
     for fields in islice(chosen, limit):
         print(describe(fields))

@@ -25,7 +25,7 @@ def read_trace(path: Path) -> Iterator[EventFields]:
     readable(path)
     with path.open("rb") as file:
         number = 0
-        for number, line in enumerate(file, 1):  # noqa: B007  (the last one is asked for below)
+        for number, line in enumerate(file, 1):
             yield _event(path, number, line)
     if number == 0:
         raise CommandFailed(f"{path} is empty; write a trace with 'fluke run --trace {path} PROGRAM'")
@@ -37,9 +37,7 @@ def _event(path: Path, number: int, line: bytes) -> EventFields:
     except orjson.JSONDecodeError:
         fields = None
     if not _is_event(fields):
-        raise CommandFailed(
-            f"{path}, line {number}: not an event of a trace; the file is damaged or something else"
-        )
+        raise CommandFailed(f"{path}, line {number}: not an event of a trace; the file is damaged or something else")
     event: EventFields = fields
     return event
 

@@ -12,6 +12,7 @@ HEXADECIMAL = {"pc", "address"}
 NUMBERS = {Kind.VALUE, Kind.WORDS, Kind.COUNT}
 MANY_ARGUMENTS = 6  # of a call with more, those that are zero are left out
 WORDS_MAX = 6  # of a message, the rest is counted
+TEXT_MAX = 60  # of the bytes of an input
 CALL_ENDS = {"finish", "complete"}
 
 
@@ -54,7 +55,8 @@ def _value(event: str, name: str, value: Any) -> str:
         rest = f" and {len(value) - WORDS_MAX} more" if len(value) > WORDS_MAX else ""
         return "[" + " ".join(f"{word:#x}" for word in value[:WORDS_MAX]) + rest + "]"
     if type(value) is not int:
-        return str(value)
+        text = str(value)
+        return text if len(text) <= TEXT_MAX else f"{text[:TEXT_MAX]}..."
     if name in HEXADECIMAL:
         return hex(value)
     if name == "access":

@@ -190,7 +190,7 @@ def _check_segments(segments: tuple[Segment, ...], memory_limit: int) -> None:
         pages += last - first + 1
         previous = last
     if pages * PAGE_SIZE > memory_limit:
-        raise ProgramError(f"it needs {pages * PAGE_SIZE} bytes of memory, limit {memory_limit}")
+        raise ProgramError(f"it needs {pages * PAGE_SIZE} bytes of memory, limit {memory_limit}: give the kernel more")
 
 
 def _relocate(

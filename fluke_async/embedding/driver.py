@@ -134,7 +134,8 @@ class Driver:
         except Exception as error:
             raise KernelBug(f"{error!r}\n{self.report()}") from error
         finally:
-            self._stopped()
+            self.closing = True
+            self._closed.set()
 
     async def close(self) -> None:
         """End all processes, then the loop."""
@@ -148,16 +149,14 @@ class Driver:
             self.post(stop)
         await self._closed.wait()
 
-    def _stopped(self) -> None:
-        """Nothing runs any more: tell everybody who waits, also where it was an error that ended the loop."""
-        self.closing = True
+    def abandon(self) -> None:
+        """The loop has ended, if only by an error: tell everybody who still waits for something."""
         self.hart.park_resident()
         for process in tuple(self.processes):
             process.ended(Exit("killed", 1, "the kernel has stopped"), gone=True)
         self.processes.clear()
         for caller in self._callers:
             caller.set()
-        self._closed.set()
 
     async def _fixed_point(self) -> None:
         """Take in what came from the host, hand out what goes to devices, and settle who has ended."""
@@ -174,8 +173,6 @@ class Driver:
                     request.port.receiver(request)
             for port in tuple(self.ports):
                 await port.settled()
-            if self._calls:
-                continue  # an exit that has been asked for comes before the end of a budget
             self._end_who_cannot_go_on()
             if not self._calls and not core.requests:
                 return

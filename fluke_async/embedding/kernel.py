@@ -107,13 +107,13 @@ class Kernel:
         if self._trace_path is not None or self._logger is not None:
             writer = TraceWriter(self._trace_path, self._logger)
         cpu = UnicornCpu(options.memory_bytes)
+        core = Core(cpu, options.memory_bytes, None if writer is None else writer.take)
+        hart = Hart(core, cpu, Dispatcher(core, MODELS[options.model](), options.preemption))
+        clock = RealClock() if options.clock == "real" else VirtualClock(core)
+        driver = Driver(core, hart, clock)
+        driver.on_breath = None if writer is None else writer.drain
         of_the_body: BaseException | None = None
         try:
-            core = Core(cpu, options.memory_bytes, None if writer is None else writer.take)
-            hart = Hart(core, cpu, Dispatcher(core, MODELS[options.model](), options.preemption))
-            clock = RealClock() if options.clock == "real" else VirtualClock(core)
-            driver = Driver(core, hart, clock)
-            driver.on_breath = None if writer is None else writer.drain
             async with anyio.create_task_group() as devices:
                 self._devices = devices
                 self._timer = self._plug_in(driver, _device(TIMER)())
@@ -133,6 +133,7 @@ class Kernel:
         except BaseExceptionGroup as group:
             raise _only(group, of_the_body) from None
         finally:
+            driver.abandon()
             cpu.close()
             if writer is not None:
                 writer.close()

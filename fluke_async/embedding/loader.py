@@ -119,7 +119,7 @@ class _Builder:
         bits = {"hash": 0, "start_va": self.slab, "size": USER_END, "prot": int(Prot.ALL)}
         region.import_state(self.core, None, bits, {"space": self.core.root})
         heap_start = self.map_segments(space, region, image)
-        heap_end = min(heap_start + self.left_bytes // PAGE_SIZE * PAGE_SIZE, STACK_START - PAGE_SIZE)
+        heap_end = max(heap_start, min(heap_start + self.left_bytes // PAGE_SIZE * PAGE_SIZE, STACK_START - PAGE_SIZE))
         read_write = Prot.READ | Prot.WRITE
         self.map(space, region, heap_start, heap_end, read_write)
         self.map(space, region, STACK_START, STACK_END, read_write)
@@ -155,6 +155,10 @@ class _Builder:
         """Map the segments page by page, copy what the file has of them; returns the first address after all."""
         pages: dict[int, int] = {}
         for segment in image.segments:
+            if segment.end > STACK_START - PAGE_SIZE:
+                raise ProgramError(
+                    f"its segment at {segment.address:#x} reaches into the stack: link it below {STACK_START - PAGE_SIZE:#x}"
+                )
             for page in _pages(segment.address, segment.address + segment.memory_size):
                 pages[page] = pages.get(page, 0) | segment.permissions
         for start, end, prot in _runs(pages):

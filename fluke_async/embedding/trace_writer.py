@@ -27,6 +27,10 @@ class TraceWriter:
     def __init__(self, path: str | Path | None, logger: Any | None) -> None:
         self._ring: deque[tuple[Any, ...]] = deque()
         self._file: TextIO | None = None
+        if path is not None and logger is not None:
+            raise FlukeError("trace and logger were both given: choose one of them")
+        if logger is not None and not hasattr(logger, "info"):
+            raise FlukeError(f"logger {logger!r} has no method `info`: give a structlog logger")
         if path is not None:
             try:
                 self._file = Path(path).open("w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed in `close`

@@ -66,8 +66,10 @@ class Hart:
             dispatcher.go_on()
         while dispatcher.unfinished is None:
             if core.attention:
+                core.current = None
                 return Outcome.ATTENTION
             if effort <= 0:
+                core.current = None
                 return Outcome.SLICE
             next_action_time = core.next_action_time
             if next_action_time is not None and next_action_time <= core.time:

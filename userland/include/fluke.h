@@ -268,7 +268,7 @@ enum {
     FLUKE_DEVICE_PROBE = 0,
 };
 
-/* WRITE offset count bytes... -> status end. */
+/* WRITE offset count bytes... -> status end. READ offset count -> status count bytes...; count 0 is the end. */
 enum {
     FLUKE_CONSOLE_WRITE = 1,
     FLUKE_CONSOLE_READ  = 2,

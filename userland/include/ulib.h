@@ -21,7 +21,7 @@ int getchar(void);
 
 /*
  * Reads a line of at most size - 1 bytes without its newline, and ends it with a zero. Returns its length, -1 at the
- * end of the input. The rest of a longer line is left for the next call.
+ * end of the input. The rest of a longer line is left for the next call. `size` is at least 2.
  */
 long fluke_gets(char *line, size_t size);
 

@@ -118,7 +118,7 @@ long fluke_gets(char *line, size_t size)
     size_t length = 0;
     bool ended = false;
 
-    if (size == 0)
+    if (size < 2)
         return -1;
     fluke_console_lock();
     uint64_t before = consumed;
@@ -137,7 +137,7 @@ long fluke_gets(char *line, size_t size)
     line[length] = '\0';
     bool any = consumed != before;
     fluke_console_unlock();
-    return any || size == 1 ? (long)length : -1;
+    return any ? (long)length : -1;
 }
 
 int getchar(void)

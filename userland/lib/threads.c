@@ -32,6 +32,8 @@ fluke_thread_t *fluke_thread_start(void (*function)(void *), void *argument, siz
     struct fluke_thread_state state;
     struct thread *thread;
 
+    if (stack_size > FLUKE_USER_END)
+        return NULL;
     stack_size = (stack_size < SMALLEST_STACK ? SMALLEST_STACK : stack_size) & ~(size_t)15;
     thread = malloc(sizeof *thread + stack_size);
     if (thread == NULL)

@@ -14,10 +14,8 @@ static fluke_ref_t port_ref;
 
 static bool is_prime(uint64_t n)
 {
-    if (n < 4)
-        return n >= 2;
-    if (n % 2 == 0)
-        return false;
+    if (n < 4 || n % 2 == 0)
+        return n == 2 || n == 3;
     for (uint64_t divisor = 3; divisor * divisor <= n; divisor += 2)
         if (n % divisor == 0)
             return false;
@@ -32,7 +30,6 @@ static void count_share(void *argument)
 
     for (uint64_t n = share->first; n < share->end; n++)
         count += is_prime(n);
-
     uint64_t report[] = {share->index, count};
     struct fluke_ipc_params params = {.send_buffer = report, .send_words = 2};
     fluke_ipc_call(&port_ref, &params);
@@ -58,19 +55,20 @@ static void collect(uint64_t *counts, unsigned threads)
 {
     bool reported[MOST_THREADS] = {false};
     uint64_t report[2];
-    struct fluke_ipc_params params;
+    struct fluke_ipc_params params = {.receive_buffer = report, .receive_words = 2};
 
+    fluke_ipc_setup_wait_receive(&portset, &params, NULL);
     for (unsigned missing = threads; missing > 0;) {
-        bool first = missing == threads;
+        if (params.words_received == 2 && report[0] < threads) {
+            counts[report[0]] = report[1];
+            missing -= !reported[report[0]];
+            reported[report[0]] = true;
+        }
         params = (struct fluke_ipc_params){.receive_buffer = report, .receive_words = 2};
-        fluke_error_t status = first ? fluke_ipc_setup_wait_receive(&portset, &params, NULL)
-                                     : fluke_ipc_reply_wait_receive(&params, NULL);
-        if (status != FLUKE_SUCCESS || params.words_received < 2 || report[0] >= threads)
-            continue;
-        missing -= !reported[report[0]];
-        reported[report[0]] = true;
-        counts[report[0]] = report[1];
+        if (missing > 0)
+            fluke_ipc_reply_wait_receive(&params, NULL);
     }
+    fluke_ipc_reply(&params);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,142 @@
+"""The tables of the interface agree with themselves and with what they promise."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fluke_async.abi import devices, registers
+from fluke_async.abi.codes import (
+    COPY_CHUNK_WORDS,
+    HARDWARE_EXCEPTIONS,
+    PAGE_SIZE,
+    SLOT_SIZE,
+    WORD_SIZE,
+    ExceptionCode,
+    ObjectType,
+    Prot,
+)
+from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER, ENTRY_POINTS, Class, EntryPoint, Kind
+from fluke_async.abi.layouts import IPC_PARAMS, LAYOUTS, START_BLOCK, THREAD_STATE, Layout
+
+LINUX_LAST_CALL = 0xFFF  # its numbers are below 500 and grow by a few each year
+
+each_entry = pytest.mark.parametrize("entry", ENTRY_POINTS, ids=lambda entry: entry.name)
+each_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+
+
+def test_numbers_and_names_are_unique() -> None:
+    assert len(BY_NUMBER) == len(BY_NAME) == len(ENTRY_POINTS)
+
+
+@each_entry
+def test_numbers_lie_above_those_of_linux(entry: EntryPoint) -> None:
+    assert entry.number > LINUX_LAST_CALL
+
+
+@each_entry
+def test_operands_have_a_register_each(entry: EntryPoint) -> None:
+    for operands in (entry.arguments, entry.results):
+        assert len({operand.register for operand in operands}) == len(operands)
+        assert all(registers.ABI_NAMES[operand.register][0] in "at" for operand in operands)
+        assert all(operand.register != registers.ENTRY_POINT for operand in operands)
+
+
+@each_entry
+def test_a_call_restarts_as_calls_that_exist_and_first_as_itself(entry: EntryPoint) -> None:
+    assert entry.restarts_as[0] == entry.name
+    assert set(entry.restarts_as) <= BY_NAME.keys()
+    assert (len(entry.restarts_as) > 1) == (entry.call_class is Class.MULTI_STAGE)
+
+
+@each_entry
+def test_a_stage_finds_its_arguments_where_the_call_before_left_them(entry: EntryPoint) -> None:
+    at_entry = {operand.register: operand.name for operand in entry.arguments}
+    for name in entry.restarts_as:
+        for operand in BY_NAME[name].arguments:
+            assert at_entry[operand.register] == operand.name
+
+
+@each_entry
+def test_progress_is_kept_in_registers_that_were_arguments(entry: EntryPoint) -> None:
+    """What is left to receive is written where the room to receive was named."""
+    arguments = {operand.name: operand.register for operand in entry.arguments}
+    for result in entry.results:
+        assert arguments.get(result.name, result.register) == result.register
+
+
+@each_entry
+def test_calls_that_take_a_state_name_its_structure(entry: EntryPoint) -> None:
+    takes_state = any(operand.kind in (Kind.STATE_IN, Kind.STATE_OUT) for operand in entry.arguments)
+    assert not takes_state or entry.state in LAYOUTS
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ObjectType if kind not in (ObjectType.NULL, ObjectType.COND)])
+def test_every_object_can_be_created_destroyed_and_moved(kind: ObjectType) -> None:
+    for operation in ("create", "destroy", "move"):
+        assert BY_NAME[f"{kind.name.lower()}_{operation}"].object_type is kind
+
+
+@each_layout
+def test_fields_follow_each_other_without_gaps(layout: Layout) -> None:
+    offsets = [layout.offset_of(field.name) for field in layout.fields]
+    for (offset, after), field in zip(pairwise([*offsets, layout.size]), layout.fields, strict=True):
+        assert after - offset == field.count * WORD_SIZE
+
+
+def test_an_unknown_field_has_no_offset() -> None:
+    with pytest.raises(KeyError):
+        START_BLOCK.offset_of("nothing")
+
+
+def field_values(layout: Layout) -> st.SearchStrategy[dict[str, int | tuple[int, ...]]]:
+    word = st.integers(0, 2**64 - 1)
+    return st.fixed_dictionaries(
+        {field.name: word if field.count == 1 else st.tuples(*[word] * field.count) for field in layout.fields}
+    )
+
+
+@given(data=st.data(), layout=st.sampled_from(LAYOUTS))
+def test_what_is_packed_is_unpacked(data: st.DataObject, layout: Layout) -> None:
+    values = data.draw(field_values(layout))
+    packed = layout.pack(values)
+    assert len(packed) == layout.size
+    assert layout.unpack(packed) == values
+
+
+def test_fields_are_little_endian_words_at_their_offsets() -> None:
+    packed = THREAD_STATE.pack({"pc": 0x1234, "x": tuple(range(32))})
+    assert struct.unpack_from("<Q", packed, THREAD_STATE.offset_of("pc")) == (0x1234,)
+    assert struct.unpack_from("<32Q", packed, THREAD_STATE.offset_of("x")) == tuple(range(32))
+    assert struct.unpack_from("<Q", packed, THREAD_STATE.offset_of("fcsr")) == (0,)
+
+
+def test_message_roles_are_fields_of_the_parameters() -> None:
+    fields = {field.name for field in IPC_PARAMS.fields}
+    others = {"destination_ref", "portset", "progress_words", "status", "port_alias"}
+    for entry in ENTRY_POINTS:
+        if entry.is_message:
+            assert {operand.name for operand in (*entry.arguments, *entry.results)} <= fields | others
+
+
+def test_hardware_exceptions_are_causes_of_the_processor() -> None:
+    assert all(code < 16 for code in HARDWARE_EXCEPTIONS)  # the standard causes of RISC-V
+    assert set(ExceptionCode) - HARDWARE_EXCEPTIONS == {code for code in ExceptionCode if code >= 0x100}
+
+
+def test_access_rights_are_distinct_bits() -> None:
+    assert (Prot.READ, Prot.WRITE, Prot.EXECUTE) == (1, 2, 4)
+    assert Prot.ALL == Prot.READ | Prot.WRITE | Prot.EXECUTE
+
+
+def test_sizes_divide_each_other() -> None:
+    assert PAGE_SIZE % SLOT_SIZE == SLOT_SIZE % WORD_SIZE == 0
+
+
+def test_a_console_message_is_one_copy_chunk() -> None:
+    header_words = 3
+    assert header_words * WORD_SIZE + devices.CONSOLE_MAX_BYTES <= COPY_CHUNK_WORDS * WORD_SIZE

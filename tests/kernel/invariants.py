@@ -1,0 +1,160 @@
+"""
+What must hold between any two steps of the kernel, beyond what `Core.check` looks at.
+
+Written from the architecture: every queue is in order and holds those who belong there and nobody else; what two
+objects know of each other agrees; everything is charged; page tables say nothing that the mapping tree does not.
+"""
+
+from __future__ import annotations
+
+from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, ObjectType, Prot
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.mapping import Mapping
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.portset import Portset
+from fluke_async.kernel.objects.region import Region
+from fluke_async.kernel.objects.space import Space
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.ordered_queue import OrderedQueue
+from fluke_async.kernel.params import MAPPING_DEPTH_MAX
+
+
+def check(core: Core) -> None:
+    """All invariants of a kernel."""
+    core.check()
+    objects = list(core.objects.values())
+    threads = [each for each in objects if isinstance(each, Thread)]
+    check_queues(core, objects, threads)
+    for thread in threads:
+        check_thread(thread)
+    for each in objects:
+        if isinstance(each, Mutex):
+            check_mutex(each)
+        elif isinstance(each, Space):
+            check_page_table(core, each)
+            check_mappings(each)
+    check_charges(core, objects)
+
+
+def check_queues(core: Core, objects: list[KernelObject], threads: list[Thread]) -> None:
+    """Every thread is in exactly the queue that its state names, every queue in order."""
+    queues: list[tuple[str, OrderedQueue]] = [("ready", core.ready)]
+    for each in objects:
+        if each.waiters is not None:
+            queues.append((f"waiters of {each}", each.waiters))
+        if isinstance(each, Portset):
+            queues.append((f"callers of {each}", each.callers))
+    found: dict[Thread, str] = {}
+    for name, queue in queues:
+        members = list(queue.in_order())
+        assert len(members) == len(queue), f"{name}: {len(queue)} is not how many there are"
+        assert queue.head() is (members[0] if members else None), f"{name}: the head is not the first"
+        keys = [entry[:2] for thread in members if (entry := thread.place) is not None]
+        assert keys == sorted(keys), f"{name} is out of order"
+        for thread in members:
+            assert thread not in found, f"{thread} is in {name} and in {found[thread]}"
+            assert thread.active, f"{thread} is dead and in {name}"
+            found[thread] = name
+    for thread in threads:
+        target = thread.waiting_for
+        if target is None:
+            belongs = "ready" if thread.runnable else None
+        elif not target.active:
+            assert thread.stopped, f"{thread} waits for {target}, which is dead, and is not stopped"
+            continue
+        elif isinstance(target, Port) and target.portset is not None:
+            belongs = f"callers of {target.portset}"
+        else:
+            belongs = f"waiters of {target}"
+        assert found.get(thread) == belongs, f"{thread} is in {found.get(thread)}, not {belongs}"
+
+
+def check_thread(thread: Thread) -> None:
+    """What a thread knows of others agrees with what they know of it; no stack outlives its suspension."""
+    assert 0 <= thread.pc < 1 << 64
+    assert thread.registers[0] == 0
+    if thread.space is not None:
+        assert thread in thread.space.threads
+    for mutex in thread.owned or ():
+        assert mutex.owner is thread
+    if thread.stack is not None:
+        assert thread.waiting_for is not None or thread.in_kernel, f"{thread}: a stack is left over"
+        assert not thread.stopped, f"{thread} is stopped and has a stack"
+    assert not (thread.waiting_for is not None and thread.in_kernel)
+    assert not (thread.exception and thread.waiting_for), f"{thread} is stopped by a mistake and waits"
+    if thread.callee is not None:
+        assert thread.callee.active
+
+
+def check_mutex(mutex: Mutex) -> None:
+    if mutex.owner is not None:
+        assert mutex.locked
+        assert mutex.owner.active
+        assert mutex.owner.owned is not None
+        assert mutex in mutex.owner.owned
+    if not mutex.locked:
+        assert mutex.first_waiter() is None or stopped_since(mutex), f"{mutex} is free and waited for"
+
+
+def stopped_since(mutex: Mutex) -> bool:
+    """Whether all who wait for a free mutex were parked there stopped, by who set their states."""
+    assert mutex.waiters is not None
+    return all(thread.stopped for thread in mutex.waiters.in_order())
+
+
+def check_mappings(space: Space) -> None:
+    """Mappings are in order and do not overlap; each knows its space and its region knows it."""
+    end = 0
+    for mapping in space._mappings:
+        assert mapping.active
+        assert mapping.space is space
+        if mapping.size:
+            assert mapping.start >= end, f"{mapping} overlaps another"
+            end = mapping.start + mapping.size
+        if mapping.region is not None:
+            assert mapping in mapping.region.mappings
+    for region in space.regions:
+        assert region.active
+        assert region.space is space
+
+
+def check_page_table(core: Core, space: Space) -> None:
+    """Each entry is the frame and the access that a walk up the tree of mappings finds now."""
+    for page, entry in space.pages.items():
+        assert entry == walk(core, space, page * PAGE_SIZE), f"{space}: stale entry of {page:#x}"
+
+
+def walk(core: Core, space: Space, address: int) -> int:
+    """The entry of an address by the rules of the tree, written a second time; 0 if there is none."""
+    granted = int(Prot.ALL)
+    for _ in range(MAPPING_DEPTH_MAX):
+        if space is core.root:
+            frame = core.root.frame_at(core, address)
+            return 0 if frame is None else frame | granted
+        covering = [
+            mapping
+            for mapping in core.objects.values()
+            if isinstance(mapping, Mapping)
+            and mapping.space is space
+            and mapping.start <= address < mapping.start + mapping.size
+        ]
+        if not covering:
+            return 0
+        (mapping,) = covering
+        region: Region | None = mapping.region
+        if region is None or region.space is None:
+            return 0
+        granted &= mapping.prot & region.prot
+        offset = mapping.offset + address - mapping.start
+        if offset >= region.size or not granted:
+            return 0
+        space, address = region.space, region.start + offset
+    return 0
+
+
+def check_charges(core: Core, objects: list[KernelObject]) -> None:
+    """What is used is what the objects and the frames cost, no more and no less."""
+    cost = sum(OBJECT_CHARGE_BYTES[ObjectType(each.type)] for each in objects)
+    assert core.quota.used_bytes == cost + core.frames.in_use * PAGE_SIZE
