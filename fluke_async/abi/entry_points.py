@@ -162,7 +162,7 @@ def _common(
         _in_order(one, ("new_address", Kind.NEW_OBJECT)), cost,
         f"Give a {noun} another address of the caller's memory.", number=3)  # fmt: skip
     if referenced:
-        add(f"{prefix}_reference", Class.SHORT, object_type, _in_order(one, ("ref", Kind.REFERENCE)), cost // 2,
+        add(f"{prefix}_reference", Class.SHORT, object_type, _in_order(one, ("ref", Kind.OBJECT, ObjectType.REF)), cost // 2,
             f"Make a reference refer to a {noun}.", number=4)  # fmt: skip
     if state is not None:
         add(f"{prefix}_get_state", Class.SHORT, object_type,
@@ -215,7 +215,7 @@ _table.add("ref_hash", Class.SHORT, ObjectType.REF, _in_order(("ref", Kind.OBJEC
            "The hash of what a reference refers to; 0 if nothing.", number=9,
            results=(Operand("hash", Kind.VALUE, registers.A0),))  # fmt: skip
 
-_DESTINATION = Operand("destination_ref", Kind.REFERENCE, registers.DESTINATION)
+_DESTINATION = Operand("destination_ref", Kind.OBJECT, registers.DESTINATION, ObjectType.REF)
 _SEND = (
     Operand("send_buffer", Kind.ADDRESS, registers.SEND_BUFFER),
     Operand("send_words", Kind.WORDS, registers.SEND_WORDS),

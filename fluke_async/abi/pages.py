@@ -157,7 +157,8 @@ def _numbers(title: str, prefix: str, enumeration: type[IntEnum | IntFlag]) -> l
 
 
 def _codes() -> str:
-    exceptions = [(f"`{exception_name(code)}`", f"{code:#x}") for code in codes.ExceptionCode]
+    statuses = [(f"`FLUKE_{code.name}`", code.value, codes.MEANING[code]) for code in codes.Status]
+    exceptions = [(f"`{exception_name(code)}`", f"{code:#x}", codes.MEANING[code]) for code in codes.ExceptionCode]
     limits = (
         ("page", f"{codes.PAGE_SIZE} bytes"),
         ("place of an object", f"{codes.SLOT_SIZE} bytes, at a multiple of that"),
@@ -168,12 +169,16 @@ def _codes() -> str:
         ("copied between two points where a call can be interrupted", f"{codes.COPY_CHUNK_WORDS} words"),
     )
     return _page("Codes, flags and limits", [
-        *_numbers("Status codes", "FLUKE_", codes.Status),
+        "## Status codes",
+        "",
+        inspect.getdoc(codes.Status) or "",
+        "",
+        *_table(("name", "value", "meaning"), statuses),
         "## Exceptions",
         "",
         inspect.getdoc(codes.ExceptionCode) or "",
         "",
-        *_table(("name", "value"), exceptions),
+        *_table(("name", "value", "meaning"), exceptions),
         *_numbers("Types", "FLUKE_", codes.ObjectType),
         *_numbers("Flags of a thread", "FLUKE_THREAD_", codes.ThreadFlags),
         *_numbers("Flags of a mutex", "FLUKE_MUTEX_", codes.MutexFlags),

@@ -82,5 +82,9 @@ class KernelObject:
     def on_destroy(self, core: Core) -> None:
         """Undo what ties this object to others; the core has taken its name away already."""
 
+    def __lt__(self, other: KernelObject) -> bool:
+        """An order for what a program made equal: stamps and priorities can be set at will."""
+        return self.address < other.address
+
     def __repr__(self) -> str:
         return f"{self.type.name.lower()} {self.hash}"

@@ -19,7 +19,7 @@ from fluke_async.abi.codes import (
 from fluke_async.abi.entry_points import BY_NUMBER, Class
 from fluke_async.abi.registers import A0, ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
-from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_MAX
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -81,7 +81,7 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
     if not thread.stopped:
         raise mistake(by, ExceptionCode.THREAD_RUNNING, thread.thread_va)
     if bits is not None:
-        _check_bits(by, bits)
+        _check_bits(core, by, bits)
     _check_links(thread, by, bits, links)
 
     thread.drop_stack()
@@ -92,13 +92,14 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
         core.start(thread)
 
 
-def _check_bits(by: Thread | None, bits: StateBits) -> None:
+def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
     """Whatever a program can put in a register is a state; orders, flags and priorities have bounds."""
+    stamp_max = min(STAMP_MAX, core.stamp + STAMP_LEAD_MAX)
     for name, bad in (
         ("flags", number(bits, "flags") & ~SETTABLE),
         ("priority", number(bits, "priority") > PRIORITY_MAX),
-        ("wait_order", number(bits, "wait_order") > STAMP_MAX),
-        ("run_order", number(bits, "run_order") > STAMP_MAX),
+        ("wait_order", number(bits, "wait_order") > stamp_max),
+        ("run_order", number(bits, "run_order") > stamp_max),
         ("quantum_left", _signed(number(bits, "quantum_left")) > QUANTUM_INSTRUCTIONS),
         ("fcsr", number(bits, "fcsr") > 0xFF),
         ("server_oneway_pc", number(bits, "server_oneway_pc")),
