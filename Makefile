@@ -33,6 +33,7 @@ fresh: $(VENV)/dev.stamp
 
 elf-check: $(VENV)/sdk.stamp
 	$(RUN) -m fluke_async.toolchain --rebuild --check
+	$(RUN) -m pytest -m sdk
 
 bench: $(VENV)/bench.stamp
 	$(RUN) -m fluke_async.bench
@@ -45,7 +46,7 @@ clean:
 
 $(VENV)/demo.stamp: EXTRAS := cli,uvloop
 $(VENV)/dev.stamp: EXTRAS := dev
-$(VENV)/sdk.stamp: EXTRAS := cli,sdk
+$(VENV)/sdk.stamp: EXTRAS := dev,sdk
 $(VENV)/bench.stamp: EXTRAS := cli,uvloop,bench
 
 $(VENV)/%.stamp: pyproject.toml | $(VENV)/bin/python

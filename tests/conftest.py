@@ -2,13 +2,15 @@
 One suite over all combinations.
 
 A test that takes `model` or `preemption` runs once for each; every async test runs on each event
-loop (`@pytest.mark.asyncio(loop_factories=["asyncio"])` names one alone).
+loop (`@pytest.mark.asyncio(loop_factories=["asyncio"])` names one alone). A test marked `sdk` is left
+out where the compiler is not installed.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 
@@ -16,6 +18,13 @@ try:
     import uvloop
 except ImportError:  # there is none for Windows
     uvloop = None  # type: ignore[assignment]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if find_spec("ziglang") is None:
+        unfit = [item for item in items if item.get_closest_marker("sdk")]
+        config.hook.pytest_deselected(items=unfit)
+        items[:] = [item for item in items if item not in unfit]
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-import structlog
-
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.errors import FlukeError
 from fluke_async.kernel.trace import Event
@@ -32,6 +30,8 @@ class TraceWriter:
         if logger is not None and not hasattr(logger, "info"):
             raise FlukeError(f"logger {logger!r} has no method `info`: give a structlog logger")
         if path is not None:
+            import structlog  # noqa: PLC0415  # slow to import, and most kernels write no trace
+
             try:
                 self._file = Path(path).open("w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed in `close`
             except (OSError, TypeError, ValueError) as error:
