@@ -19,7 +19,7 @@ from fluke_async.embedding.options import check, check_spawn
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.snapshot import KernelStatistics, kernel_statistics
 from fluke_async.embedding.trace_writer import TraceWriter
-from fluke_async.errors import FlukeError
+from fluke_async.errors import FlukeError, ProgramError
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart
 from fluke_async.execution.interrupt import InterruptModel
@@ -131,7 +131,8 @@ class Kernel:
                 finally:
                     devices.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            raise _only(group, of_the_body) from None
+            only = _only(group, of_the_body)
+            raise only from only.__cause__
         finally:
             driver.abandon()
             cpu.close()
@@ -170,7 +171,10 @@ class Kernel:
         driver = self._driver
 
         def start() -> Process:
-            loaded = load_program(driver.core, data, [name, *args], dict(env or {}))
+            try:
+                loaded = load_program(driver.core, data, [name, *args], dict(env or {}))
+            except ProgramError as error:
+                raise ProgramError(f"{name if isinstance(program, bytes) else str(program)!r} is refused: {error}") from None
             loaded.space.budget_left = budget
             self._spawned += 1
             process = Process(driver, self._spawned, name, loaded)
