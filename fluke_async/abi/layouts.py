@@ -94,6 +94,7 @@ THREAD_STATE = Layout(
         Field("saved_a0", "a0 before the kernel entered a handler"),
         Field("saved_a1", "a1 before the kernel entered a handler"),
         Field("saved_a2", "a2 before the kernel entered a handler"),
+        Field("saved_a7", "a7 before the kernel entered a handler"),
         Field("saved_pc", "pc before the kernel entered a handler"),
         Field("server_portset", "address of the port set that the thread receives from; 0: none"),
         Field("server_sp", "stack pointer for server entries"),

@@ -89,6 +89,7 @@ class Hart:
             if thread.pending and thread.interruptible:
                 statistics.interrupts += 1
                 take_interrupt(core, thread)
+                continue  # a call that it dropped may have readied its server
             if thread.quantum_left <= 0:
                 core.end_quantum(thread)
                 continue

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.space import Space
 
 ECALL_SIZE = 4
+PC_MASK = (1 << 64) - 1
 
 
 class Core:
@@ -180,9 +181,11 @@ class Core:
         """Let a stopped thread go on; one that has never been ready comes last."""
         assert thread.stopped
         thread.stopped = False
-        if thread.waiting_for is not None and not thread.waiting_for.active:
-            self.wake(thread)  # what it waited for was destroyed while it was stopped
-        elif thread.waiting_for is None:
+        target = thread.waiting_for
+        if target is not None:
+            if thread.interruptible or not target.expects(thread):
+                self.wake(thread)  # an interrupt came, or what it waits for has gone, while it was stopped
+        else:
             if thread.run_order == 0:
                 thread.run_order = self.new_stamp()
             self._enqueue(thread)
@@ -263,7 +266,7 @@ class Core:
             self.trace((self.time, Event.COMPLETE, thread.hash, name, status))
         self.unpark(thread)
         thread.registers[STATUS] = status
-        thread.pc += ECALL_SIZE
+        thread.pc = (thread.pc + ECALL_SIZE) & PC_MASK
         thread.wait_order = 0
         thread.in_kernel = False
         if thread.stack is not None:
@@ -276,7 +279,7 @@ class Core:
     def finish(self, thread: Thread, entry: EntryPoint, status: int) -> None:
         """The running thread's call is done."""
         thread.registers[STATUS] = status
-        thread.pc += ECALL_SIZE
+        thread.pc = (thread.pc + ECALL_SIZE) & PC_MASK
         thread.wait_order = 0
         thread.in_kernel = False
         self.time += entry.cost

@@ -11,12 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import ExceptionCode, ThreadFlags
-from fluke_async.abi.registers import A0, A1, A2
+from fluke_async.abi.registers import A0, A1, A2, A7
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.thread import Thread
+
+WORD_MASK = (1 << 64) - 1
 
 
 class ProgramException(Exception):
@@ -31,7 +33,10 @@ class ProgramException(Exception):
 
 def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> None:
     """Vector `thread` to its trap handler, or stop it with the exception as its reason."""
+    subcode &= WORD_MASK  # an address may have run over the end
     core.unpark(thread)
+    thread.drop_stack()
+    thread.drop_call(core)
     handled = thread.exceptions_enabled and thread.trap_handler != 0
     if core.trace is not None:
         core.trace((core.time, Event.EXCEPTION, thread.hash, code, subcode, thread.pc, handled))
@@ -53,18 +58,19 @@ def take_interrupt(core: Core, thread: Thread) -> None:
     thread.pending &= ~int(ThreadFlags.PENDING_INTERRUPT)
     if core.trace is not None:
         core.trace((core.time, Event.INTERRUPT, thread.hash, thread.pc))
+    thread.drop_call(core)
     enter_handler(core, thread, thread.interrupt_handler, 0, 0)
 
 
 def enter_handler(core: Core, thread: Thread, handler: int, code: int, subcode: int) -> None:
     """
-    Save a0-a2 and pc, and go to `handler` with (thread, code, subcode), exceptions disabled.
+    Save a0-a2, a7 and pc, and go to `handler` with (thread, code, subcode), exceptions disabled.
 
-    A call that was under way is left restartable: the saved pc is on its `ecall`.
+    A call that was under way is left restartable: the saved pc is on its `ecall`. (Returning takes a7, so it is saved.)
     """
-    thread.drop_call(core)
     registers = thread.registers
-    thread.saved = (registers[A0], registers[A1], registers[A2], thread.pc)
+    thread.saved = (registers[A0], registers[A1], registers[A2], registers[A7], thread.pc)
     registers[A0], registers[A1], registers[A2] = thread.thread_va, code, subcode
     thread.pc = handler
     thread.exceptions_enabled = False
+    thread.in_kernel = False

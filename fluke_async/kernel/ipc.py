@@ -28,7 +28,7 @@ from fluke_async.abi.codes import (
 from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.device_request import DeviceRequest
-from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.exceptions import WORD_MASK, ProgramException
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
@@ -84,7 +84,6 @@ async def ipc_send(core: Core, thread: Thread) -> int:
 
 async def ipc_call(core: Core, thread: Thread) -> int:
     """Send an idempotent request and wait for its reply; the one who replies completes this call."""
-    forget_former_servers(core, thread)
     while True:
         check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, READ)
         check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, WRITE)
@@ -98,7 +97,7 @@ async def ipc_call(core: Core, thread: Thread) -> int:
             core.request(thread.request)
             await WAIT
             continue
-        server = thread.callee or waiting_server(core, port)
+        server = thread.callee or former_server(core, thread, port) or waiting_server(core, port)
         if server is None:
             core.park(thread, port)
             await WAIT
@@ -132,13 +131,25 @@ def waiting_server(core: Core, port: Port) -> Thread | None:
     return None
 
 
-def forget_former_servers(core: Core, thread: Thread) -> None:
-    """A call that begins anew is nobody's client yet: who was receiving from this thread looks for another."""
-    if thread.callee is None and thread.first_waiter() is not None:
-        assert thread.waiters is not None
-        for server in tuple(thread.waiters.in_order()):
-            if server.client is thread and not server.stopped:
-                core.wake(server)
+def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
+    """
+    The server that is receiving this call already, where the two were loaded from their states.
+
+    What a state says of a connection is the server's end alone; the call makes it whole. A server that does not serve
+    the port has no part in the call, and looks for another.
+    """
+    if thread.first_waiter() is None:
+        return None
+    assert thread.waiters is not None
+    for server in tuple(thread.waiters.in_order()):
+        if server.client is not thread or server.registers[reg.ENTRY_POINT] != SERVER_RECEIVE:
+            continue
+        if served_portset(core, server) is port.portset:
+            thread.callee = server
+            return server
+        if not server.stopped:
+            core.wake(server)
+    return None
 
 
 # -- the server's side --------------------------------------------------------------------------------------------
@@ -164,7 +175,7 @@ async def serve(core: Core, thread: Thread) -> int:
         elif stage == WAIT_RECEIVE:
             check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, WRITE)
             portset = served_portset(core, thread)
-            thread.release()
+            abandon_client(core, thread)
             client = waiting_client(core, portset)
             if client is None:
                 core.park(thread, portset)
@@ -254,10 +265,11 @@ def move_words(core: Core, source: Thread, target: Thread, done: int, source_don
 
 def move_request_chunk(core: Core, client: Thread, server: Thread) -> bool:
     """Move a chunk of a request; whether the request is whole."""
-    done = server.registers[reg.PROGRESS_WORDS]
+    whole = min(client.registers[reg.SEND_WORDS], server.registers[reg.RECEIVE_WORDS])
+    done = min(server.registers[reg.PROGRESS_WORDS], whole)  # a program may have put anything there
     done += move_words(core, client, server, done, done)
     server.registers[reg.PROGRESS_WORDS] = done
-    return done >= min(client.registers[reg.SEND_WORDS], server.registers[reg.RECEIVE_WORDS])
+    return done >= whole
 
 
 def move_reply_chunk(core: Core, server: Thread) -> bool:
@@ -268,7 +280,7 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
         return True
     check_buffers(core, server, SENDING, reg.SEND_BUFFER_COUNT, READ)
     sent = server.registers
-    done = sent[reg.PROGRESS_WORDS]
+    done = min(sent[reg.PROGRESS_WORDS], client.registers[reg.RECEIVE_WORDS])
     words = move_words(core, server, client, done, 0)
     sent[reg.SEND_BUFFER] += words * WORD_SIZE
     sent[reg.SEND_WORDS] -= words
@@ -291,11 +303,16 @@ def capture(server: Thread, client: Thread, port: Port) -> None:
 
 def leave_capture(core: Core, server: Thread) -> None:
     """A server met an exception while it was receiving a request: its client finds another."""
+    if server.registers[reg.ENTRY_POINT] == SERVER_RECEIVE:
+        abandon_client(core, server)
+
+
+def abandon_client(core: Core, server: Thread) -> None:
+    """A server will not answer: its client, if it still waits for it, makes its call again."""
     client = server.client
-    if client is not None and server.registers[reg.ENTRY_POINT] == SERVER_RECEIVE:
-        server.release()
-        if client.waiting_for is server:
-            core.wake(client)
+    server.release()
+    if client is not None and client.waiting_for is server:
+        core.wake(client)
 
 
 def accept_request(core: Core, client: Thread, server: Thread) -> None:
@@ -317,7 +334,7 @@ def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> N
 def note_received(thread: Thread, words: int) -> None:
     """Commit what has arrived: where the buffer goes on, what room is left, how many words came."""
     registers = thread.registers
-    registers[reg.RECEIVE_BUFFER] += words * WORD_SIZE
+    registers[reg.RECEIVE_BUFFER] = (registers[reg.RECEIVE_BUFFER] + words * WORD_SIZE) & WORD_MASK
     registers[reg.RECEIVE_WORDS] -= words
     registers[reg.PROGRESS_WORDS] = words
 

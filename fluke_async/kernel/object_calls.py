@@ -29,20 +29,21 @@ def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dic
     """The common calls of one type of object, by their names in the table."""
 
     def create(core: Core, thread: Thread) -> int:
-        return _create(core, thread, 0)
+        return Status.NO_MEMORY if _create(core, thread, 0) is None else Status.SUCCESS
 
     def create_hash(core: Core, thread: Thread) -> int:
-        return _create(core, thread, thread.registers[A1])
-
-    def _create(core: Core, thread: Thread, hash_: int) -> int:
-        address = thread.registers[A0]
-        created = core.create(kind, _free_slot(core, thread, address), hash_)
+        created = _create(core, thread, thread.registers[A1])
         if created is None:
             return Status.NO_MEMORY
-        if isinstance(created, Thread):
-            created.thread_va = address
         thread.registers[A1] = created.hash
         return Status.SUCCESS
+
+    def _create(core: Core, thread: Thread, hash_: int) -> KernelObject | None:
+        address = thread.registers[A0]
+        created = core.create(kind, _free_slot(core, thread, address), hash_)
+        if isinstance(created, Thread):
+            created.thread_va = address
+        return created
 
     def destroy(core: Core, thread: Thread) -> int:
         target = object_at(core, thread, thread.registers[A0], kind)
@@ -76,9 +77,10 @@ def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dic
         ]
         if address:
             user_memory.touch(core, thread, address, WRITE, kind.layout.size)
-        target.before_export(core, thread)
+        bits = target.export_bits(core)
+        target.on_export(core, thread)
         if address:
-            user_memory.write(core, thread, address, kind.layout.pack(target.export_bits(core)))
+            user_memory.write(core, thread, address, kind.layout.pack(bits))
         for link, link_reference in references:
             link_reference.target = target.export_link(link.name)
         return Status.SUCCESS

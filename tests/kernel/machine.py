@@ -55,7 +55,7 @@ MEMORY, MEMORY_SIZE = 0x10_0000, 8 << 20  # user addresses of the memory that al
 SLOTS = 4096  # pages at its start that hold objects, in slots
 UNMAPPED = 0x4000_0000  # a user address where nothing is
 PARENT = USER_END  # where, in the root's slab, the objects are that nobody sees
-STEPS_MAX = 200_000
+STEPS_MAX = 20_000
 
 T = TypeVar("T", bound=KernelObject)
 Value = int | KernelObject

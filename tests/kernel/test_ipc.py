@@ -657,7 +657,7 @@ def machine_priority(role: str) -> int:
     return {"server": 12, "client": 11}[role]
 
 
-INSTANTS = range(100, 12_000, 450)
+INSTANTS = range(100, 24_000, 1300)
 
 
 @pytest.mark.parametrize("instant", INSTANTS)

@@ -165,6 +165,7 @@ struct fluke_thread_state {
     uint64_t saved_a0;                           /* a0 before the kernel entered a handler */
     uint64_t saved_a1;                           /* a1 before the kernel entered a handler */
     uint64_t saved_a2;                           /* a2 before the kernel entered a handler */
+    uint64_t saved_a7;                           /* a7 before the kernel entered a handler */
     uint64_t saved_pc;                           /* pc before the kernel entered a handler */
     uint64_t server_portset;                     /* address of the port set that the thread receives from; 0: none */
     uint64_t server_sp;                          /* stack pointer for server entries */
@@ -172,7 +173,7 @@ struct fluke_thread_state {
     uint64_t server_idempotent_pc;               /* entry for idempotent requests; 0: the waiting call returns */
     uint64_t server_reliable_pc;                 /* entry for reliable connections; 0: the waiting call returns */
 };
-_Static_assert(sizeof(struct fluke_thread_state) == 696, "fluke_thread_state");
+_Static_assert(sizeof(struct fluke_thread_state) == 704, "fluke_thread_state");
 
 /* A space. */
 struct fluke_space_state {

@@ -55,6 +55,10 @@ class KernelObject:
             self.waiters = OrderedQueue()
         return self.waiters
 
+    def expects(self, thread: Thread) -> bool:
+        """Whether `thread`, parked here, will be found by who ends its wait; else it has to look again."""
+        return self.active
+
     def first_waiter(self) -> Thread | None:
         """The first in that queue."""
         return None if self.waiters is None else self.waiters.head()
@@ -68,8 +72,8 @@ class KernelObject:
         target: KernelObject | None = getattr(self, name)
         return target if target is not None and target.active else None
 
-    def before_export(self, core: Core, by: Thread) -> None:
-        """What must be so before the state is read; may raise a program exception of `by`."""
+    def on_export(self, core: Core, by: Thread) -> None:
+        """What reading the state out does to the object; may raise a program exception of `by`."""
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
         """

@@ -79,7 +79,7 @@ class Mutex(KernelObject):
         self.own(owner if locked else None)
         self.locked = locked
         self.flags = MutexFlags(flags)
-        if owner is not None:
+        if owner is not None or not locked:
             self.flags &= ~MutexFlags.OWNER_DEAD
         if not locked:
             self.hand_over(core)

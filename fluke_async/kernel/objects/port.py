@@ -42,6 +42,9 @@ class Port(KernelObject):
     def queue(self) -> OrderedQueue:
         return super().queue() if self.portset is None else self.portset.callers
 
+    def expects(self, thread: Thread) -> bool:
+        return self.active and (self.receiver is None or thread.request is not None)
+
     def export_bits(self, core: Core) -> StateBits:
         return {"hash": self.hash, "alias": self.alias}
 
@@ -50,9 +53,10 @@ class Port(KernelObject):
             self.alias = number(bits, "alias")
         if "portset" in links:
             self.enter(links["portset"])  # type: ignore[arg-type]  # the link's types say so
-            server = None if self.portset is None else self.portset.first_waiter()
-            if server is not None:  # it looks again, and finds the callers that came with the port
-                core.wake(server)
+            portset = self.portset
+            if portset is not None:  # as many servers as can find a caller, now, look again
+                for server in tuple(portset.queue().in_order())[: len(portset.callers)]:
+                    core.wake(server)
 
     def enter(self, portset: Portset | None) -> None:
         """Move to another set; those who wait for this port come along, in the same order."""
@@ -65,10 +69,10 @@ class Port(KernelObject):
         after = self.queue()
         for thread in tuple(before.in_order()) if after is not before else ():
             if thread.waiting_for is self:
-                entry = thread.place
-                assert entry is not None
+                record = thread.continuation
+                assert record is not None
                 before.remove(thread)
-                after.push(entry)
+                after.push(record._replace())  # a copy: the old queue knows the old entry by its identity
 
     def on_destroy(self, core: Core) -> None:
         self.enter(None)

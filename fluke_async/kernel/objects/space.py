@@ -23,6 +23,10 @@ def _start(mapping: Mapping) -> int:
     return mapping.start
 
 
+def _start_and_size(mapping: Mapping) -> tuple[int, int]:
+    return mapping.start, mapping.size  # an empty mapping comes before the one that it shares its start with
+
+
 class Space(KernelObject):
     """
     An address space: mappings in order of address, and the page table that is filled from them on demand.
@@ -68,7 +72,7 @@ class Space(KernelObject):
 
     def insert(self, mapping: Mapping) -> None:
         """Add a mapping, which must not overlap another."""
-        insort(self._mappings, mapping, key=_start)
+        insort(self._mappings, mapping, key=_start_and_size)
 
     def remove(self, mapping: Mapping) -> None:
         """Take a mapping out."""

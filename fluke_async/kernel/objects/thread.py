@@ -8,8 +8,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fluke_async.abi.codes import PRIORITY_DEFAULT, ExceptionCode, ObjectType, ThreadFlags
+from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.layouts import THREAD_STATE
-from fluke_async.abi.registers import A0
+from fluke_async.abi.registers import A0, A1, A2, A7
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects import thread_state
@@ -124,7 +125,7 @@ class Thread(KernelObject):
         self.trap_handler = 0
         self.interrupt_handler = 0
         self.handlers_alert = (0, 0)
-        self.saved = (0, 0, 0, 0)
+        self.saved = (0, 0, 0, 0, 0)  # a0-a2, a7 and pc, while a handler runs
         self.server_registration = (0, 0, 0, 0, 0)
 
         self.space: Space | None = None
@@ -210,7 +211,7 @@ class Thread(KernelObject):
     def export_link(self, name: str) -> KernelObject | None:
         return None if name == "server" else super().export_link(name)
 
-    def before_export(self, core: Core, by: Thread) -> None:
+    def on_export(self, core: Core, by: Thread) -> None:
         if self is by:
             raise ProgramException(by, ExceptionCode.CURRENT_THREAD, by.thread_va)
         core.stop(self)
@@ -223,7 +224,9 @@ class Thread(KernelObject):
         core.unpark(self)
         if self.place is not None:
             core.ready.remove(self)
-        self.drop_call(core)
+        self.request = None
+        if self.callee is not None:
+            self.callee.release()  # if it waits for this thread, it is among the waiters
         self.release()
         for mutex in self.owned or ():
             mutex.owner_died()
@@ -254,8 +257,7 @@ def thread_interrupt(core: Core, thread: Thread) -> int:
 def thread_return_from_exception(core: Core, thread: Thread) -> None:
     """Reload what was saved when the handler was entered; the thread continues there, not after this call."""
     registers = thread.registers
-    a0, a1, a2, pc = thread.saved
-    registers[A0], registers[A0 + 1], registers[A0 + 2] = a0, a1, a2
-    thread.pc = pc
+    core.charge(BY_NAME["thread_return_from_exception"].cost)
+    registers[A0], registers[A1], registers[A2], registers[A7], thread.pc = thread.saved
     thread.exceptions_enabled = True
     thread.in_kernel = False

@@ -49,7 +49,7 @@ def export_bits(thread: Thread) -> StateBits:
     if thread.client is not None:
         flags |= ThreadFlags.IDEMPOTENT
     floating = thread.floating
-    a0, a1, a2, pc = thread.saved
+    a0, a1, a2, a7, pc = thread.saved
     client_alert, server_alert = thread.handlers_alert
     return {
         "hash": thread.hash,
@@ -71,6 +71,7 @@ def export_bits(thread: Thread) -> StateBits:
         "saved_a0": a0,
         "saved_a1": a1,
         "saved_a2": a2,
+        "saved_a7": a7,
         "saved_pc": pc,
         **dict(zip(SERVER_FIELDS, thread.server_registration, strict=True)),
     }
@@ -155,6 +156,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
         number(bits, "saved_a0"),
         number(bits, "saved_a1"),
         number(bits, "saved_a2"),
+        number(bits, "saved_a7"),
         number(bits, "saved_pc"),
     )
     portset, sp, oneway, idempotent, reliable = (number(bits, name) for name in SERVER_FIELDS)

@@ -1,0 +1,116 @@
+"""Programs that mean harm: they are stopped, it is said what they did, and nobody else notices."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import fluke_async as fluke
+from tests.embedding.traces import of_both_models
+
+# What each misdeed of `wild` is called, and the address or number that is blamed, where it is known.
+MISDEEDS = {
+    "null-read": ("load fault", "0x0"),
+    "null-write": ("store fault", "0x0"),
+    "null-jump": ("fetch fault", "0x0"),
+    "data-jump": ("fetch fault", None),
+    "code-write": ("store fault", None),
+    "constant-write": ("store fault", None),
+    "kernel-read": ("load fault", "0xffffffff80000000"),
+    "illegal": ("illegal instruction", None),
+    "privileged": ("illegal instruction", None),
+    "breakpoint": ("breakpoint", None),
+    "misaligned-atomic": ("misaligned address", None),
+    "foreign-call": ("foreign system call", "0x40"),
+    "unknown-call": ("foreign system call", None),
+    "stack-overflow": ("store fault", None),
+}
+WITNESS = ["200", "2"]
+
+
+def check_end(end: fluke.Exit, misdeed: str) -> None:
+    cause, subject = MISDEEDS[misdeed]
+    match = re.fullmatch(r"thread (\d+) at pc (0x[0-9a-f]+): ([a-z ]+), (0x[0-9a-f]+)", end.message)
+    assert match is not None, end
+    assert (end.reason, end.status, match[3]) == ("exception", 1, cause)
+    if subject is not None:
+        assert match[4] == subject
+    if misdeed.endswith("jump"):
+        assert match[2] == match[4]  # it stands where it must not
+
+
+async def test_the_list_of_misdeeds_is_whole(model: str, preemption: str) -> None:
+    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
+        process = await kernel.spawn("wild")
+        names = (await process.stdout.read_all()).decode().split()
+    assert set(names) == {*MISDEEDS, "endless-loop"}
+
+
+@pytest.mark.parametrize("misdeed", MISDEEDS)
+async def test_the_guilty_is_stopped_and_others_do_not_notice(model: str, preemption: str, misdeed: str) -> None:
+    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
+        witness = await kernel.spawn("primes", args=WITNESS)
+        guilty = await kernel.spawn("wild", args=[misdeed])
+        check_end(await guilty.wait(), misdeed)
+        assert await guilty.stdout.read_all() == f"about to commit: {misdeed}\n".encode()
+        assert (await witness.stdout.read_all()).endswith(b"46 primes below 200\n")
+        assert await witness.wait() == fluke.Exit("exited", 0)
+        now = kernel.statistics()
+        assert (now.exceptions, now.objects, now.frames, now.memory_used_bytes) == (1, 0, 0, 0)
+
+
+async def test_the_stack_overflows_below_its_end(model: str, preemption: str) -> None:
+    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
+        end = await (await kernel.spawn("wild", args=["stack-overflow"])).wait()
+        small = kernel.statistics().soft_faults
+    address = int(end.message.rpartition(" ")[2], 16)
+    assert address % (1 << 20)  # in the page without memory below the stack
+    assert small > 200  # a megabyte was used before
+
+
+async def test_an_endless_loop_ends_with_its_budget(model: str, preemption: str) -> None:
+    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
+        endless = await kernel.spawn("wild", args=["endless-loop"], budget=3_000_000)
+        other = await kernel.spawn("hello")
+        assert await other.wait() == fluke.Exit("exited", 0)
+        assert (await endless.wait()).reason == "budget"
+        assert await endless.stdout.read_all() == b"about to commit: endless-loop\n"
+        await endless.kill()
+        assert kernel.statistics().objects == 0
+
+
+async def test_bad_pointers_lose_only_the_thread_that_gave_them(model: str, preemption: str) -> None:
+    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
+        process = await kernel.spawn("badpointers")
+        output = (await process.stdout.read_all()).decode()
+        assert await process.wait() == fluke.Exit("exited", 0)
+        now = kernel.statistics()
+    match = re.search(r"^alive after (\d+) attempts, (\d+) returned$", output, re.MULTILINE)
+    assert match is not None
+    attempts, returned = map(int, match.groups())
+    rows = re.findall(r"^\w+ +(\d+) attempts, +(\d+) returned$", output, re.MULTILINE)
+    assert (sum(int(row[0]) for row in rows), sum(int(row[1]) for row in rows)) == (attempts, returned)
+    assert attempts > 500
+    assert 0 < now.exceptions <= attempts
+    assert (now.objects, now.memory_used_bytes) == (0, 0)
+
+
+async def trace(path: Path, model: str, preemption: str) -> bytes:
+    async with fluke.Kernel(model=model, preemption=preemption, trace=path) as kernel:
+        for misdeed in MISDEEDS:
+            await (await kernel.spawn("wild", args=[misdeed])).wait()
+        await (await kernel.spawn("badpointers", args=["ipc_reply_wait_receive"])).wait()
+    return path.read_bytes()
+
+
+async def test_same_seed_same_trace(model: str, preemption: str, tmp_path: Path) -> None:
+    first = await trace(tmp_path / "first", model, preemption)
+    assert await trace(tmp_path / "second", model, preemption) == first
+
+
+async def test_both_models_tell_the_same_story(preemption: str, tmp_path: Path) -> None:
+    interrupt = await trace(tmp_path / "interrupt", "interrupt", preemption)
+    process = await trace(tmp_path / "process", "process", preemption)
+    assert of_both_models(interrupt) == of_both_models(process)
