@@ -156,8 +156,9 @@ class _Builder:
         pages: dict[int, int] = {}
         for segment in image.segments:
             if segment.end > STACK_START - PAGE_SIZE:
+                limit = STACK_START - PAGE_SIZE
                 raise ProgramError(
-                    f"its segment at {segment.address:#x} reaches into the stack: link it below {STACK_START - PAGE_SIZE:#x}"
+                    f"its segment at {segment.address:#x} reaches into the stack: link it below {limit:#x}"
                 )
             for page in _pages(segment.address, segment.address + segment.memory_size):
                 pages[page] = pages.get(page, 0) | segment.permissions

@@ -183,7 +183,7 @@ class Core:
         thread.stopped = False
         target = thread.waiting_for
         if target is not None:
-            if thread.interruptible or not target.expects(thread):
+            if thread.interruptible or not target.expects(self, thread):
                 self.wake(thread)  # an interrupt came, or what it waits for has gone, while it was stopped
         else:
             if thread.run_order == 0:

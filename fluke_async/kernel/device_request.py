@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE
+from fluke_async.abi.registers import SEND_BUFFER, SEND_WORDS
+from fluke_async.kernel import user_memory
+
 if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.thread import Thread
 
@@ -23,3 +28,11 @@ class DeviceRequest:
     def is_open(self) -> bool:
         """Whether somebody still waits for the answer."""
         return self.thread.request is self and self.thread.waiting_for is self.port
+
+
+def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:
+    """A thread's message as a device gets it; at most one chunk."""
+    registers = thread.registers
+    words = min(registers[SEND_WORDS], COPY_CHUNK_WORDS)
+    data = user_memory.read(core, thread, registers[SEND_BUFFER], words * WORD_SIZE)
+    return DeviceRequest(port, thread, tuple(memoryview(data).cast("Q")))

@@ -27,7 +27,7 @@ from fluke_async.abi.codes import (
 )
 from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST
 from fluke_async.kernel import user_memory
-from fluke_async.kernel.device_request import DeviceRequest
+from fluke_async.kernel.device_request import DeviceRequest, device_request
 from fluke_async.kernel.exceptions import WORD_MASK, ProgramException
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
@@ -357,14 +357,6 @@ def references_in(core: Core, thread: Thread, table: int, count: int) -> list[Re
     """The reference objects that a table of addresses names."""
     data = memoryview(user_memory.read(core, thread, table, count * WORD_SIZE)).cast("Q")
     return [object_at(core, thread, address, Reference) for address in data]
-
-
-def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:
-    """A thread's message as a device gets it; at most one chunk."""
-    registers = thread.registers
-    words = min(registers[reg.SEND_WORDS], COPY_CHUNK_WORDS)
-    data = user_memory.read(core, thread, registers[reg.SEND_BUFFER], words * WORD_SIZE)
-    return DeviceRequest(port, thread, tuple(memoryview(data).cast("Q")))
 
 
 def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:

@@ -49,6 +49,8 @@ def touch(core: Core, thread: Thread, address: int, access: int, size: int) -> N
 
 def read(core: Core, thread: Thread, address: int, size: int) -> bytes:
     """`size` bytes of the thread's memory."""
+    if not size:
+        return b""
     ram = core.hardware.ram
     start, length = span(core, thread, address, READ, size)
     if length == size:

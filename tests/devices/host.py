@@ -78,10 +78,16 @@ class Bench:
         return self.host.answers[-1][2] if len(self.host.answers) > before else None
 
     async def ask_without_answer(self, *words: int) -> Asked:
-        asked = Asked(words)
-        self.port.hand_in(cast(DeviceRequest, asked))
-        await self.port.settled()
+        (asked,) = await self.ask_together(words)
         return asked
+
+    async def ask_together(self, *messages: tuple[int, ...]) -> list[Asked]:
+        """Hand in several requests before the device gets its turn."""
+        requests = [Asked(words) for words in messages]
+        for asked in requests:
+            self.port.hand_in(cast(DeviceRequest, asked))
+        await self.port.settled()
+        return requests
 
 
 @asynccontextmanager

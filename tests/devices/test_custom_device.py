@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 import fluke_async as fluke
 from fluke_async.device import DevicePort, Request
 from tests.devices.host import running
 from tests.devices.slow_timers import LATENCY_NS
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Memory:
@@ -51,6 +54,13 @@ async def test_requests_are_served_in_order() -> None:
             assert await bench.ask(0, 0) == (word,)
         bench.host.advance(50)
         assert [asked[2] for _, asked, _ in bench.host.answers[5:]] == list(range(5))
+
+
+async def test_requests_that_come_together_are_served_in_order() -> None:
+    async with running(Memory()) as bench:
+        await bench.ask_together((1, 0, 7), (0, 0), (1, 0, 8), (0, 0))
+        bench.host.advance(0)
+        assert [reply for _, _, reply in bench.host.answers] == [(7,), (8,)]
 
 
 async def run_clock(model: str, preemption: str) -> tuple[bytes, int, fluke.Exit]:

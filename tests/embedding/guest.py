@@ -65,6 +65,12 @@ async def pass_time(kernel: fluke.Kernel, instructions: int = 3_000_000) -> None
     await process.kill()
 
 
+async def idle() -> None:
+    """Let the event loop turn: a kernel in which nothing is ready finds out what to do next."""
+    for _ in range(50):
+        await anyio.lowlevel.checkpoint()
+
+
 RECEIVES_FROM_NOBODY = elf(
     rv64.addi("a0", "sp", -64),
     *call("portset_create"),

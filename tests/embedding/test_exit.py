@@ -10,7 +10,7 @@ import pytest
 import fluke_async as fluke
 from tests.cpu import rv64
 from tests.embedding.conftest import MakeKernel
-from tests.embedding.guest import CODE_ADDRESS, LOOP, RECEIVES_FROM_NOBODY, Feed, elf, pass_time
+from tests.embedding.guest import CODE_ADDRESS, LOOP, RECEIVES_FROM_NOBODY, Feed, elf, idle, pass_time
 
 
 @pytest.mark.parametrize(("args", "status"), [(["10", "2"], 0), (["10", "99"], 2)])
@@ -137,6 +137,7 @@ async def test_deadlock_is_not_said_while_input_may_come(make_kernel: MakeKernel
         await feed.wanted.wait()
         stuck = await kernel.spawn(RECEIVES_FROM_NOBODY)
         await pass_time(kernel)
+        await idle()
         assert not stuck.has_ended
         feed.end()
         assert (await reader.wait()).reason == "exited"

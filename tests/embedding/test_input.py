@@ -7,7 +7,7 @@ import pytest
 
 import fluke_async as fluke
 from tests.embedding.conftest import MakeKernel
-from tests.embedding.guest import Feed, pass_time
+from tests.embedding.guest import Feed, idle, pass_time
 
 TEXT = b"one\ntwo\n\nthree without an end"
 ECHO = b"one\ntwo\n\nthree without an end\n"
@@ -45,6 +45,7 @@ async def test_input_that_arrives_late(make_kernel: MakeKernel) -> None:
         for line in (b"one\n", b"two\n"):
             await feed.wanted.wait()
             await pass_time(kernel)
+            await idle()
             assert not process.has_ended  # waiting for input is no deadlock
             feed.give(line)
             assert await process.stdout.receive() == line
@@ -68,7 +69,9 @@ async def test_virtual_time_waits_for_input(make_kernel: MakeKernel) -> None:
         await feed.wanted.wait()
         sleeper = await kernel.spawn("clock", args=["1", "3600000"])
         await pass_time(kernel)
+        await idle()
         assert not sleeper.has_ended
+        assert kernel.statistics().time < 1_000_000_000
         feed.end()
         assert (await sleeper.wait()).reason == "exited"
         assert (await reader.wait()).reason == "exited"

@@ -14,6 +14,7 @@ from fluke_async.device import DevicePort
 from tests.embedding.conftest import MakeKernel
 from tests.embedding.guest import Feed, Sink
 
+
 def other_tasks() -> set[asyncio.Task[object]]:
     return asyncio.all_tasks() - {asyncio.current_task()}
 
@@ -133,7 +134,7 @@ async def test_a_device_that_raises_stops_the_kernel_with_that_error(
             elsewhere = asyncio.create_task(spinning.wait())
             clock = await kernel.spawn("clock")
             await clock.wait()
-            raise AssertionError("the host's task is cancelled first")  # pragma: no cover
+            raise AssertionError("the host's task is cancelled first")
     with anyio.fail_after(5):
         assert (await elsewhere).reason == "killed"
     await check_ended(spinning, waiting)

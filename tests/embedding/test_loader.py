@@ -22,7 +22,10 @@ REFUSED = {
     "a truncated program": (HELLO[:200], "truncated"),
     "another machine": (HELLO[:18] + b"\x3e\0" + HELLO[20:], "build it for RV64"),
     "entry nowhere": (elf(rv64.EBREAK, entry=0x5000_0000), "is not in an executable segment"),
-    "entry in data": (elf(rv64.EBREAK, parts=(Part(0x20000, bytes(8)),), entry=0x20000), "not in an executable segment"),
+    "entry in data": (
+        elf(rv64.EBREAK, parts=(Part(0x20000, bytes(8)),), entry=0x20000),
+        "not in an executable segment",
+    ),
     "two segments on a page": (elf(rv64.EBREAK, parts=(Part(0x10800, b"x"),)), "shares a page"),
     "the null page": (elf(rv64.EBREAK, parts=(Part(0, b"x"),)), "link it to other addresses"),
     "beyond user memory": (elf(rv64.EBREAK, parts=(Part(1 << 38, b"x"),)), "link it to other addresses"),
@@ -31,7 +34,10 @@ REFUSED = {
     "the start block": (elf(rv64.EBREAK, parts=(Part(START_BLOCK_VA, b"x"),)), "reaches into the stack"),
     "up to the stack": (elf(rv64.EBREAK, parts=(Part(STACK_START - 4096, b"x" * 4096),)), "reaches into the stack"),
     "more than there is": (elf(rv64.EBREAK, parts=(Part(0x20000, memory_size=1 << 30),)), "give the kernel more"),
-    "all addresses": (elf(rv64.EBREAK, parts=(Part(0x20000, memory_size=(1 << 38) - 0x20000),)), "give the kernel more"),
+    "all addresses": (
+        elf(rv64.EBREAK, parts=(Part(0x20000, memory_size=(1 << 38) - 0x20000),)),
+        "give the kernel more",
+    ),
 }
 
 
@@ -61,8 +67,8 @@ async def test_damaged_programs_harm_nobody(make_kernel: MakeKernel) -> None:
                 data[chance.randrange(chance.choice((64, 400, len(data))))] = chance.randrange(256)
             try:
                 process = await kernel.spawn(bytes(data), budget=20_000)
-            except fluke.ProgramError as error:
-                assert "\n" not in str(error)
+            except fluke.ProgramError:
+                check_nothing_left(kernel)
                 continue
             await process.wait()
             await process.kill()

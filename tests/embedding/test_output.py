@@ -9,7 +9,7 @@ import pytest
 import fluke_async as fluke
 from fluke_async.abi.devices import CONSOLE_MAX_BYTES
 from tests.embedding.conftest import MakeKernel
-from tests.embedding.guest import Sink, pass_time
+from tests.embedding.guest import Sink, idle, pass_time
 
 HIGH_WATER = 4096
 LONG_TEXT = b"".join(b"%099d\n" % i for i in range(200))
@@ -91,6 +91,7 @@ async def test_a_writer_without_a_reader_waits(make_kernel: MakeKernel) -> None:
         process = await kernel.spawn("echo", stdin=LONG_TEXT)
         await until_full(process)
         await pass_time(kernel)
+        await idle()
         assert not process.has_ended
         (thread,) = process.threads()
         assert (thread.condition, thread.entry_point) == ("waiting", "ipc_call")

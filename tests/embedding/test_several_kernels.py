@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -20,7 +21,7 @@ async def test_several_in_one_loop(model: str, preemption: str, tmp_path: Path) 
     paths = [tmp_path / str(i) for i in range(COUNT)]
     async with anyio.create_task_group() as tasks:
         for path in paths:
-            tasks.start_soon(lambda path=path: traces.write(path, model=model, preemption=preemption))
+            tasks.start_soon(partial(traces.write, path, model=model, preemption=preemption))
     for path in paths:
         assert path.read_bytes() == alone
 

@@ -16,7 +16,7 @@ async def test_a_program_is_a_name_a_path_or_bytes(make_kernel: MakeKernel, form
     data = find_program("hello")
     path = tmp_path / "greeter.elf"
     path.write_bytes(data)
-    programs = {"name": "hello", "text path": str(path), "path": path, "bytes": data}
+    programs: dict[str, str | Path | bytes] = {"name": "hello", "text path": str(path), "path": path, "bytes": data}
     async with make_kernel() as kernel:
         process = await kernel.spawn(programs[form])
         assert await process.stdout.read_all() == b"Hello, world!\n"

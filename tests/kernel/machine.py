@@ -247,8 +247,13 @@ class Machine:
 
     def run_for(self, instructions: int) -> None:
         """Run to an instant, counted from now: in the middle of whatever is going on then."""
-        reached = []
-        self.core.at(self.core.time + instructions, lambda: reached.append(True))
+        reached = False
+
+        def stop() -> None:
+            nonlocal reached
+            reached = self.core.attention = True
+
+        self.core.at(self.core.time + instructions, stop)
         while not reached:
             self.step()
 

@@ -55,8 +55,8 @@ class KernelObject:
             self.waiters = OrderedQueue()
         return self.waiters
 
-    def expects(self, thread: Thread) -> bool:
-        """Whether `thread`, parked here, will be found by who ends its wait; else it has to look again."""
+    def expects(self, core: Core, thread: Thread) -> bool:
+        """Whether a parked thread that starts will be found by who ends its wait; else it has to look again."""
         return self.active
 
     def first_waiter(self) -> Thread | None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from fluke_async.abi.codes import ExceptionCode, ObjectType
 from fluke_async.abi.layouts import PORT_STATE
 from fluke_async.kernel.checks import number
+from fluke_async.kernel.device_request import DeviceRequest, device_request
+from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.ordered_queue import OrderedQueue
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
-    from fluke_async.kernel.device_request import DeviceRequest
     from fluke_async.kernel.objects.portset import Portset
     from fluke_async.kernel.objects.thread import Thread
 
@@ -42,8 +43,15 @@ class Port(KernelObject):
     def queue(self) -> OrderedQueue:
         return super().queue() if self.portset is None else self.portset.callers
 
-    def expects(self, thread: Thread) -> bool:
-        return self.active and (self.receiver is None or thread.request is not None)
+    def expects(self, core: Core, thread: Thread) -> bool:
+        if self.active and self.receiver is not None and thread.request is None:
+            try:  # a state says nothing of requests, so the device is asked again, and at once
+                request = device_request(core, thread, self)
+            except ProgramException:
+                return False
+            thread.request = request
+            core.request(request)
+        return self.active
 
     def export_bits(self, core: Core) -> StateBits:
         return {"hash": self.hash, "alias": self.alias}

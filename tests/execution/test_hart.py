@@ -1,0 +1,230 @@
+"""The processor loop: exact time slices, exact instants, and slices of host time that nobody can see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, ExceptionCode
+from fluke_async.execution.hart import Outcome
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
+from fluke_async.kernel.trace import Event
+from tests.execution.scenarios import SCENARIOS, Scenario, play
+from tests.kernel.machine import Machine
+from tests.kernel.messages import Service
+
+COARSE = 10**7
+
+
+def switches(machine: Machine) -> list[tuple[int, int]]:
+    return [(event[0], event[2]) for event in machine.happened(Event.SWITCH)]
+
+
+@pytest.mark.parametrize("effort", [777, 100_000, COARSE])
+def test_time_slice_ends_at_its_exact_instruction(model: str, effort: int) -> None:
+    machine = Machine(model, effort=effort)
+    first, second = (machine.spawn(("burn", 5 * QUANTUM_INSTRUCTIONS // 2)) for _ in range(2))
+    machine.run()
+    quantum = QUANTUM_INSTRUCTIONS
+    assert [(event[0] // quantum, event[0] % quantum) for event in machine.happened(Event.QUANTUM)] == [
+        (n, 0) for n in range(1, 5)
+    ]
+    assert switches(machine) == [
+        *((n * quantum, (first, second)[n % 2].hash) for n in range(5)),
+        (9 * quantum // 2, second.hash),
+    ]
+
+
+def test_kernel_work_is_paid_by_the_time_slice(model: str) -> None:
+    """A slice that a call uses up ends when the call does."""
+    machine = Machine(model)
+    mutex = machine.new(Mutex)
+    machine.spawn(
+        ("burn", QUANTUM_INSTRUCTIONS - 3),
+        machine.call("mutex_lock", mutex=mutex),
+        ("burn", 100),
+    )
+    machine.effort = COARSE
+    other = machine.spawn(("burn", 1))
+    machine.run()
+    (quantum,) = machine.happened(Event.QUANTUM)
+    assert quantum[0] == QUANTUM_INSTRUCTIONS - 3 + 2 + 60  # two instructions, and the cost of the call
+    assert switches(machine)[1] == (quantum[0], other.hash)
+
+
+def test_waking_does_not_refill_the_time_slice(model: str) -> None:
+    machine = Machine(model, effort=COARSE)
+    mutex = machine.new(Mutex)
+    half = QUANTUM_INSTRUCTIONS // 2
+    sleeper = machine.spawn(
+        ("burn", half),
+        machine.call("mutex_lock", mutex=mutex),
+        ("burn", QUANTUM_INSTRUCTIONS),
+        priority=20,
+    )
+    holder = machine.spawn(
+        machine.call("mutex_lock", mutex=mutex),
+        ("burn", 1000),
+        machine.call("mutex_unlock", mutex=mutex),
+        priority=30,
+    )
+    machine.core.act()
+    machine.run()
+    assert machine.done(sleeper, holder)
+    (quantum,) = machine.happened(Event.QUANTUM, sleeper)
+    assert sleeper.quantum_left == QUANTUM_INSTRUCTIONS - (half + 2 + 60)
+    assert quantum[0] == 1000 + 2 * 2 + 2 * 60 + QUANTUM_INSTRUCTIONS
+
+
+def test_higher_priority_runs_at_the_instant_it_becomes_ready(machine: Machine) -> None:
+    machine.effort = COARSE
+    low = machine.spawn(("burn", 10_000), priority=5)
+    high = machine.spawn(("burn", 10), priority=6, start=False)
+    machine.core.at(1234, lambda: machine.core.start(high))
+    machine.run()
+    assert switches(machine) == [(0, low.hash), (1234, high.hash), (1244, low.hash)]
+    assert low.quantum_left == QUANTUM_INSTRUCTIONS - 10_000
+
+
+def test_threads_of_one_priority_take_turns_in_the_order_they_became_ready(machine: Machine) -> None:
+    threads = [machine.spawn(("burn", 10)) for _ in range(4)]
+    machine.run()
+    assert [hash_ for _, hash_ in switches(machine)] == [thread.hash for thread in threads]
+
+
+def test_actions_happen_at_their_instants_in_the_order_of_asking(machine: Machine) -> None:
+    machine.effort = COARSE
+    happened: list[tuple[str, int]] = []
+    for name, instant in (("b", 500), ("c", 500), ("a", 100), ("d", 0)):
+        machine.core.at(instant, lambda name=name: happened.append((name, machine.core.time)))  # type: ignore[misc]
+    machine.spawn(("burn", 1000))
+    machine.run()
+    assert happened == [("d", 0), ("a", 100), ("b", 500), ("c", 500)]
+
+
+def test_budget_ends_at_its_exact_instruction(machine: Machine) -> None:
+    machine.effort = COARSE
+    thread = machine.spawn(("burn", 1000))
+    machine.space.budget_left = 300
+    assert machine.hart.run(COARSE) is Outcome.ATTENTION
+    assert machine.core.time == 300
+    assert machine.space.budget_left == 0
+    assert thread.pc == machine.hart.resident.pc if machine.hart.resident else False
+    machine.core.attention = False
+    machine.space.budget_left = None
+    machine.run()
+    assert machine.done(thread)
+
+
+def test_idle_when_nobody_can_run(machine: Machine) -> None:
+    assert machine.hart.run(1) is Outcome.IDLE
+    mutex = machine.new(Mutex)
+    machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    assert machine.hart.run(1) is Outcome.IDLE
+    assert machine.core.current is None
+
+
+def test_registers_belong_to_their_thread(machine: Machine) -> None:
+    """Integer and floating-point registers survive other threads, and are zero at the start."""
+    machine.effort = COARSE
+    threads = [
+        machine.spawn(
+            ("fmv", "s3", "f7"),
+            ("li", "s2", number),
+            ("fli", "f7", number + 100),
+            ("burn", 2 * QUANTUM_INSTRUCTIONS),
+            ("fmv", "s4", "f7"),
+        )
+        for number in range(1, 4)
+    ]
+    machine.run()
+    for number, thread in enumerate(threads, 1):
+        found = [machine.register(thread, name) for name in ("s2", "s3", "s4")]
+        assert found == [number, 0, number + 100]
+
+
+def test_reservations_do_not_survive_another_thread(machine: Machine) -> None:
+    machine.effort = COARSE
+    cell = machine.buffer(1)
+    victim = machine.spawn(
+        ("li", "s2", cell),
+        ("load", "s3", "s2", 0),  # the page is there, and the trap over, before the pair
+        ("lr", "s3", "s2"),
+        ("burn", 1000),
+        ("li", "s4", 5),
+        ("sc", "s5", "s4", "s2"),
+        priority=5,
+    )
+    other = machine.spawn(
+        ("li", "s2", cell), ("li", "s3", 9), ("store", "s3", "s2", 0), priority=6, start=False
+    )
+    machine.core.at(500, lambda: machine.core.start(other))
+    machine.run()
+    assert machine.register(victim, "s5") == 1
+    assert machine.word(cell) == 9
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        (("illegal",), ExceptionCode.ILLEGAL_INSTRUCTION),
+        (("ebreak",), ExceptionCode.BREAKPOINT),
+        (("load", "s2", "zero", 0x4000_0000), ExceptionCode.LOAD_FAULT),
+        (("store", "s2", "zero", 0x4000_0000), ExceptionCode.STORE_FAULT),
+        (("jr", "zero"), ExceptionCode.FETCH_FAULT),
+        (("lr", "s2", "sp"), ExceptionCode.MISALIGNED_ADDRESS),
+    ],
+)
+def test_traps_of_the_processor_are_exceptions(
+    machine: Machine, step: tuple[Any, ...], code: ExceptionCode
+) -> None:
+    thread = machine.spawn(("li", "sp", 4), ("burn", 7), step)
+    machine.run()
+    assert thread.exception is not None
+    assert thread.exception[0] is code
+    assert machine.core.time == 8 + (step[0] == "jr")  # what traps is not counted
+
+
+def test_interrupted_client_gives_way_to_its_server(model: str) -> None:
+    """Dropping the call readies a server of a higher priority: it runs before the handler does."""
+    machine = Machine(model, "partial", effort=COARSE)
+    service = Service(machine)
+    words = 4 * COPY_CHUNK_WORDS
+    server = service.server(room=words, priority=20)
+    client, _ = service.client(
+        [1] * words,
+        work=(("burn", 100),),
+        priority=10,
+        parts=(
+            ("jump", "end"),
+            "handler",
+            ("burn", 50_000),
+            machine.bare_call("thread_return_from_exception"),
+            "end",
+        ),
+        interrupt_handler="handler",
+    )
+    interrupter = machine.spawn(
+        machine.call("thread_interrupt", thread=client), priority=15, start=False
+    )
+    machine.core.at(1500, lambda: machine.core.start(interrupter))
+    machine.run()
+    order = [event[2] for event in machine.happened(Event.SWITCH)]
+    after = order[order.index(interrupter.hash) + 1 :]
+    assert after[:3] == [client.hash, server.hash, client.hash]
+    assert machine.done(client)
+    (taken,) = machine.happened(Event.INTERRUPT)
+    woken = [event[0] for event in machine.happened(Event.WAIT, server) if event[0] >= taken[0]]
+    assert woken[0] < taken[0] + 1000
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_slices_are_invisible(scenario: Scenario, model: str, preemption: str) -> None:
+    """Slices of any effort, with breaths at marked points or without, give the same trace."""
+    traces = [play(scenario, model, preemption, effort).events for effort in (1, 1000, 5000, 10**6)]
+    assert traces[0] == traces[1] == traces[2] == traces[3]

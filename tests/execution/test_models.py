@@ -1,0 +1,154 @@
+"""The two execution models: the same operations, the same events; what each alone does is marked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fluke_async.abi.codes import COPY_CHUNK_WORDS
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.trace import Event
+from tests.execution.scenarios import SCENARIOS, Scenario, long_calls, play
+from tests.kernel.machine import Machine
+from tests.kernel.messages import Service
+
+
+def common(machine: Machine) -> list[tuple[Any, ...]]:
+    """The events that both models have."""
+    return [event for event in machine.events if not event[1].model]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_models_are_equal_event_by_event(scenario: Scenario, preemption: str) -> None:
+    interrupt, process = (play(scenario, model, preemption) for model in ("interrupt", "process"))
+    assert common(interrupt) == common(process)
+    assert interrupt.core.time == process.core.time
+    assert len(common(interrupt)) > 20
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_undisturbed_process_model_restarts_nothing(scenario: Scenario, preemption: str) -> None:
+    statistics = play(scenario, "process", preemption).core.statistics
+    assert statistics.restarts == 0
+    assert statistics.stacks_dropped == 0
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_interrupt_model_keeps_no_stack(scenario: Scenario, preemption: str) -> None:
+    machine = play(scenario, "interrupt", preemption)
+    statistics = machine.core.statistics
+    assert statistics.resumes == 0
+    threads = [each for each in machine.core.objects.values() if isinstance(each, Thread)]
+    assert all(thread.stack is None for thread in threads)
+    if scenario is long_calls and preemption == "partial":
+        assert statistics.restarts > 0
+
+
+def waiting(machine: Machine) -> tuple[Thread, Mutex]:
+    """A thread that waits for a mutex that nobody will unlock."""
+    mutex = machine.new(Mutex)
+    machine.spawn(machine.call("mutex_lock", mutex=mutex), priority=20)
+    thread = machine.spawn(
+        machine.call("mutex_lock", mutex=mutex),
+        ("jump", "end"),
+        "handler",
+        machine.bare_call("thread_return_from_exception"),
+        "end",
+        interrupt_handler="handler",
+    )
+    machine.run()
+    assert thread.waiting_for is mutex
+    return thread, mutex
+
+
+def test_waiting_thread_has_a_stack_in_the_process_model_alone() -> None:
+    for model in ("interrupt", "process"):
+        thread, _ = waiting(Machine(model))
+        assert (thread.stack is not None) == (model == "process")
+        assert thread.continuation is not None
+
+
+@pytest.mark.parametrize("disturbance", ["stop", "set_state", "interrupt"])
+def test_stale_stack_is_never_resumed(disturbance: str) -> None:
+    machine = Machine("process")
+    thread, mutex = waiting(machine)
+    epoch = thread.epoch
+    state = machine.buffer(200)
+    if disturbance == "interrupt":
+        machine.invoke("thread_interrupt", thread=thread)
+    else:
+        machine.invoke("thread_get_state", thread=thread, state=state)
+        assert thread.stack is None
+        if disturbance == "set_state":
+            machine.invoke("thread_set_state", thread=thread, state=state)
+        else:
+            machine.core.start(thread)
+            machine.core.wake(thread)
+            machine.run()
+    assert thread.epoch > epoch
+    assert thread.waiting_for is mutex
+    assert machine.core.statistics.resumes == 0
+    assert (thread.stack is None) == (disturbance == "set_state")  # which parks without running
+    assert machine.core.statistics.restarts == (disturbance == "stop")  # a handler's return makes the call anew
+
+
+def test_stack_that_a_peer_has_made_stale_is_dropped() -> None:
+    """A client is preempted in its copying; its server is stopped and started meanwhile."""
+    machine = Machine("process", "partial")
+    service = Service(machine)
+    words = 4 * COPY_CHUNK_WORDS
+    server = service.server(room=words)
+    machine.run()
+    client, received = service.client([5] * words, priority=5)
+    meddler = machine.spawn(
+        machine.call("thread_get_state", thread=server, state=machine.buffer(200)),
+        priority=20,
+        start=False,
+    )
+    machine.core.at(machine.core.time + 1500, lambda: machine.core.start(meddler))
+    while not machine.done(meddler):
+        machine.step()
+    assert client.stack is not None
+    assert client.in_kernel
+    machine.core.start(server)
+    machine.run()
+    assert machine.core.statistics.stacks_dropped == 1
+    assert machine.done(client)
+    assert machine.word(received) == 6
+
+
+def test_completed_call_leaves_no_stack() -> None:
+    """Who completes a waiter's call closes its stack: there is nothing left to resume."""
+    machine = Machine("process")
+    mutex = machine.new(Mutex)
+    machine.spawn(
+        machine.call("mutex_lock", mutex=mutex),
+        ("burn", 100),
+        machine.call("mutex_unlock", mutex=mutex),
+        priority=10,
+    )
+    machine.step()
+    waiter = machine.spawn(machine.call("mutex_lock", mutex=mutex), priority=11, start=False)
+    machine.core.at(70, lambda: machine.core.start(waiter))
+    machine.run()
+    assert machine.done(waiter)
+    assert machine.core.statistics.resumes == 0
+    assert machine.core.statistics.completions == 1
+    assert len(machine.happened(Event.STACK_KEPT, waiter)) == 1
+    assert not machine.happened(Event.RESUMED)
+
+
+def test_woken_thread_resumes_its_stack() -> None:
+    machine = Machine("process")
+    service = Service(machine)
+    machine.load(service.port, None, portset=None)
+    service.server()
+    machine.run()
+    service.client([1])
+    machine.run()
+    machine.load(service.port, None, portset=service.portset)
+    machine.run()
+    assert machine.core.statistics.resumes == 1
+    assert machine.core.statistics.restarts == 0
