@@ -34,16 +34,12 @@ class Host(Protocol):
         """The kernel's clock."""
         ...
 
-    def call_at(self, instant_ns: int, action: Callable[[], None]) -> None:
-        """Do `action` when the kernel's clock has reached the instant."""
+    def answer_at(self, instant_ns: int, request: DeviceRequest, words: tuple[int, ...]) -> None:
+        """Complete the request's client when the kernel's clock has reached the instant."""
         ...
 
     def post(self, action: Callable[[], None]) -> None:
         """Do `action` at the driver's fixed point: how events of the outside come in."""
-        ...
-
-    def answer(self, request: DeviceRequest, words: tuple[int, ...]) -> None:
-        """Complete the request's client."""
         ...
 
     def record_input(self, source: str, data: bytes) -> None:
@@ -75,8 +71,7 @@ class Request:
         """Answer when the kernel's clock has reached the instant."""
         self._decide()
         self._port.deferred.discard(self)
-        host, request = self._port.host, self._request
-        host.call_at(instant_ns, lambda: host.answer(request, words))
+        self._port.host.answer_at(instant_ns, self._request, words)
 
     def defer(self) -> None:
         """Keep the request open until the outside has spoken; the virtual clock waits meanwhile."""

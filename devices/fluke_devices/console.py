@@ -108,7 +108,7 @@ class Console:
             self._wanted = anyio.Event()
             try:
                 data = await stream.receive(READ_AHEAD_BYTES)
-            except anyio.EndOfStream:
+            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 data = b""
             port.post(lambda data=data: self._arrived(port, data))  # type: ignore[misc]
             if not data:

@@ -162,7 +162,8 @@ def _common(
         _in_order(one, ("new_address", Kind.NEW_OBJECT)), cost,
         f"Give a {noun} another address of the caller's memory.", number=3)  # fmt: skip
     if referenced:
-        add(f"{prefix}_reference", Class.SHORT, object_type, _in_order(one, ("ref", Kind.OBJECT, ObjectType.REF)), cost // 2,
+        reference = ("ref", Kind.OBJECT, ObjectType.REF)
+        add(f"{prefix}_reference", Class.SHORT, object_type, _in_order(one, reference), cost // 2,
             f"Make a reference refer to a {noun}.", number=4)  # fmt: skip
     if state is not None:
         add(f"{prefix}_get_state", Class.SHORT, object_type,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from heapq import heappop, heappush
 from typing import Protocol
 
 from fluke_async.kernel.core import Core
+from fluke_async.kernel.device_request import DeviceRequest
+from fluke_async.kernel.timeline import Timeline
 from fluke_async.kernel.trace import Event
 
 
@@ -25,8 +26,8 @@ class Clock(Protocol):
         """Nanoseconds since the kernel started."""
         ...
 
-    def call_at(self, instant_ns: int, action: Callable[[], None]) -> None:
-        """Do `action` when the instant has come."""
+    def call_at(self, instant_ns: int, action: Callable[[], None], request: DeviceRequest) -> None:
+        """Do `action` when the instant has come, if `request` is still open then."""
         ...
 
     def collect(self) -> None:
@@ -49,18 +50,19 @@ class VirtualClock:
     def now_ns(self) -> int:
         return self._core.time
 
-    def call_at(self, instant_ns: int, action: Callable[[], None]) -> None:
-        self._core.at(instant_ns, action)
+    def call_at(self, instant_ns: int, action: Callable[[], None], request: DeviceRequest) -> None:
+        self._core.at(instant_ns, action, request)
 
     def collect(self) -> None:
         pass
 
     def idle_for(self) -> float | None:
         core = self._core
-        if core.next_action_time is None:
+        next_time = core.timeline.next_time
+        if next_time is None:
             return None
-        if core.next_action_time > core.time:
-            core.time = core.next_action_time
+        if next_time > core.time:
+            core.time = next_time
             if core.trace is not None:
                 core.trace((core.time, Event.JUMP, 0, core.time))
         return 0.0
@@ -73,21 +75,17 @@ class RealClock:
 
     def __init__(self) -> None:
         self._start_ns = time.monotonic_ns()
-        self._timeline: list[tuple[int, int, Callable[[], None]]] = []
-        self._count = 0
+        self._timeline = Timeline()
 
     def now_ns(self) -> int:
         return time.monotonic_ns() - self._start_ns
 
-    def call_at(self, instant_ns: int, action: Callable[[], None]) -> None:
-        self._count += 1
-        heappush(self._timeline, (instant_ns, self._count, action))
+    def call_at(self, instant_ns: int, action: Callable[[], None], request: DeviceRequest) -> None:
+        self._timeline.add(instant_ns, action, request)
 
     def collect(self) -> None:
-        while self._timeline and self._timeline[0][0] <= self.now_ns():
-            heappop(self._timeline)[2]()
+        self._timeline.act(self.now_ns())
 
     def idle_for(self) -> float | None:
-        if not self._timeline:
-            return None
-        return max(0.0, (self._timeline[0][0] - self.now_ns()) / 1e9)
+        next_time = self._timeline.next_time
+        return None if next_time is None else max(0.0, (next_time - self.now_ns()) / 1e9)

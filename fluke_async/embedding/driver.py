@@ -96,14 +96,14 @@ class Driver:
         """The kernel's clock."""
         return self.clock.now_ns()
 
-    def call_at(self, instant_ns: int, action: Callable[[], None]) -> None:
-        """Do `action` when the kernel's clock has reached the instant."""
-        self.clock.call_at(instant_ns, action)
+    def answer_at(self, instant_ns: int, request: DeviceRequest, words: tuple[int, ...]) -> None:
+        """Complete a device's client when the kernel's clock has reached the instant."""
 
-    def answer(self, request: DeviceRequest, words: tuple[int, ...]) -> None:
-        """Complete a device's client."""
-        self.core.current = None
-        ipc.answer(self.core, request, words)
+        def answer() -> None:
+            self.core.current = None
+            ipc.answer(self.core, request, words)
+
+        self.clock.call_at(instant_ns, answer, request)
 
     def record_input(self, source: str, data: bytes) -> None:
         """Note in the trace that something came from outside."""

@@ -174,7 +174,8 @@ class Kernel:
             try:
                 loaded = load_program(driver.core, data, [name, *args], dict(env or {}))
             except ProgramError as error:
-                raise ProgramError(f"{name if isinstance(program, bytes) else str(program)!r} is refused: {error}") from None
+                shown = name if isinstance(program, bytes) else str(program)
+                raise ProgramError(f"{shown!r} is refused: {error}") from None
             loaded.space.budget_left = budget
             self._spawned += 1
             process = Process(driver, self._spawned, name, loaded)
@@ -237,5 +238,9 @@ async def _serve(device: Device, port: DevicePort) -> None:
 
 
 async def _pump(process: Process, stdout: Any) -> None:
-    async for chunk in process.stdout:
-        await stdout.send(chunk)
+    """Send the output on, until nobody takes it any more."""
+    try:
+        async for chunk in process.stdout:
+            await stdout.send(chunk)
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await process.stdout.aclose()

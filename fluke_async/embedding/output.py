@@ -16,6 +16,7 @@ class OutputStream(ByteReceiveStream):
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._ended = False
+        self._closed = False
         self._change = anyio.Event()
         self._on_room: list[Callable[[], None]] = []
 
@@ -26,8 +27,9 @@ class OutputStream(ByteReceiveStream):
 
     def write(self, data: bytes) -> None:
         """Add output; never waits."""
-        self._buffer += data
-        self._notify()
+        if not self._closed:
+            self._buffer += data
+            self._change.set()
 
     def on_room(self, action: Callable[[], None]) -> None:
         """Do `action` once, when the buffer is no longer full."""
@@ -36,7 +38,7 @@ class OutputStream(ByteReceiveStream):
     def end(self) -> None:
         """No more comes until `reopen`."""
         self._ended = True
-        self._notify()
+        self._change.set()
 
     def reopen(self) -> None:
         """The program goes on."""
@@ -48,8 +50,11 @@ class OutputStream(ByteReceiveStream):
 
         Raises:
             anyio.EndOfStream: the program has ended and all is read.
+            anyio.ClosedResourceError: the stream has been closed.
         """
         while not self._buffer:
+            if self._closed:
+                raise anyio.ClosedResourceError
             if self._ended:
                 raise anyio.EndOfStream
             if self._change.is_set():
@@ -57,10 +62,7 @@ class OutputStream(ByteReceiveStream):
             await self._change.wait()
         data = bytes(self._buffer[:max_bytes])
         del self._buffer[:max_bytes]
-        if self._on_room and not self.is_full:
-            actions, self._on_room = self._on_room, []
-            for action in actions:
-                action()
+        self._make_room()
         return data
 
     async def read_all(self) -> bytes:
@@ -68,7 +70,14 @@ class OutputStream(ByteReceiveStream):
         return b"".join([chunk async for chunk in self])
 
     async def aclose(self) -> None:
-        """Nothing to release."""
-
-    def _notify(self) -> None:
+        """Read no more: what is there and what still comes is thrown away, and the program does not wait for it."""
+        self._closed = True
+        self._buffer.clear()
         self._change.set()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._on_room and not self.is_full:
+            actions, self._on_room = self._on_room, []
+            for action in actions:
+                action()

@@ -60,7 +60,7 @@ class Hart:
         """Run guest code and kernel work worth about `effort` instructions."""
         core, cpu, dispatcher = self.core, self.cpu, self.dispatcher
         ready, statistics, live_registers = core.ready, core.statistics, cpu.registers
-        last = self.last
+        last, timeline = self.last, core.timeline
         dispatcher.points_left = effort // EFFORT_PER_POINT
         if dispatcher.unfinished is not None:
             dispatcher.go_on()
@@ -71,7 +71,7 @@ class Hart:
             if effort <= 0:
                 core.current = None
                 return Outcome.SLICE
-            next_action_time = core.next_action_time
+            next_action_time = timeline.first_time
             if next_action_time is not None and next_action_time <= core.time:
                 core.current = None
                 core.act()

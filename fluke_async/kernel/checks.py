@@ -42,6 +42,6 @@ def page_range(by: Thread | None, bits: StateBits, start_name: str, size_name: s
 def protection(by: Thread | None, bits: StateBits) -> int:
     """Access rights."""
     prot = number(bits, "prot")
-    if prot & ~Prot.ALL:
+    if prot & ~int(Prot.ALL):
         raise mistake(by, ExceptionCode.INVALID_PROT, prot)
     return prot

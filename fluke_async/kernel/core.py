@@ -9,7 +9,6 @@ work is charged to it here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, SLOT_SIZE
@@ -22,6 +21,7 @@ from fluke_async.kernel.objects.thread import Continuation, Thread
 from fluke_async.kernel.ordered_queue import OrderedQueue
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 from fluke_async.kernel.statistics import Counters
+from fluke_async.kernel.timeline import Timeline
 from fluke_async.kernel.trace import Event, Trace
 from fluke_async.kernel.translation import FRAME_MASK
 
@@ -48,13 +48,12 @@ class Core:
         self.frames = Frames(hardware, self.quota)
         self.objects: dict[int, KernelObject] = {}
         self.statistics = Counters()
+        self.timeline = Timeline()
         self.translations_changed = False
         self.attention = False
         self.requests: list[DeviceRequest] = []
         self._last_hash = 0
         self._objects_in_frame: dict[int, int] = {}
-        self._timeline: list[tuple[int, int, Callable[[], None]]] = []
-        self._timeline_count = 0
         self.root = RootSpace(self.new_hash())
 
     # -- objects ------------------------------------------------------------------------------------------------
@@ -126,21 +125,13 @@ class Core:
         if self.current is not None:
             self.current.quantum_left -= cost
 
-    def at(self, time: int, action: Callable[[], None]) -> None:
-        """Do `action` when the clock has reached `time`; equal times in the order of asking."""
-        self._timeline_count += 1
-        heappush(self._timeline, (time, self._timeline_count, action))
-
-    @property
-    def next_action_time(self) -> int | None:
-        """When the next action is due."""
-        return self._timeline[0][0] if self._timeline else None
+    def at(self, time: int, action: Callable[[], None], request: DeviceRequest | None = None) -> None:
+        """Do `action` when the clock has reached `time`; not if it was for `request` and that is closed by then."""
+        self.timeline.add(time, action, request)
 
     def act(self) -> None:
         """Do all that is due."""
-        timeline = self._timeline
-        while timeline and timeline[0][0] <= self.time:
-            heappop(timeline)[2]()
+        self.timeline.act(self.time)
 
     # -- order --------------------------------------------------------------------------------------------------
 

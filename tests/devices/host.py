@@ -34,13 +34,13 @@ class ScriptedHost:
     def now_ns(self) -> int:
         return self.time_ns
 
-    def call_at(self, instant_ns: int, action: Callable[[], None]) -> None:
-        self.timeline.append((instant_ns, action))
+    def answer_at(self, instant_ns: int, request: DeviceRequest, words: tuple[int, ...]) -> None:
+        self.timeline.append((instant_ns, lambda: self._answer(request, words)))
 
     def post(self, action: Callable[[], None]) -> None:
         self.posted.append(action)
 
-    def answer(self, request: DeviceRequest, words: tuple[int, ...]) -> None:
+    def _answer(self, request: DeviceRequest, words: tuple[int, ...]) -> None:
         if request.is_open:
             cast(Asked, request).is_open = False
             self.answers.append((self.time_ns, request.words, words))

@@ -60,7 +60,6 @@ async def test_computing_takes_virtual_time_from_a_sleep(make_kernel: MakeKernel
         assert (await computing.wait()).reason == "budget"
 
 
-@pytest.mark.xfail(reason="what a device was to answer stays on the timeline after its caller has gone", strict=True)
 async def test_time_does_not_jump_to_a_sleep_that_nobody_sleeps_any_more(make_kernel: MakeKernel) -> None:
     feed = Feed()  # an open request keeps the clock from jumping
     async with make_kernel() as kernel:

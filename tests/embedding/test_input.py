@@ -96,3 +96,13 @@ async def test_the_stream_outlives_the_program(make_kernel: MakeKernel) -> None:
         feed.give(b"kept")
         with anyio.fail_after(5):
             assert await feed.receive() == b"kept"
+
+
+async def test_input_that_breaks_has_ended(make_kernel: MakeKernel) -> None:
+    class Broken(Feed):
+        async def receive(self, max_bytes: int = 65536) -> bytes:
+            raise anyio.BrokenResourceError
+
+    async with make_kernel() as kernel:
+        process = await kernel.spawn("echo", stdin=Broken())
+        assert (await process.wait()).reason == "exited"

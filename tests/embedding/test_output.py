@@ -110,3 +110,23 @@ async def test_a_waiting_writer_can_be_killed(make_kernel: MakeKernel) -> None:
         assert LONG_TEXT.startswith(await process.stdout.read_all())
         assert (await process.wait()).reason == "killed"
         assert kernel.statistics().objects == 0
+
+
+async def test_closed_output_is_thrown_away_and_the_program_goes_on(make_kernel: MakeKernel) -> None:
+    async with make_kernel() as kernel:
+        process = await kernel.spawn("primes", args=["1000", "2"])
+        await process.stdout.aclose()
+        assert (await process.wait()).reason == "exited"
+        with pytest.raises(anyio.ClosedResourceError):
+            await process.stdout.receive()
+
+
+async def test_sink_that_breaks_disturbs_nobody(make_kernel: MakeKernel) -> None:
+    class Broken(Sink):
+        async def send(self, item: bytes) -> None:
+            raise anyio.BrokenResourceError
+
+    async with make_kernel() as kernel:
+        process = await kernel.spawn("hello", stdout=Broken())
+        assert (await process.wait()).reason == "exited"
+        assert await (await kernel.spawn("hello")).stdout.read_all() == b"Hello, world!\n"

@@ -45,7 +45,7 @@ def locks(machine: Machine) -> None:
         )
     threads = [thread for thread in machine.addresses if thread.type.name == "THREAD"]
     for number, thread in enumerate(threads):
-        machine.core.at(150 * number, lambda thread=thread: machine.core.start(thread))  # type: ignore[misc]
+        machine.start_at(150 * number, thread)
 
 
 def short_calls(machine: Machine) -> None:
@@ -66,7 +66,7 @@ def long_calls(machine: Machine) -> None:
         service.client([number] * words, room=words, priority=8 + number)
     for number in range(6):
         late = machine.spawn(("burn", 200), priority=20, start=False)
-        machine.core.at(1500 + 2700 * number, lambda late=late: machine.core.start(late))  # type: ignore[misc]
+        machine.start_at(1500 + 2700 * number, late)
 
 
 def long_calls_among_equals(machine: Machine) -> None:

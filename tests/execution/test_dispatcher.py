@@ -111,7 +111,7 @@ def late_arrival(machine: Machine, priority: int) -> tuple[int, int]:
     machine.run()
     client, _ = service.client([1] * words, priority=10)
     late = machine.spawn(("burn", 1), priority=priority, start=False)
-    machine.core.at(machine.core.time + 2500, lambda: machine.core.start(late))
+    machine.start_at(machine.core.time + 2500, late)
     machine.run()
     assert machine.done(client, late)
     chunks = machine.happened(Event.CHUNK)

@@ -82,7 +82,7 @@ def test_higher_priority_runs_at_the_instant_it_becomes_ready(machine: Machine) 
     machine.effort = COARSE
     low = machine.spawn(("burn", 10_000), priority=5)
     high = machine.spawn(("burn", 10), priority=6, start=False)
-    machine.core.at(1234, lambda: machine.core.start(high))
+    machine.start_at(1234, high)
     machine.run()
     assert switches(machine) == [(0, low.hash), (1234, high.hash), (1244, low.hash)]
     assert low.quantum_left == QUANTUM_INSTRUCTIONS - 10_000
@@ -163,7 +163,7 @@ def test_reservations_do_not_survive_another_thread(machine: Machine) -> None:
     other = machine.spawn(
         ("li", "s2", cell), ("li", "s3", 9), ("store", "s3", "s2", 0), priority=6, start=False
     )
-    machine.core.at(500, lambda: machine.core.start(other))
+    machine.start_at(500, other)
     machine.run()
     assert machine.register(victim, "s5") == 1
     assert machine.word(cell) == 9
@@ -212,7 +212,7 @@ def test_interrupted_client_gives_way_to_its_server(model: str) -> None:
     interrupter = machine.spawn(
         machine.call("thread_interrupt", thread=client), priority=15, start=False
     )
-    machine.core.at(1500, lambda: machine.core.start(interrupter))
+    machine.start_at(1500, interrupter)
     machine.run()
     order = [event[2] for event in machine.happened(Event.SWITCH)]
     after = order[order.index(interrupter.hash) + 1 :]

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS
+from fluke_async.abi.layouts import THREAD_STATE
+from fluke_async.abi.registers import A0
+from fluke_async.cpu.scripted_cpu import assemble
 from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread import Thread, thread_interrupt
 from fluke_async.kernel.trace import Event
 from tests.execution.scenarios import SCENARIOS, Scenario, long_calls, play
-from tests.kernel.machine import Machine
+from tests.kernel.invariants import check
+from tests.kernel.machine import CODE, Machine
 from tests.kernel.messages import Service
 
 
@@ -107,7 +113,7 @@ def test_stack_that_a_peer_has_made_stale_is_dropped() -> None:
         priority=20,
         start=False,
     )
-    machine.core.at(machine.core.time + 1500, lambda: machine.core.start(meddler))
+    machine.start_at(machine.core.time + 1500, meddler)
     while not machine.done(meddler):
         machine.step()
     assert client.stack is not None
@@ -131,7 +137,7 @@ def test_completed_call_leaves_no_stack() -> None:
     )
     machine.step()
     waiter = machine.spawn(machine.call("mutex_lock", mutex=mutex), priority=11, start=False)
-    machine.core.at(70, lambda: machine.core.start(waiter))
+    machine.start_at(70, waiter)
     machine.run()
     assert machine.done(waiter)
     assert machine.core.statistics.resumes == 0
@@ -152,3 +158,73 @@ def test_woken_thread_resumes_its_stack() -> None:
     machine.run()
     assert machine.core.statistics.resumes == 1
     assert machine.core.statistics.restarts == 0
+
+
+DISTURBANCES = st.lists(
+    st.tuples(
+        st.integers(0, 12),  # steps before it
+        st.sampled_from(["stop", "start", "start", "interrupt", "priority", "unpark", "destroy"]),
+        st.integers(0, 9),  # whom it hits
+    ),
+    max_size=25,
+)
+
+
+def disturb(machine: Machine, kind: str, threads: list[Thread]) -> None:
+    """Do something to the first of the threads, as other threads could."""
+    core, thread = machine.core, threads[0]
+    if kind == "stop":
+        core.stop(thread)
+    elif kind == "destroy":
+        core.destroy(thread)
+    elif kind == "interrupt":
+        meddler = machine.new(Thread)
+        meddler.registers[A0] = machine.addresses[thread]
+        core.enter_space(meddler, machine.space)
+        thread_interrupt(core, meddler)
+    elif thread.stopped and kind == "start":
+        core.start(thread)
+    elif thread.stopped and kind == "priority":
+        bits = THREAD_STATE.unpack(THREAD_STATE.pack(thread.export_bits(core)))
+        thread.import_state(core, None, {**bits, "priority": 31 - thread.priority}, {})
+    elif thread.stopped and kind == "unpark":
+        thread.import_state(core, None, None, {"waiting_for": None})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    scenario=st.sampled_from(SCENARIOS[1:7]),
+    preempted=st.booleans(),
+    disturbances=DISTURBANCES,
+)
+def test_models_are_equal_whatever_happens_to_threads(
+    scenario: Scenario, preempted: bool, disturbances: list[tuple[int, str, int]]
+) -> None:
+    """Stopped, started, interrupted, re-prioritised, dispatched anew, destroyed: at any step."""
+    machines = []
+    for model in ("interrupt", "process"):
+        machine = Machine(model, "partial" if preempted else "none")
+        machines.append(machine)
+        scenario(machine)
+        threads = [each for each in machine.addresses if isinstance(each, Thread)]
+        for thread in threads:
+            thread.interrupt_handler = CODE - 4096
+            thread.exceptions_enabled = True
+        machine.programs[CODE - 4096] = assemble(
+            [("burn", 50), *machine.bare_call("thread_return_from_exception")]
+        )
+        for steps, kind, index in disturbances:
+            for _ in range(steps):
+                machine.step()
+            while machine.hart.dispatcher.unfinished is not None:
+                machine.step()
+            alive = [thread for thread in threads if thread.active]
+            if alive:
+                first = index % len(alive)
+                disturb(machine, kind, alive[first:])
+                check(machine.core)
+        for thread in threads:
+            if thread.active and thread.stopped:
+                machine.core.start(thread)
+        machine.run()
+    assert common(machines[0]) == common(machines[1])

@@ -143,6 +143,12 @@ class Machine:
         self.next_slot += SLOT_SIZE
         return self.next_slot - SLOT_SIZE
 
+    def found(self, slot: int) -> KernelObject:
+        """The object that a program has made at an address."""
+        found = self.core.objects[self._physical(slot)]
+        self.addresses[found] = slot
+        return found
+
     def reference(self, target: KernelObject | None = None) -> Reference:
         """A reference object that refers to `target`."""
         reference = self.new(Reference)
@@ -193,6 +199,12 @@ class Machine:
             self.core.start(thread)
         return thread
 
+    def start_at(self, instant: int, thread: Thread) -> None:
+        """Start a thread when the clock reaches an instant, unless somebody has done so, or destroyed it."""
+        self.core.at(
+            instant, lambda: self.core.start(thread) if thread.stopped and thread.active else None
+        )
+
     # -- steps of programs ------------------------------------------------------------------------------------------
 
     def call(self, name: str, **operands: Value) -> list[Line]:
@@ -233,8 +245,8 @@ class Machine:
             core.attention = False
             self.requests += core.requests
             core.requests.clear()
-        elif outcome is Outcome.IDLE and core.next_action_time is not None:
-            core.time = max(core.time, core.next_action_time)
+        elif outcome is Outcome.IDLE and core.timeline.next_time is not None:
+            core.time = max(core.time, core.timeline.next_time)
             return Outcome.SLICE
         return outcome
 

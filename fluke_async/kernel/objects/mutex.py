@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.thread import Thread
 
-SETTABLE_FLAGS = MutexFlags.MULTITASK | MutexFlags.OWNER_DEAD
+SETTABLE_FLAGS = int(MutexFlags.MULTITASK | MutexFlags.OWNER_DEAD)  # a flag's ~ knows of its own bits only
 
 
 class Mutex(KernelObject):

@@ -97,7 +97,7 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
     """Whatever a program can put in a register is a state; orders, flags and priorities have bounds."""
     stamp_max = min(STAMP_MAX, core.stamp + STAMP_LEAD_MAX)
     for name, bad in (
-        ("flags", number(bits, "flags") & ~SETTABLE),
+        ("flags", number(bits, "flags") & ~int(SETTABLE)),
         ("priority", number(bits, "priority") > PRIORITY_MAX),
         ("wait_order", number(bits, "wait_order") > stamp_max),
         ("run_order", number(bits, "run_order") > stamp_max),

@@ -1,0 +1,376 @@
+"""A thread's state, out and in: complete, idempotent, and never more than a program's mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fluke_async.abi.codes import ExceptionCode, ThreadFlags
+from fluke_async.abi.entry_points import BY_NAME, ENTRY_POINTS
+from fluke_async.abi.layouts import THREAD_STATE
+from fluke_async.cpu.scripted_cpu import Program, assemble
+from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.portset import Portset
+from fluke_async.kernel.objects.space import Space
+from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
+from tests.kernel.invariants import check
+from tests.kernel.machine import CODE, MEMORY, UNMAPPED, Machine
+from tests.kernel.messages import Service
+
+WORDS = THREAD_STATE.size // 8
+
+
+def state_of(machine: Machine, thread: Thread) -> dict[str, Any]:
+    """What a program that asks for a thread's state gets."""
+    address = machine.buffer(WORDS)
+    result = machine.invoke("thread_get_state", thread=thread, state=address)
+    assert result.exception is None
+    data = b"".join(word.to_bytes(8, "little") for word in machine.read(address, WORDS))
+    return dict(THREAD_STATE.unpack(data))
+
+
+def set_state(machine: Machine, thread: Thread, state: dict[str, Any], **references: Any) -> Any:
+    packed = memoryview(THREAD_STATE.pack(state)).cast("Q")
+    address = machine.buffer(packed.tolist())
+    return machine.invoke("thread_set_state", thread=thread, state=address, **references)
+
+
+def everything() -> dict[str, Any]:
+    """A state in which every field has a value of its own."""
+    return {
+        "thread_va": 0x1230,
+        "flags": ThreadFlags.STOPPED
+        | ThreadFlags.EXCEPTION_ENABLE
+        | ThreadFlags.PENDING_INTERRUPT
+        | ThreadFlags.PENDING_CLIENT_ALERT
+        | ThreadFlags.PENDING_SERVER_ALERT,
+        "priority": 7,
+        "sched_val": 11,
+        "wait_order": 12,
+        "run_order": 13,
+        "quantum_left": 2**64 - 5,
+        "pc": 0x4242,
+        "x": (0, *range(101, 132)),
+        "f": tuple(range(201, 233)),
+        "fcsr": 0x9F,
+        "trap_handler": 301,
+        "interrupt_handler": 302,
+        "client_alert_handler": 303,
+        "server_alert_handler": 304,
+        "saved_a0": 305,
+        "saved_a1": 306,
+        "saved_a2": 307,
+        "saved_a7": 308,
+        "saved_pc": 309,
+        "server_portset": 310,
+        "server_sp": 311,
+    }
+
+
+def test_every_field_comes_back(machine: Machine) -> None:
+    thread = machine.new(Thread)
+    assert set_state(machine, thread, everything()).exception is None
+    zero = {field.name: 0 for field in THREAD_STATE.fields if field.name.endswith("_pc")}
+    expected = {**zero, **everything(), "hash": thread.hash}
+    assert state_of(machine, thread) == expected
+    assert {field.name for field in THREAD_STATE.fields} == expected.keys()
+
+
+def test_new_thread_is_empty_and_stopped(machine: Machine) -> None:
+    slot = machine.slot()
+    machine.invoke("thread_create", thread=slot)
+    thread = machine.found(slot)
+    assert isinstance(thread, Thread)
+    state = state_of(machine, thread)
+    assert state["flags"] == ThreadFlags.STOPPED
+    assert state["thread_va"] == slot
+    assert state["quantum_left"] == QUANTUM_INSTRUCTIONS
+    assert (state["x"], state["f"], state["pc"]) == ((0,) * 32, (0,) * 32, 0)
+
+
+def test_program_starts_a_thread(machine: Machine) -> None:
+    """Pc, stack, argument and space, and STOPPED clear: it runs at once."""
+    slot, cell = machine.slot(), machine.buffer(1)
+    machine.invoke("thread_create", thread=slot)
+    template = machine.spawn(machine.keep("a0", cell), start=False)
+    state = {"pc": template.pc, "x": (0, 0, 0x9000) + (0,) * 7 + (55,) + (0,) * 21, "priority": 16,
+             "thread_va": slot, "flags": 0}  # fmt: skip
+    thread = machine.found(slot)
+    assert isinstance(thread, Thread)
+    result = set_state(machine, thread, state, space_ref=machine.reference(machine.space))
+    assert result.exception is None
+    assert machine.done(thread)
+    assert machine.word(cell) == 55
+    assert machine.register(thread, "sp") == 0x9000
+
+
+def test_thread_without_a_space_cannot_run(machine: Machine) -> None:
+    thread = machine.spawn(("burn", 1))
+    machine.core.stop(thread)
+    null = machine.reference()
+    machine.invoke("thread_set_state", thread=thread, space_ref=null)
+    state = state_of(machine, thread)
+    set_state(machine, thread, {**state, "flags": 0})
+    assert not thread.stopped
+    assert thread.condition is Condition.EMPTY
+    state_of(machine, thread)
+    reference = machine.reference(machine.space)
+    set_state(machine, thread, {**state, "flags": 0}, space_ref=reference)
+    assert machine.done(thread)
+
+
+# -- STOPPED ------------------------------------------------------------------------------------------------------------
+
+
+def test_get_state_stops_and_says_how_it_was_before(machine: Machine) -> None:
+    """The first who asks learns that the thread was running, the next that it is stopped."""
+    mutex = machine.new(Mutex)
+    machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    waiting = machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    ready = machine.spawn(("burn", 10), start=False)
+    machine.run()
+    for thread in (waiting, ready):
+        was = thread.stopped
+        assert bool(state_of(machine, thread)["flags"] & ThreadFlags.STOPPED) == was
+        assert thread.stopped
+        assert state_of(machine, thread)["flags"] & ThreadFlags.STOPPED
+
+
+def test_stopped_thread_stays_where_it_is(machine: Machine) -> None:
+    mutex = machine.new(Mutex)
+    holder = machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    waiting = machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    waiting_for = machine.reference()
+    state = state_of(machine, waiting)
+    machine.invoke("thread_get_state", thread=waiting, waiting_for_ref=waiting_for)
+    assert waiting_for.target is mutex
+    assert state["wait_order"] == waiting.wait_order > 0
+    assert waiting.waiting_for is mutex
+    assert waiting.condition is Condition.STOPPED
+    assert set_state(machine, waiting, state).exception is None  # the flags say that it was not stopped
+    assert waiting.condition is Condition.WAITING
+    assert machine.done(holder)
+
+
+def test_stopped_ready_thread_keeps_its_turn(machine: Machine) -> None:
+    """It is before those that became ready later."""
+    first, second = (machine.spawn(("burn", 10)) for _ in range(2))
+    machine.core.stop(first)
+    machine.core.start(first)
+    machine.run()
+    order = [event[2] for event in machine.events if event[1].label == "switch"]
+    assert order == [first.hash, second.hash]
+
+
+def test_only_a_stopped_threads_state_can_be_set(machine: Machine) -> None:
+    mutex = machine.new(Mutex)
+    machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    waiting = machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    result = set_state(machine, waiting, everything())
+    assert result.exception is ExceptionCode.THREAD_RUNNING
+    assert waiting.waiting_for is mutex
+
+
+def test_destroyed_peer_posts_nothing_to_a_stopped_thread(model: str) -> None:
+    """A client is stopped in its copying, its server too, and the client destroyed: the server's state stays."""
+    machine = Machine(model, "partial")
+    service = Service(machine)
+    server = service.server(room=3000, priority=10)
+    machine.run()
+    client, _ = service.client([1] * 3000, priority=10)
+    urgent = machine.spawn(("burn", 1), priority=20, start=False)
+    machine.start_at(machine.core.time + 500, urgent)
+    while not machine.core.statistics.preemptions:
+        machine.step()
+    assert server.waiting_for is client
+    machine.core.stop(client)
+    machine.core.stop(server)
+    before = dict(server.export_bits(machine.core))
+    machine.core.destroy(client)
+    after = dict(server.export_bits(machine.core))
+    for state in (before, after):
+        flags = state["flags"]
+        assert isinstance(flags, int)
+        state["flags"] = flags & ~int(ThreadFlags.IDEMPOTENT)  # there is nobody to be answered any more
+    assert after == before
+    machine.core.start(server)
+    machine.run()
+    assert server.waiting_for is service.portset
+
+
+# -- what a state may be ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("flags", ThreadFlags.CLIENT_SENDER),
+        ("flags", 1 << 9),
+        ("flags", 1 << 63),
+        ("priority", 32),
+        ("wait_order", 2**64 - 1),
+        ("run_order", 2**64 - 1),
+        ("quantum_left", QUANTUM_INSTRUCTIONS + 1),
+        ("fcsr", 0x100),
+        ("server_oneway_pc", 4),
+        ("server_idempotent_pc", 4),
+        ("server_reliable_pc", 4),
+    ],
+)
+def test_impossible_states_are_refused_whole(machine: Machine, field: str, value: int) -> None:
+    thread = machine.new(Thread)
+    before = thread.export_bits(machine.core)
+    result = set_state(machine, thread, {**everything(), field: value})
+    assert result.exception is ExceptionCode.INVALID_STATE
+    assert thread.export_bits(machine.core) == before
+
+
+def test_nobody_can_use_up_the_stamps(machine: Machine) -> None:
+    """However late an order a program asks for, others' states go out and in afterwards."""
+    hostile, thread = machine.new(Thread), machine.spawn(("burn", 1), start=False)
+    for power in range(64):
+        set_state(machine, hostile, {**everything(), "run_order": 1 << power, "wait_order": 1 << power})
+    machine.core.start(thread)
+    machine.core.stop(thread)
+    assert set_state(machine, thread, state_of(machine, thread)).exception is None
+
+
+def test_equal_stamps_are_no_problem(machine: Machine) -> None:
+    mutex = machine.new(Mutex)
+    machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    threads = [machine.spawn(machine.call("mutex_lock", mutex=mutex)) for _ in range(3)]
+    machine.run()
+    for thread in threads:
+        state = state_of(machine, thread)
+        set_state(machine, thread, {**state, "wait_order": 5, "run_order": 5})
+    assert mutex.first_waiter() in threads
+    check(machine.core)
+
+
+@pytest.mark.parametrize("entry", ENTRY_POINTS, ids=lambda entry: entry.name)
+def test_a_thread_can_be_parked_only_in_a_call_that_may_wait(entry: Any) -> None:
+    machine = Machine()
+    thread, mutex = machine.new(Thread), machine.reference(machine.new(Mutex))
+    x = [0] * 32
+    x[17] = entry.number
+    result = set_state(machine, thread, {**everything(), "x": tuple(x)}, waiting_for_ref=mutex)
+    sleeps = entry.call_class.value in ("long", "multi-stage")
+    assert result.exception is (None if sleeps else ExceptionCode.INVALID_STATE)
+    assert (thread.waiting_for is not None) == sleeps
+
+
+def test_pc_wraps_at_the_end_of_the_address_space(machine: Machine) -> None:
+    mutex = machine.new(Mutex)
+    thread = machine.new(Thread)
+    x = [0] * 32
+    x[17] = BY_NAME["mutex_lock"].number
+    state = {"pc": 2**64 - 4, "x": tuple(x), "flags": ThreadFlags.STOPPED, "priority": 16}
+    set_state(machine, thread, state, waiting_for_ref=machine.reference(mutex))
+    machine.invoke("mutex_set_state", mutex=mutex, owner_ref=machine.reference())
+    assert state_of(machine, thread)["pc"] == 0
+
+
+def test_link_to_oneself_is_refused(machine: Machine) -> None:
+    thread = machine.new(Thread)
+    me = machine.reference(thread)
+    x = [0] * 32
+    x[17] = BY_NAME["ipc_call"].number
+    state = {**everything(), "x": tuple(x), "flags": ThreadFlags.STOPPED | ThreadFlags.IDEMPOTENT}
+    for link in ("waiting_for_ref", "client_ref"):
+        assert set_state(machine, thread, state, **{link: me}).exception is ExceptionCode.INVALID_STATE
+
+
+# -- random states --------------------------------------------------------------------------------------------------------
+
+NUMBERS = st.sampled_from([entry.number for entry in ENTRY_POINTS])
+ADDRESSES = st.sampled_from([0, 4, 8, MEMORY, MEMORY + 8, UNMAPPED, CODE, 2**64 - 8, 2**64 - 1, 2**63])
+SMALL = st.integers(0, 40)
+WORD = st.one_of(SMALL, ADDRESSES, st.integers(0, 2**64 - 1))
+SLOT_INDEX = st.integers(0, 24).map(lambda index: MEMORY + 16 * index)
+REGISTER = st.one_of(SLOT_INDEX, SLOT_INDEX, SMALL, WORD)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> dict[str, Any]:
+    x = [draw(REGISTER) for _ in range(32)]
+    x[17] = draw(st.one_of(NUMBERS, NUMBERS, NUMBERS, WORD))
+    state = everything() | {
+        "flags": draw(st.integers(0, 511)) & ~12 & ~16,
+        "priority": draw(st.integers(0, 31)),
+        "wait_order": draw(SMALL),
+        "run_order": draw(SMALL),
+        "quantum_left": draw(st.sampled_from([0, 1, 2**64 - 1, 2**63, QUANTUM_INSTRUCTIONS])),
+        "pc": draw(st.one_of(st.just(CODE), st.just(CODE + 4), WORD)),
+        "x": tuple(x),
+        "trap_handler": draw(st.sampled_from([0, CODE])),
+        "interrupt_handler": draw(st.sampled_from([0, CODE])),
+        "saved_a7": draw(NUMBERS),
+        "saved_pc": draw(st.sampled_from([CODE, UNMAPPED])),
+        "server_portset": draw(SLOT_INDEX),
+    }
+    wild = draw(st.dictionaries(st.sampled_from(sorted(state.keys() - {"x", "f"})), WORD, max_size=1))
+    return state | wild
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_random_states_raise_nothing_but_program_exceptions(data: st.DataObject) -> None:
+    """States and links of several threads are set at random, while others run; the kernel stands."""
+    model = data.draw(st.sampled_from(["interrupt", "process"]))
+    machine = Machine(model, data.draw(st.sampled_from(["none", "partial"])))
+    machine.programs[CODE] = ecalls()
+    machine.next_code += 4096
+    portsets = [machine.new(Portset) for _ in range(2)]
+    ports = [machine.new(Port) for _ in range(3)]
+    for port, portset in zip(ports, (*portsets, None), strict=True):
+        machine.load(port, None, portset=portset)
+    mutexes = [machine.new(Mutex) for _ in range(2)]
+    for port in ports:
+        machine.reference(port)
+    threads = [machine.new(Thread) for _ in range(4)]
+    spaces: list[Space | None] = [machine.space, machine.space, machine.new_space(), None]
+    service = Service(machine)
+    service.server()
+    machine.run()
+    waitable = [*portsets, *ports, *mutexes, *threads, None]
+    for _ in range(data.draw(st.integers(1, 8))):
+        thread = data.draw(st.sampled_from(threads))
+        if not thread.stopped:
+            machine.core.stop(thread)
+        links: dict[str, Any] = {"space": data.draw(st.sampled_from(spaces))}
+        if data.draw(st.booleans()):
+            links["waiting_for"] = data.draw(st.sampled_from(waitable))
+        if data.draw(st.booleans()):
+            links["client"] = data.draw(st.sampled_from([*threads, None]))
+        bits = THREAD_STATE.unpack(THREAD_STATE.pack(data.draw(states())))
+        guilty = threads[0]
+        try:
+            thread.import_state(machine.core, guilty, bits, links)
+        except ProgramException as exception:
+            assert exception.thread is guilty
+        check(machine.core)
+        for _ in range(data.draw(st.integers(0, 30))):
+            machine.step()
+    machine_settles(machine)
+    for thread in threads:
+        THREAD_STATE.pack(thread.export_bits(machine.core))
+
+
+def machine_settles(machine: Machine) -> None:
+    """A few hundred steps more; states at random may well run for ever."""
+    for _ in range(300):
+        machine.step()
+
+
+def ecalls() -> Program:
+    return assemble([("ecall",), ("ecall",), ("burn", 5), ("ebreak",)])
