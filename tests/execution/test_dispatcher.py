@@ -35,11 +35,7 @@ def test_every_row_of_the_table_has_a_handler() -> None:
 
 def test_calls_that_may_sleep_are_the_long_and_the_multi_stage_ones() -> None:
     sleepers = {entry.name for entry in ENTRY_POINTS if ROWS[entry.number].may_sleep}
-    assert sleepers == {
-        entry.name
-        for entry in ENTRY_POINTS
-        if entry.call_class in (Class.LONG, Class.MULTI_STAGE)
-    }
+    assert sleepers == {entry.name for entry in ENTRY_POINTS if entry.call_class in (Class.LONG, Class.MULTI_STAGE)}
 
 
 @pytest.mark.parametrize("number", [0, 93, 0xFFF, 0x1FFF, 2**64 - 1])
@@ -177,9 +173,7 @@ def test_operations_do_nothing_between_a_wait_and_the_decision_what_to_do() -> N
                 for body in (getattr(node, "body", None), getattr(node, "orelse", None)):
                     check_after_awaits(body, node is function.body[-1])
     assert operations == 4
-    assert not any(
-        isinstance(node, ast.Await) for node in ast.walk(ast.parse(inspect.getsource(dispatcher)))
-    )
+    assert not any(isinstance(node, ast.Await) for node in ast.walk(ast.parse(inspect.getsource(dispatcher))))
 
 
 def check_after_awaits(body: list[ast.stmt] | None, in_loop: bool) -> None:

@@ -160,9 +160,7 @@ def test_reservations_do_not_survive_another_thread(machine: Machine) -> None:
         ("sc", "s5", "s4", "s2"),
         priority=5,
     )
-    other = machine.spawn(
-        ("li", "s2", cell), ("li", "s3", 9), ("store", "s3", "s2", 0), priority=6, start=False
-    )
+    other = machine.spawn(("li", "s2", cell), ("li", "s3", 9), ("store", "s3", "s2", 0), priority=6, start=False)
     machine.start_at(500, other)
     machine.run()
     assert machine.register(victim, "s5") == 1
@@ -180,9 +178,7 @@ def test_reservations_do_not_survive_another_thread(machine: Machine) -> None:
         (("lr", "s2", "sp"), ExceptionCode.MISALIGNED_ADDRESS),
     ],
 )
-def test_traps_of_the_processor_are_exceptions(
-    machine: Machine, step: tuple[Any, ...], code: ExceptionCode
-) -> None:
+def test_traps_of_the_processor_are_exceptions(machine: Machine, step: tuple[Any, ...], code: ExceptionCode) -> None:
     thread = machine.spawn(("li", "sp", 4), ("burn", 7), step)
     machine.run()
     assert thread.exception is not None
@@ -209,9 +205,7 @@ def test_interrupted_client_gives_way_to_its_server(model: str) -> None:
         ),
         interrupt_handler="handler",
     )
-    interrupter = machine.spawn(
-        machine.call("thread_interrupt", thread=client), priority=15, start=False
-    )
+    interrupter = machine.spawn(machine.call("thread_interrupt", thread=client), priority=15, start=False)
     machine.start_at(1500, interrupter)
     machine.run()
     order = [event[2] for event in machine.happened(Event.SWITCH)]

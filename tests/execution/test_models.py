@@ -210,9 +210,7 @@ def test_models_are_equal_whatever_happens_to_threads(
         for thread in threads:
             thread.interrupt_handler = CODE - 4096
             thread.exceptions_enabled = True
-        machine.programs[CODE - 4096] = assemble(
-            [("burn", 50), *machine.bare_call("thread_return_from_exception")]
-        )
+        machine.programs[CODE - 4096] = assemble([("burn", 50), *machine.bare_call("thread_return_from_exception")])
         for steps, kind, index in disturbances:
             for _ in range(steps):
                 machine.step()

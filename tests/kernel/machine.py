@@ -90,9 +90,7 @@ class Machine:
         self.cpu = ScriptedCpu(RAM_SIZE, self.programs)
         self.events: list[tuple[Any, ...]] = []
         self.core = Core(self.cpu, memory_bytes, self.events.append)
-        self.hart = Hart(
-            self.core, self.cpu, Dispatcher(self.core, MODELS[model](), Preemption(preemption))
-        )
+        self.hart = Hart(self.core, self.cpu, Dispatcher(self.core, MODELS[model](), Preemption(preemption)))
         self.requests: list[DeviceRequest] = []
         self.slab = self.core.root.new_slab()
         self.next_parent = self.slab + PARENT
@@ -201,9 +199,7 @@ class Machine:
 
     def start_at(self, instant: int, thread: Thread) -> None:
         """Start a thread when the clock reaches an instant, unless somebody has done so, or destroyed it."""
-        self.core.at(
-            instant, lambda: self.core.start(thread) if thread.stopped and thread.active else None
-        )
+        self.core.at(instant, lambda: self.core.start(thread) if thread.stopped and thread.active else None)
 
     # -- steps of programs ------------------------------------------------------------------------------------------
 
@@ -213,10 +209,7 @@ class Machine:
         known = {operand.name: operand.register for operand in entry.arguments}
         assert operands.keys() <= known.keys(), operands.keys() - known.keys()
         return [
-            *(
-                ("li", ABI_NAMES[register], self.value(operands.get(operand, 0)))
-                for operand, register in known.items()
-            ),
+            *(("li", ABI_NAMES[register], self.value(operands.get(operand, 0))) for operand, register in known.items()),
             *self.bare_call(name),
         ]
 
@@ -292,8 +285,7 @@ class Machine:
     def done(self, *threads: Thread) -> bool:
         """Whether all these threads have come to the ends of their programs."""
         return all(
-            thread.exception is not None and thread.exception[0] is ExceptionCode.BREAKPOINT
-            for thread in threads
+            thread.exception is not None and thread.exception[0] is ExceptionCode.BREAKPOINT for thread in threads
         )
 
     def failure(self, thread: Thread) -> ExceptionCode | None:
@@ -305,11 +297,7 @@ class Machine:
 
     def stage(self, thread: Thread) -> str:
         """The entry point that a thread's registers name."""
-        return next(
-            name
-            for name, entry in BY_NAME.items()
-            if entry.number == thread.registers[ENTRY_POINT]
-        )
+        return next(name for name, entry in BY_NAME.items() if entry.number == thread.registers[ENTRY_POINT])
 
     def read(self, address: int, words: int = 1) -> list[int]:
         """Words of the memory that all share."""
@@ -326,11 +314,7 @@ class Machine:
 
     def happened(self, event: Event, thread: Thread | None = None) -> list[tuple[Any, ...]]:
         """The events of one kind, of one thread if it is given."""
-        return [
-            entry
-            for entry in self.events
-            if entry[1] is event and (thread is None or entry[2] == thread.hash)
-        ]
+        return [entry for entry in self.events if entry[1] is event and (thread is None or entry[2] == thread.hash)]
 
     def _physical(self, address: int) -> int:
         frame = self.core.root.frame_at(self.core, self.slab + address // PAGE_SIZE * PAGE_SIZE)

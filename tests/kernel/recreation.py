@@ -51,9 +51,7 @@ def recreate(machine: Machine, *, parked: bool = True) -> None:
     for each in targets:
         core.destroy(each)
     made = {image.address: core.create(image.kind, image.address, image.hash) for image in images}
-    machine.addresses = {
-        made.get(each.address) or each: address for each, address in machine.addresses.items()
-    }
+    machine.addresses = {made.get(each.address) or each: address for each, address in machine.addresses.items()}
     machine.space = made[machine.space.address]  # type: ignore[assignment]
     for image in sorted(images, key=lambda image: ORDER.index(image.kind)):  # type: ignore[arg-type]
         load(core, made, image, stopped=True)
@@ -88,9 +86,7 @@ def flags(image: Image) -> int:
     return int.from_bytes(image.bits[offset : offset + 8], "little")
 
 
-def load(
-    core: Core, made: dict[int, KernelObject | None], image: Image, *, stopped: bool
-) -> None:
+def load(core: Core, made: dict[int, KernelObject | None], image: Image, *, stopped: bool) -> None:
     def at(address: int | None) -> Any:
         if address is None:
             return None

@@ -58,8 +58,7 @@ def calls(machine: Machine) -> tuple[int, int]:
     service = Service(machine)
     words = 2 * COPY_CHUNK_WORDS + 5
     clients = [
-        service.client([100 * n] * words, room=words, work=(("burn", 70 * n + 1),), priority=9 + n)
-        for n in range(3)
+        service.client([100 * n] * words, room=words, work=(("burn", 70 * n + 1),), priority=9 + n) for n in range(3)
     ]
     service.server(room=words, reply_words=words, work=(("burn", 200),), priority=10)
     return clients[0][1], (clients[2][1] - clients[0][1]) // WORD_SIZE + words
@@ -70,10 +69,7 @@ def preempted_copies(machine: Machine) -> tuple[int, int]:
     service, mutex = Service(machine), machine.new(Mutex)
     words = 3 * COPY_CHUNK_WORDS
     service.server(room=words, reply_words=2, priority=15)
-    clients = [
-        service.client([n] * words, room=4, work=(("burn", 100 + 70 * n),), priority=9)
-        for n in range(2)
-    ]
+    clients = [service.client([n] * words, room=4, work=(("burn", 100 + 70 * n),), priority=9) for n in range(2)]
     urgent = machine.new(Port)
     answer_after(machine, urgent, 1700)
     reference = machine.reference(urgent)
@@ -261,9 +257,7 @@ class Run:
         return self.machine.read(*self.place)
 
     def completions(self) -> list[tuple[Any, ...]]:
-        return [
-            event for event in self.machine.events if event[1] in (Event.FINISH, Event.COMPLETE)
-        ]
+        return [event for event in self.machine.events if event[1] in (Event.FINISH, Event.COMPLETE)]
 
 
 @pytest.mark.parametrize("parked", [True, False], ids=["parked", "reissued"])

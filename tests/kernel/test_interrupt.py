@@ -58,9 +58,7 @@ def ipc_call_for_a_reply(machine: Machine) -> tuple[list[Part], Callable[[], Non
     gate = machine.new(Mutex)
     machine.spawn(machine.call("mutex_lock", mutex=gate))
     machine.run()
-    service.server(
-        work=(machine.call("mutex_lock", mutex=gate), machine.call("mutex_unlock", mutex=gate))
-    )
+    service.server(work=(machine.call("mutex_lock", mutex=gate), machine.call("mutex_unlock", mutex=gate)))
     clear = machine.reference()
 
     def end() -> None:

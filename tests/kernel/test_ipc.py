@@ -77,9 +77,7 @@ def test_receiver_is_told_alias_kind_and_length(machine: Machine, server_first: 
 
 @pytest.mark.parametrize("server_first", [True, False])
 @pytest.mark.parametrize("words", BIG)
-def test_long_messages_arrive_whole_in_both_directions(
-    machine: Machine, words: int, server_first: bool
-) -> None:
+def test_long_messages_arrive_whole_in_both_directions(machine: Machine, words: int, server_first: bool) -> None:
     service = Service(machine)
     if server_first:
         service.server(room=words, reply_words=words)
@@ -324,9 +322,7 @@ def test_bad_reference_of_the_client_is_the_clients_mistake(machine: Machine) ->
 def test_one_way_message_arrives_and_needs_no_reply(machine: Machine, server_first: bool) -> None:
     service = Service(machine, alias=9)
     buffer = machine.buffer(4)
-    receive = machine.call(
-        "ipc_setup_wait_receive", portset=service.portset, receive_buffer=buffer, receive_words=4
-    )
+    receive = machine.call("ipc_setup_wait_receive", portset=service.portset, receive_buffer=buffer, receive_words=4)
     if server_first:
         server = machine.spawn(receive)
         machine.run()
@@ -503,9 +499,7 @@ def test_receiving_without_a_port_set_is_a_mistake(machine: Machine) -> None:
     for name in ("ipc_wait_receive", "ipc_server_receive", "ipc_reply_wait_receive"):
         assert machine.invoke(name).exception is ExceptionCode.NO_PORTSET
     port = machine.new(Port)
-    assert machine.invoke("ipc_setup_wait_receive", portset=port).exception is (
-        ExceptionCode.NOT_PORTSET
-    )
+    assert machine.invoke("ipc_setup_wait_receive", portset=port).exception is (ExceptionCode.NOT_PORTSET)
 
 
 # -- whose mistake -----------------------------------------------------------------------------------------------------------
@@ -553,15 +547,11 @@ def torn(machine: Machine, words: int = 2 * COPY_CHUNK_WORDS) -> int:
 
 
 @pytest.mark.parametrize("server_first", [True, False])
-def test_client_whose_request_cannot_be_read_is_to_blame(
-    machine: Machine, server_first: bool
-) -> None:
+def test_client_whose_request_cannot_be_read_is_to_blame(machine: Machine, server_first: bool) -> None:
     """Its server is free for the next client, whoever did the copying."""
     service = Service(machine)
     words = 2 * COPY_CHUNK_WORDS
-    call = machine.call(
-        "ipc_call", destination_ref=service.reference, send_buffer=torn(machine), send_words=words
-    )
+    call = machine.call("ipc_call", destination_ref=service.reference, send_buffer=torn(machine), send_words=words)
     if not server_first:
         bad = machine.spawn(call)
         machine.run()
@@ -580,9 +570,7 @@ def test_client_whose_request_cannot_be_read_is_to_blame(
 
 
 @pytest.mark.parametrize("server_first", [True, False])
-def test_server_whose_room_cannot_be_written_is_to_blame(
-    machine: Machine, server_first: bool
-) -> None:
+def test_server_whose_room_cannot_be_written_is_to_blame(machine: Machine, server_first: bool) -> None:
     """The client finds another."""
     service = Service(machine)
     words = 2 * COPY_CHUNK_WORDS
@@ -670,9 +658,7 @@ WORDS = 3 * COPY_CHUNK_WORDS
 def long_exchange(machine: Machine, service: Service) -> tuple[Thread, Thread, int]:
     """Work, a long request, work, a long reply."""
     server = service.server(room=WORDS, reply_words=WORDS, work=(("burn", 3000),), priority=12)
-    client, received = service.client(
-        content(WORDS), room=WORDS, work=(("burn", 500),), priority=11
-    )
+    client, received = service.client(content(WORDS), room=WORDS, work=(("burn", 500),), priority=11)
     return server, client, received
 
 
@@ -680,9 +666,7 @@ INSTANTS = range(100, 24_000, 1300)
 
 
 @pytest.mark.parametrize("instant", INSTANTS)
-def test_client_makes_its_call_again_when_its_server_is_destroyed(
-    machine: Machine, instant: int
-) -> None:
+def test_client_makes_its_call_again_when_its_server_is_destroyed(machine: Machine, instant: int) -> None:
     """At least once: the next server answers in full."""
     service = Service(machine)
     server, client, received = long_exchange(machine, service)
@@ -696,9 +680,7 @@ def test_client_makes_its_call_again_when_its_server_is_destroyed(
 
 
 @pytest.mark.parametrize("instant", INSTANTS)
-def test_server_serves_the_next_when_its_client_is_destroyed(
-    machine: Machine, instant: int
-) -> None:
+def test_server_serves_the_next_when_its_client_is_destroyed(machine: Machine, instant: int) -> None:
     service = Service(machine)
     server, client, _ = long_exchange(machine, service)
     machine.run_for(instant)
@@ -714,9 +696,7 @@ def test_server_serves_the_next_when_its_client_is_destroyed(
 
 @pytest.mark.parametrize("victim", ["server", "client"])
 @pytest.mark.parametrize("instant", INSTANTS)
-def test_exchange_goes_on_after_either_end_was_stopped(
-    machine: Machine, victim: str, instant: int
-) -> None:
+def test_exchange_goes_on_after_either_end_was_stopped(machine: Machine, victim: str, instant: int) -> None:
     service = Service(machine)
     server, client, received = long_exchange(machine, service)
     machine.run_for(instant)
@@ -734,9 +714,7 @@ def test_exchange_goes_on_after_either_end_was_stopped(
 
 @pytest.mark.parametrize("victim", ["server", "client"])
 @pytest.mark.parametrize("instant", INSTANTS)
-def test_exchange_goes_on_after_either_end_was_interrupted(
-    machine: Machine, victim: str, instant: int
-) -> None:
+def test_exchange_goes_on_after_either_end_was_interrupted(machine: Machine, victim: str, instant: int) -> None:
     service = Service(machine)
     hits = machine.buffer(1)
     handler = (

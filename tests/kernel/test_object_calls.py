@@ -129,16 +129,12 @@ def test_create_says_what_is_wrong_with_an_address(machine: Machine, name: str) 
 
 
 @pytest.mark.parametrize(("name", "link"), LINKS)
-def test_link_to_another_type_is_refused_before_anything_changes(
-    machine: Machine, name: str, link: str
-) -> None:
+def test_link_to_another_type_is_refused_before_anything_changes(machine: Machine, name: str, link: str) -> None:
     target = machine.new(OBJECTS[name])
     wrong = machine.reference(machine.new(Reference))
     before = target.export_bits(machine.core)
     state = machine.buffer([0] * 100)
-    result = machine.invoke(
-        f"{name}_set_state", **{name: target, "state": state, f"{link}_ref": wrong}
-    )
+    result = machine.invoke(f"{name}_set_state", **{name: target, "state": state, f"{link}_ref": wrong})
     (error,) = [each.error for each in OBJECTS[name].links if each.name == link]
     assert result.exception is error
     assert target.export_bits(machine.core) == before
@@ -165,9 +161,7 @@ def test_state_goes_nowhere_it_cannot(machine: Machine, name: str) -> None:
 def test_thread_is_not_stopped_by_a_get_state_that_fails(machine: Machine) -> None:
     target = machine.spawn(("burn", 1000))
     machine.spawn(machine.call("thread_get_state", thread=target, state=UNMAPPED), priority=20)
-    machine.spawn(
-        machine.call("thread_get_state", thread=target, space_ref=machine.slot()), priority=20
-    )
+    machine.spawn(machine.call("thread_get_state", thread=target, space_ref=machine.slot()), priority=20)
     machine.run()
     assert machine.done(target)
 

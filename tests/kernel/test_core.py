@@ -1,0 +1,143 @@
+"""The few moves that everything is made of: time, stamps, stopping, waking, completing."""
+
+from __future__ import annotations
+
+import pytest
+
+from fluke_async.abi.codes import Status
+from fluke_async.abi.entry_points import COMPLETION_COST
+from fluke_async.errors import KernelBug
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.trace import Event
+from tests.kernel.machine import Machine
+
+
+def waiting(machine: Machine, **options: int) -> tuple[Thread, Mutex]:
+    """A thread in the queue of a mutex that somebody holds for good."""
+    mutex = machine.new(Mutex)
+    machine.spawn(machine.call("mutex_lock", mutex=mutex), priority=30)
+    machine.run()
+    thread = machine.spawn(machine.call("mutex_lock", mutex=mutex), **options)
+    machine.run()
+    assert thread.waiting_for is mutex
+    return thread, mutex
+
+
+def test_hashes_of_the_kernels_choice_are_distinct(machine: Machine) -> None:
+    hashes = [machine.new(Mutex).hash for _ in range(50)]
+    assert len(set(hashes)) == 50
+    assert 0 not in hashes
+
+
+def test_continuation_says_what_the_state_says(machine: Machine) -> None:
+    thread, mutex = waiting(machine, priority=9)
+    record = thread.continuation
+    assert record is not None
+    assert record.waiting_for is mutex
+    assert record.wait_order == thread.wait_order
+    assert -record.negative_priority == 9
+    assert record.entry_point == thread.registers[17]
+
+
+def test_completed_call_is_over_before_its_thread_runs(machine: Machine) -> None:
+    thread, _ = waiting(machine)
+    pc, time = thread.pc, machine.core.time
+    machine.core.current = None
+    machine.core.complete(thread, Status.NO_MEMORY)
+    assert thread.pc == pc + 4
+    assert machine.register(thread, "a0") == Status.NO_MEMORY
+    assert thread.wait_order == 0
+    assert thread.stack is None
+    assert machine.core.time == time + COMPLETION_COST
+    assert machine.core.ready.head() is thread
+
+
+def test_woken_call_looks_again_and_keeps_its_place(machine: Machine) -> None:
+    first, mutex = waiting(machine)
+    second = machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    order = first.wait_order
+    machine.core.wake(first)
+    machine.run()
+    assert first.waiting_for is mutex
+    assert first.wait_order == order
+    assert list(mutex.queue().in_order()) == [first, second]
+
+
+def test_waiter_moves_when_its_priority_changes(machine: Machine) -> None:
+    first, mutex = waiting(machine)
+    second = machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    machine.core.reorder(second, 20, second.wait_order)
+    assert list(mutex.queue().in_order()) == [second, first]
+
+
+def test_stopping_and_starting_a_waiter_changes_nothing_that_others_see(machine: Machine) -> None:
+    thread, mutex = waiting(machine)
+    before = dict(thread.export_bits(machine.core))
+    machine.core.stop(thread)
+    machine.core.start(thread)
+    assert thread.export_bits(machine.core) == before
+    assert mutex.first_waiter() is thread
+
+
+def test_stopped_waiter_of_a_destroyed_object_looks_again_when_it_starts(machine: Machine) -> None:
+    thread, mutex = waiting(machine)
+    machine.core.stop(thread)
+    machine.invoke("mutex_destroy", mutex=mutex)
+    assert thread.waiting_for is mutex
+    assert thread.export_link("waiting_for") is None
+    machine.core.start(thread)
+    machine.run()
+    assert machine.failure(thread) is not None
+
+
+def test_destroying_a_ready_a_waiting_and_a_stopped_thread(machine: Machine) -> None:
+    waiter, mutex = waiting(machine)
+    ready = machine.spawn(("burn", 5))
+    stopped = machine.spawn(("burn", 5), start=False)
+    for thread in (waiter, ready, stopped):
+        machine.core.destroy(thread)
+        assert thread.place is None
+        assert thread not in machine.space.threads
+    machine.run()
+    assert mutex.first_waiter() is None
+    assert not machine.happened(Event.SWITCH, ready)
+
+
+def test_objects_of_a_frame_end_with_it(machine: Machine) -> None:
+    mutexes = [machine.new(Mutex) for _ in range(5)]
+    frame = mutexes[0].address & -4096
+    machine.core.destroy_objects_in(frame)
+    assert not any(mutex.active for mutex in mutexes)
+    assert all(address & -4096 != frame for address in machine.core.objects)
+    machine.core.destroy_objects_in(frame)
+
+
+def test_kernel_work_is_paid_by_the_clock_and_by_who_runs(machine: Machine) -> None:
+    thread = machine.spawn(("burn", 1))
+    quantum = thread.quantum_left
+    machine.core.current = None
+    machine.core.charge(10)
+    machine.core.current = thread
+    machine.core.charge(7)
+    machine.core.current = None
+    assert machine.core.time == 17
+    assert thread.quantum_left == quantum - 7
+
+
+@pytest.mark.parametrize("damage", ["address", "place", "order", "callee"])
+def test_check_finds_what_cannot_be(machine: Machine, damage: str) -> None:
+    thread, mutex = waiting(machine)
+    machine.core.check()
+    if damage == "address":
+        mutex.address += 16
+    elif damage == "place":
+        thread.place = None
+    elif damage == "order":
+        thread.wait_order += 1
+    else:
+        thread.callee = machine.new(Thread)
+    with pytest.raises(KernelBug):
+        machine.core.check()
