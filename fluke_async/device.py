@@ -16,7 +16,10 @@ from typing import Protocol
 
 import anyio
 
+from fluke_async.errors import FlukeError
 from fluke_async.kernel.device_request import DeviceRequest
+
+WORD_END = 1 << 64
 
 
 class Device(Protocol):
@@ -68,15 +71,25 @@ class Request:
         self.reply_at(self._port.now_ns(), *words)
 
     def reply_at(self, instant_ns: int, *words: int) -> None:
-        """Answer when the kernel's clock has reached the instant."""
+        """
+        Answer when the kernel's clock has reached the instant.
+
+        Raises:
+            FlukeError: a word does not fit into 64 bits.
+        """
+        for word in words:
+            if not 0 <= word < WORD_END:
+                raise FlukeError(f"a device's reply holds {word}: words are numbers from 0 to 2**64 - 1")
         self._decide()
         self._port.deferred.discard(self)
-        self._port.host.answer_at(instant_ns, self._request, words)
+        if self.is_open:
+            self._port.host.answer_at(instant_ns, self._request, words)
 
     def defer(self) -> None:
         """Keep the request open until the outside has spoken; the virtual clock waits meanwhile."""
         self._decide()
-        self._port.deferred.add(self)
+        if self.is_open:
+            self._port.deferred = {request for request in self._port.deferred if request.is_open} | {self}
 
     def _decide(self) -> None:
         if not self._decided:

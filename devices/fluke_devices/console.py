@@ -46,6 +46,7 @@ class Console:
         self._input_start = 0
         self._stream = stdin if isinstance(stdin, ByteReceiveStream) else None
         self._readers: list[Request] = []
+        self._writers: list[Request] = []
         self._wanted = anyio.Event()
 
     async def run(self, port: DevicePort) -> None:
@@ -76,13 +77,17 @@ class Console:
             self._output.write(data)
         if self._output.is_full:
             request.defer()
-            self._output.on_room(lambda: port.post(lambda: self._acknowledge(port, request)))
+            if not self._writers:
+                self._output.on_room(lambda: port.post(lambda: self._acknowledge(port)))
+            self._writers = [writer for writer in self._writers if writer.is_open] + [request]
         else:
             request.reply(OK, self._written)
 
-    def _acknowledge(self, port: DevicePort, request: Request) -> None:
+    def _acknowledge(self, port: DevicePort) -> None:
         port.record_input("console room", b"")
-        request.reply(OK, self._written)
+        writers, self._writers = self._writers, []
+        for request in writers:
+            request.reply(OK, self._written)
 
     def _read(self, request: Request) -> None:
         """Answer a read with what is there; put it off if nothing is, and more may come."""
@@ -94,7 +99,7 @@ class Console:
         self._input_start = offset
         data = bytes(self._input[: min(count, CONSOLE_MAX_BYTES)])
         if not data and self._stream is not None:
-            self._readers.append(request)
+            self._readers = [reader for reader in self._readers if reader.is_open] + [request]
             self._wanted.set()
             request.defer()
             return

@@ -5,7 +5,7 @@ Requests, in 64-bit words; times are nanoseconds of the kernel's clock:
 
     PROBE               -> OK
     NOW                 -> OK now
-    WAIT_UNTIL instant  -> OK now, not before the instant
+    WAIT_UNTIL instant  -> OK now, not before the instant, which is at most 2**62
 
 A sleep names the instant at which it ends, so asking again does not sleep longer.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 from fluke_async.abi.devices import PROBE, DeviceStatus, TimerOperation
 from fluke_async.device import DevicePort, Request
 
+TIME_MAX_NS = 1 << 62  # 146 years: the clock must not be made to reach the end of its word
 OK, BAD_REQUEST = DeviceStatus.OK, DeviceStatus.BAD_REQUEST
 
 
@@ -31,7 +32,7 @@ class Timer:
                 request.reply(OK)
             case [TimerOperation.NOW, *_]:
                 request.reply(OK, now_ns)
-            case [TimerOperation.WAIT_UNTIL, instant_ns, *_]:
+            case [TimerOperation.WAIT_UNTIL, instant_ns, *_] if instant_ns <= TIME_MAX_NS:
                 end_ns = max(now_ns, instant_ns)
                 request.reply_at(end_ns, OK, end_ns)
             case _:

@@ -114,6 +114,7 @@ class Driver:
 
     async def run(self) -> None:
         """Drive the kernel until `close`; an exception that is neither a program's nor the host's doing is our bug."""
+        breath_ns = time.perf_counter_ns()
         try:
             while True:
                 if self.hart.dispatcher.unfinished is None:
@@ -127,8 +128,9 @@ class Driver:
                     self.on_breath()
                 if outcome is Outcome.IDLE:
                     await self._idle()
-                elif outcome is Outcome.SLICE:
+                elif outcome is Outcome.SLICE or time.perf_counter_ns() - breath_ns > SLICE_NS:
                     await checkpoint()
+                    breath_ns = time.perf_counter_ns()
         except (FlukeError, KernelBug):
             raise
         except Exception as error:
@@ -171,6 +173,8 @@ class Driver:
             for request in requests:
                 if request.port.receiver is not None:
                     request.port.receiver(request)
+            if self._calls:
+                continue  # an exit that has been asked for comes before the end of a budget
             for port in tuple(self.ports):
                 await port.settled()
             self._end_who_cannot_go_on()
@@ -215,18 +219,12 @@ class Driver:
         """Extend a budget; see `Process.add_budget`."""
         if process.loaded is None:
             return
-        space = process.loaded.space
-        assert space.budget_left is not None
-        space.budget_left += instructions
         if process not in self.processes:
             self.processes.append(process)
-            for thread in space.threads:
-                if thread.stopped_by_host:
-                    thread.stopped_by_host = False
-                    self.core.start(thread)
+        self.core.refill(process.loaded.account, instructions)
 
     def end(self, process: Process, exit_: Exit) -> None:
-        """End a process and free all that it had; a budget's end leaves it stopped, but whole."""
+        """End a process and free all that it had; a budget's end leaves it whole, but its threads are not ready."""
         loaded = process.loaded
         if loaded is None or (process.has_ended and exit_.reason != "killed"):
             return
@@ -236,13 +234,9 @@ class Driver:
         if core.trace is not None:
             core.trace((core.time, Event.EXIT, 0, process.number, exit_.reason, exit_.status))
         if exit_.reason == "budget":
-            for thread in loaded.space.threads:
-                if not thread.stopped:
-                    core.stop(thread)
-                    thread.stopped_by_host = True
             process.ended(exit_, gone=False)
             return
-        for thread in tuple(loaded.space.threads):
+        for thread in tuple(loaded.account.threads):
             core.destroy(thread)
         core.root.free_slab(core, loaded.slab)
         process.ended(exit_, gone=True)
@@ -256,10 +250,10 @@ class Driver:
         """End processes whose budget is spent, and those of which every thread was stopped by an exception."""
         for process in tuple(self.processes):
             assert process.loaded is not None
-            space = process.loaded.space
-            if space.budget_left == 0:
+            account = process.loaded.account
+            if account.is_spent:
                 self.end(process, Exit("budget", 1, "the budget of instructions is used up"))
-            elif all(thread.condition is Condition.EXCEPTION for thread in space.threads):
+            elif all(thread.condition is Condition.EXCEPTION for thread in account.threads):
                 self.end(process, self._stuck(process))
 
     def _end_deadlocked(self) -> bool:
@@ -272,7 +266,7 @@ class Driver:
 
     def _stuck(self, process: Process) -> Exit:
         assert process.loaded is not None
-        threads = sorted(process.loaded.space.threads, key=lambda thread: thread.hash)
+        threads = sorted(process.loaded.account.threads, key=lambda thread: thread.hash)
         for thread in threads:
             if thread.exception is not None:
                 return Exit("exception", 1, describe_exception(thread))

@@ -176,7 +176,7 @@ class Kernel:
             except ProgramError as error:
                 shown = name if isinstance(program, bytes) else str(program)
                 raise ProgramError(f"{shown!r} is refused: {error}") from None
-            loaded.space.budget_left = budget
+            loaded.account.instructions_left = budget
             self._spawned += 1
             process = Process(driver, self._spawned, name, loaded)
             console = self._plug_in(driver, _device(CONSOLE)(process.stdout, stdin))

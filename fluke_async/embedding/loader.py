@@ -21,6 +21,7 @@ from fluke_async.abi.layouts import START_BLOCK
 from fluke_async.abi.registers import A0, SP
 from fluke_async.cpu.elf import ElfImage, load_elf
 from fluke_async.errors import FlukeError, ProgramError
+from fluke_async.kernel.account import Account
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.mapping import Mapping
@@ -53,6 +54,11 @@ class Loaded:
     timer: Port
     parent: Port
     image: ElfImage = field(repr=False)
+
+    @property
+    def account(self) -> Account:
+        """What the program may still execute, and all of its threads."""
+        return self.space.account
 
 
 def load_program(core: Core, program: bytes, arguments: list[str], environment: dict[str, str]) -> Loaded:
@@ -161,7 +167,8 @@ class _Builder:
                     f"its segment at {segment.address:#x} reaches into the stack: link it below {limit:#x}"
                 )
             for page in _pages(segment.address, segment.address + segment.memory_size):
-                pages[page] = pages.get(page, 0) | segment.permissions
+                readable = Prot.READ if segment.permissions & Prot.WRITE else 0
+                pages[page] = pages.get(page, 0) | segment.permissions | int(readable)
         for start, end, prot in _runs(pages):
             self.map(space, region, start, end, prot)
         for segment in image.segments:

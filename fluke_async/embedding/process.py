@@ -62,7 +62,7 @@ class Process:
             raise FlukeError(f"a budget of {instructions} more instructions is none: give a positive number")
         if self._loaded is None:
             raise FlukeError(f"process {self.name!r} has ended: a budget cannot be added to it")
-        if self._loaded.space.budget_left is None:
+        if self._loaded.account.instructions_left is None:
             raise FlukeError(f"process {self.name!r} has no budget: give one to spawn")
         if self._driver.closing:
             raise FlukeError("the kernel has stopped: use it inside its `async with` block")
@@ -76,7 +76,7 @@ class Process:
         """A snapshot of every thread, in order of creation; stops nothing."""
         if self._loaded is None:
             return ()
-        threads = sorted(self._loaded.space.threads, key=lambda thread: thread.hash)
+        threads = sorted(self._loaded.account.threads, key=lambda thread: thread.hash)
         return tuple(describe_thread(thread) for thread in threads)
 
     @property

@@ -103,12 +103,10 @@ class Hart:
             limit = thread.quantum_left
             if next_action_time is not None and next_action_time - core.time < limit:
                 limit = next_action_time - core.time
-            budget_left = space.budget_left
-            if budget_left is not None and budget_left < limit:
-                if budget_left == 0:
-                    core.attention = True
-                    continue
-                limit = budget_left
+            account = space.account
+            left = account.instructions_left
+            if left is not None and left < limit:
+                limit = left
             if effort < limit:
                 limit = min(limit, max(effort, TRAP_EFFORT))
             if thread is not self.resident or thread.registers is not live_registers:
@@ -121,8 +119,10 @@ class Hart:
             core.time += retired
             thread.quantum_left -= retired
             effort -= retired
-            if budget_left is not None:
-                space.budget_left = budget_left - retired
+            if left is not None:
+                account.instructions_left = left - retired
+                if retired == left:
+                    core.spend(account)
             if cause == Cause.ECALL:
                 dispatcher.dispatch(thread)
             elif cause != Cause.LIMIT:

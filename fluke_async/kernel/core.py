@@ -15,8 +15,9 @@ from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, SLOT_SIZE
 from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST, EntryPoint
 from fluke_async.abi.registers import ENTRY_POINT, STATUS
 from fluke_async.errors import KernelBug
+from fluke_async.kernel.account import Account
 from fluke_async.kernel.memory import Frames, Hardware, Quota
-from fluke_async.kernel.objects.space import RootSpace
+from fluke_async.kernel.objects.space import RootSpace, Space
 from fluke_async.kernel.objects.thread import Continuation, Thread
 from fluke_async.kernel.ordered_queue import OrderedQueue
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
@@ -28,7 +29,6 @@ from fluke_async.kernel.translation import FRAME_MASK
 if TYPE_CHECKING:
     from fluke_async.kernel.device_request import DeviceRequest
     from fluke_async.kernel.objects.base import KernelObject
-    from fluke_async.kernel.objects.space import Space
 
 ECALL_SIZE = 4
 PC_MASK = (1 << 64) - 1
@@ -70,6 +70,8 @@ class Core:
         if not self.quota.charge(OBJECT_CHARGE_BYTES[kind.type]):
             return None
         created = kind(address, hash_ or self.new_hash())
+        if isinstance(created, Space) and self.current is not None and self.current.space is not None:
+            created.account = self.current.space.account
         self._enter_name(created)
         if self.trace is not None:
             by = 0 if self.current is None else self.current.hash
@@ -194,15 +196,30 @@ class Core:
     def enter_space(self, thread: Thread, space: Space) -> None:
         """Give a thread an address space."""
         thread.space = space
-        space.threads[thread] = None
+        space.threads[thread] = space.account.threads[thread] = None
 
     def leave_space(self, thread: Thread) -> None:
         """Take a thread's address space away: it cannot run."""
         if thread.space is not None:
-            thread.space.threads.pop(thread, None)
+            del thread.space.threads[thread], thread.space.account.threads[thread]
             thread.space = None
         if thread.waiting_for is None and thread.place is not None:
             self.ready.remove(thread)
+
+    def spend(self, account: Account) -> None:
+        """The account is spent: its threads are not ready any more, and somebody outside has to be told."""
+        for thread in account.threads:
+            if thread.waiting_for is None and thread.place is not None:
+                self.ready.remove(thread)
+        self.attention = True
+
+    def refill(self, account: Account, instructions: int) -> None:
+        """Add to an account; its threads take their places again."""
+        assert account.instructions_left is not None
+        account.instructions_left += instructions
+        for thread in account.threads:
+            if thread.place is None:
+                self._enqueue(thread)
 
     def _by(self) -> int:
         return 0 if self.current is None else self.current.hash

@@ -58,6 +58,7 @@ def take_interrupt(core: Core, thread: Thread) -> None:
     thread.pending &= ~int(ThreadFlags.PENDING_INTERRUPT)
     if core.trace is not None:
         core.trace((core.time, Event.INTERRUPT, thread.hash, thread.pc))
+    thread.drop_stack()
     thread.drop_call(core)
     enter_handler(core, thread, thread.interrupt_handler, 0, 0)
 

@@ -103,7 +103,7 @@ async def ipc_call(core: Core, thread: Thread) -> int:
             await WAIT
             continue
         if server.client is not thread:
-            capture(server, thread, port)
+            capture(core, server, thread, port)
             core.advance(server, SERVER_RECEIVE, thread)
         if server.waiting_for is thread:
             if not move_request_chunk(core, thread, server):
@@ -125,10 +125,18 @@ def waiting_server(core: Core, port: Port) -> Thread | None:
     """The first server that waits on the port's set, ready to receive."""
     portset = port.portset
     while portset is not None and (server := portset.first_waiter()) is not None:
-        if server.registers[reg.ENTRY_POINT] == WAIT_RECEIVE:
+        if server.registers[reg.ENTRY_POINT] == WAIT_RECEIVE and serves(core, server, portset):
             return server
         core.wake(server)  # its registers say something else by now: it looks for itself
     return None
+
+
+def serves(core: Core, server: Thread, portset: Portset) -> bool:
+    """Whether a server's own registration names the port set: to be parked there by a state is not enough."""
+    try:
+        return served_portset(core, server) is portset
+    except ProgramException:
+        return False
 
 
 def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
@@ -144,7 +152,7 @@ def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
     for server in tuple(thread.waiters.in_order()):
         if server.client is not thread or server.registers[reg.ENTRY_POINT] != SERVER_RECEIVE:
             continue
-        if served_portset(core, server) is port.portset:
+        if port.portset is not None and serves(core, server, port.portset):
             thread.callee = server
             return server
         if not server.stopped:
@@ -187,7 +195,7 @@ async def serve(core: Core, thread: Thread) -> int:
                 receive_one_way(core, client, thread, port.alias)
                 core.complete(client, Status.SUCCESS)
                 return Status.SUCCESS
-            capture(thread, client, port)
+            capture(core, thread, client, port)
             core.enter_stage(thread, SERVER_RECEIVE)
             core.advance(client, CALL, thread)
         else:
@@ -294,8 +302,9 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
     return True
 
 
-def capture(server: Thread, client: Thread, port: Port) -> None:
+def capture(core: Core, server: Thread, client: Thread, port: Port) -> None:
     """Tie a server to the client whose request it is to receive; what it will return of the port is noted at once."""
+    abandon_client(core, server)  # it may serve somebody still, by a state that it was given
     server.capture(client)
     server.registers[reg.PROGRESS_WORDS] = 0
     server.registers[reg.PORT_ALIAS] = port.alias

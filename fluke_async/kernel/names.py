@@ -27,14 +27,14 @@ def physical(core: Core, thread: Thread, address: int, access: int) -> int:
     return (entry & FRAME_MASK) | (address & OFFSET_MASK)
 
 
-def object_at(core: Core, thread: Thread, address: int, wanted: type[T]) -> T:
+def object_at(core: Core, thread: Thread, address: int, wanted: type[T], access: int = READ) -> T:
     """
-    The object of type `wanted` at an address of the thread's memory.
+    The object of type `wanted` at an address of the thread's memory, mapped with at least `access`.
 
     Raises:
         ProgramException: NOT_ALIGNED, a fault, NO_OBJECT, or the exception for another type.
     """
-    found = core.objects.get(physical(core, thread, address, READ))
+    found = core.objects.get(physical(core, thread, address, access))
     if found is None:
         raise ProgramException(thread, ExceptionCode.NO_OBJECT, address)
     if not isinstance(found, wanted):

@@ -46,13 +46,13 @@ def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dic
         return created
 
     def destroy(core: Core, thread: Thread) -> int:
-        target = object_at(core, thread, thread.registers[A0], kind)
+        target = object_at(core, thread, thread.registers[A0], kind, WRITE)
         _refuse_self(thread, target)
         core.destroy(target)
         return Status.SUCCESS
 
     def move(core: Core, thread: Thread) -> int:
-        target = object_at(core, thread, thread.registers[A0], kind)
+        target = object_at(core, thread, thread.registers[A0], kind, WRITE)
         _refuse_self(thread, target)
         address = thread.registers[A1]
         core.move(target, _free_slot(core, thread, address))
@@ -88,7 +88,7 @@ def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dic
     def set_state(core: Core, thread: Thread) -> int:
         assert kind.layout is not None
         registers = thread.registers
-        target = object_at(core, thread, registers[A0], kind)
+        target = object_at(core, thread, registers[A0], kind, WRITE)
         _refuse_self(thread, target)
         address = registers[A1]
         links = {

@@ -2,6 +2,7 @@
 
 QUANTUM_INSTRUCTIONS = 1_000_000  # a time slice: 1 ms of virtual time, some 2.5 ms of host time; ending one costs 25 us
 MAPPING_DEPTH_MAX = 32  # mappings of mappings: more is taken for a cycle
+PAGES_MAX = 1 << 15  # entries in a space's table of translations, which no quota pays for
 MESSAGE_WORDS_MAX = 1 << 40  # longer than any address space: a length that lies
 STAMP_MAX = 1 << 63  # imported orders beyond it are refused, so that stamps never wrap
 STAMP_LEAD_MAX = 1 << 32  # how far ahead an imported order may be: nobody can use up the stamps

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, Prot
 from fluke_async.kernel.exceptions import ProgramException
-from fluke_async.kernel.params import MAPPING_DEPTH_MAX
+from fluke_async.kernel.params import MAPPING_DEPTH_MAX, PAGES_MAX
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
     found = find_frame(core, space, address, access)
     if isinstance(found, ExceptionCode):
         raise ProgramException(thread, found, address)
+    if len(space.pages) >= PAGES_MAX:  # translations are soft: what is forgotten is found again
+        space.pages.clear()
+        core.translations_changed = True
     space.pages[address // PAGE_SIZE] = found
     core.statistics.soft_faults += 1
     if core.trace is not None:
@@ -68,6 +71,8 @@ def find_frame(core: Core, space: Space, address: int, access: int) -> int | Exc
             return denied
         offset = mapping.offset + page - mapping.start
         granted &= mapping.prot & region.prot
+        if not granted & READ:
+            granted &= ~WRITE  # the page tables of RISC-V have no pages that can only be written
         if offset >= region.size or not granted & access:
             return denied
         space, page = region.space, region.start + offset
@@ -89,7 +94,11 @@ def revoke(core: Core, space: Space, start: int, size: int) -> None:
             low, high = max(start, region.start), min(start + size, region.start + region.size)
             if low >= high:
                 continue
-            pending += [(each.space, each.start, each.size) for each in region.mappings if each.space is not None]
+            pending += [
+                (each.space, each.start, min(each.size, max(0, region.size - each.offset)))
+                for each in region.mappings
+                if each.space is not None
+            ]
     core.translations_changed = True
 
 

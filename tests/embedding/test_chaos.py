@@ -48,7 +48,7 @@ class Chaos:
 
     async def add_budget(self) -> None:
         process = self.chance.choice(self.processes)
-        if process.loaded is not None and process.loaded.space.budget_left is not None:
+        if process.loaded is not None and process.loaded.account.instructions_left is not None:
             process.add_budget(self.chance.choice([1, 100, 10_000]))
 
     async def feed(self) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import time
 
-import pytest
-
 from tests.embedding.conftest import MakeKernel
 from tests.embedding.guest import Feed, idle, pass_time
 

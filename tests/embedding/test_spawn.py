@@ -73,6 +73,6 @@ async def test_a_snapshot_shows_the_threads(make_kernel: MakeKernel) -> None:
         process = await kernel.spawn("spin", budget=5000)
         await process.wait()
         (thread,) = process.threads()
-    assert thread.condition == "stopped"
+    assert thread.condition == "out of budget"
     assert len(thread.registers) == 32
     assert process.threads() == (thread,)  # also when the engine is gone

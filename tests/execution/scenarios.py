@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fluke_async.abi.codes import COPY_CHUNK_WORDS
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
@@ -43,7 +44,7 @@ def locks(machine: Machine) -> None:
             priority=10 + number % 2,
             start=False,
         )
-    threads = [thread for thread in machine.addresses if thread.type.name == "THREAD"]
+    threads = [each for each in machine.addresses if isinstance(each, Thread)]
     for number, thread in enumerate(threads):
         machine.start_at(150 * number, thread)
 

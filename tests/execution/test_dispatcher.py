@@ -157,9 +157,7 @@ def test_end_of_the_time_slice_preempts_at_a_marked_point(model: str, preemption
 
 
 def test_operations_do_nothing_between_a_wait_and_the_decision_what_to_do() -> None:
-    """
-    No `try`, `with` or value of an await in an operation; each is one loop, and what follows an await is its start.
-    """
+    """No `try`, `with` or value of an await in an operation: one loop, and after an await comes its start."""
     operations = 0
     for module in (ipc, mutex_module):
         for function in ast.walk(ast.parse(inspect.getsource(module))):

@@ -107,15 +107,18 @@ def test_actions_happen_at_their_instants_in_the_order_of_asking(machine: Machin
 def test_budget_ends_at_its_exact_instruction(machine: Machine) -> None:
     machine.effort = COARSE
     thread = machine.spawn(("burn", 1000))
-    machine.space.budget_left = 300
+    account = machine.space.account
+    account.instructions_left = 300
     assert machine.hart.run(COARSE) is Outcome.ATTENTION
     assert machine.core.time == 300
-    assert machine.space.budget_left == 0
-    assert thread.pc == machine.hart.resident.pc if machine.hart.resident else False
+    assert account.instructions_left == 0
+    assert thread.pc == min(machine.programs) + 300 * 4
     machine.core.attention = False
-    machine.space.budget_left = None
+    assert machine.hart.run(COARSE) is Outcome.IDLE
+    machine.core.refill(account, 10_000)
     machine.run()
     assert machine.done(thread)
+    assert account.instructions_left == 10_000 - 700
 
 
 def test_idle_when_nobody_can_run(machine: Machine) -> None:

@@ -36,6 +36,7 @@ from fluke_async.cpu.scripted_cpu import Line, ScriptedCpu, assemble
 from fluke_async.execution.dispatcher import Dispatcher, Preemption
 from fluke_async.execution.hart import Hart, Outcome
 from fluke_async.execution.interrupt import InterruptModel
+from fluke_async.execution.model import ExecutionModel
 from fluke_async.execution.process import ProcessModel
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
@@ -48,7 +49,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
 from tests.kernel.invariants import check
 
-MODELS = {"interrupt": InterruptModel, "process": ProcessModel}
+MODELS: dict[str, type[ExecutionModel]] = {"interrupt": InterruptModel, "process": ProcessModel}
 RAM_SIZE = 16 << 20
 CODE = 1 << 40  # programs lie outside of what can be mapped
 MEMORY, MEMORY_SIZE = 0x10_0000, 8 << 20  # user addresses of the memory that all spaces share
@@ -70,7 +71,6 @@ class Result:
     registers: tuple[int, ...]
     exception: ExceptionCode | None
     subcode: int
-    waits: bool
 
 
 class Machine:
@@ -84,7 +84,7 @@ class Machine:
         memory_bytes: int = RAM_SIZE,
         effort: int = 1,
     ) -> None:
-        self.effort = effort
+        self.effort, self.forged = effort, False
         self.programs: dict[int, Any] = {}
         self.next_code = CODE
         self.cpu = ScriptedCpu(RAM_SIZE, self.programs)
@@ -105,7 +105,7 @@ class Machine:
         )
         self.space = self.new_space()
 
-    # -- making things --------------------------------------------------------------------------------------------
+    # -- making things -----------------------------------------------------------------------------
 
     def new_space(self) -> Space:
         """A space with the memory that all share."""
@@ -201,7 +201,7 @@ class Machine:
         """Start a thread when the clock reaches an instant, unless somebody has done so, or destroyed it."""
         self.core.at(instant, lambda: self.core.start(thread) if thread.stopped and thread.active else None)
 
-    # -- steps of programs ------------------------------------------------------------------------------------------
+    # -- steps of programs -------------------------------------------------------------------------
 
     def call(self, name: str, **operands: Value) -> list[Line]:
         """The steps of a system call; an operand is a number or an object, one that is not named is zero."""
@@ -225,7 +225,7 @@ class Machine:
         """Store a register at an address."""
         return ("store", register, "zero", address)
 
-    # -- running ------------------------------------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------------
 
     def step(self) -> Outcome:
         """One slice; what the kernel tells the outside is taken note of."""
@@ -233,7 +233,7 @@ class Machine:
         before = len(self.events)
         outcome = self.hart.run(self.effort)
         if len(self.events) > before:
-            check(core)
+            check(core, forged=self.forged)
         if outcome is Outcome.ATTENTION:
             core.attention = False
             self.requests += core.requests
@@ -262,13 +262,13 @@ class Machine:
         while not reached:
             self.step()
 
-    def invoke(self, name: str, **operands: Value) -> Result:
+    def invoke(self, name: str, **operands: Any) -> Result:
         """Make one call in a thread of its own before anybody else runs, and run until all is idle."""
         thread = self.spawn(self.call(name, **operands), priority=PRIORITY_MAX)
         self.run()
         return self.result(thread)
 
-    # -- looking ------------------------------------------------------------------------------------------------------
+    # -- looking -----------------------------------------------------------------------------------
 
     def result(self, thread: Thread) -> Result:
         """How the one call of a thread has ended."""
@@ -279,7 +279,6 @@ class Machine:
             registers=tuple(thread.registers),
             exception=None if ended else exception,
             subcode=0 if thread.exception is None or ended else thread.exception[1],
-            waits=thread.waiting_for is not None,
         )
 
     def done(self, *threads: Thread) -> bool:

@@ -53,7 +53,7 @@ def recreate(machine: Machine, *, parked: bool = True) -> None:
     made = {image.address: core.create(image.kind, image.address, image.hash) for image in images}
     machine.addresses = {made.get(each.address) or each: address for each, address in machine.addresses.items()}
     machine.space = made[machine.space.address]  # type: ignore[assignment]
-    for image in sorted(images, key=lambda image: ORDER.index(image.kind)):  # type: ignore[arg-type]
+    for image in sorted(images, key=lambda image: ORDER.index(image.kind)):
         load(core, made, image, stopped=True)
     for image in images:
         if image.kind is Thread and not flags(image) & ThreadFlags.STOPPED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluke_async.abi.codes import Status
+from fluke_async.abi.codes import PRIORITY_DEFAULT, Status
 from fluke_async.abi.entry_points import COMPLETION_COST
 from fluke_async.errors import KernelBug
 from fluke_async.kernel.objects.mutex import Mutex
@@ -13,12 +13,12 @@ from fluke_async.kernel.trace import Event
 from tests.kernel.machine import Machine
 
 
-def waiting(machine: Machine, **options: int) -> tuple[Thread, Mutex]:
+def waiting(machine: Machine, priority: int = PRIORITY_DEFAULT) -> tuple[Thread, Mutex]:
     """A thread in the queue of a mutex that somebody holds for good."""
     mutex = machine.new(Mutex)
     machine.spawn(machine.call("mutex_lock", mutex=mutex), priority=30)
     machine.run()
-    thread = machine.spawn(machine.call("mutex_lock", mutex=mutex), **options)
+    thread = machine.spawn(machine.call("mutex_lock", mutex=mutex), priority=priority)
     machine.run()
     assert thread.waiting_for is mutex
     return thread, mutex

@@ -1,4 +1,4 @@
-"""Interrupts: taken in every wait, deferred while they cannot be, and the call goes on afterwards as if nothing were."""
+"""Interrupts: taken in every wait, deferred while they cannot be, and the call goes on afterwards as it was."""
 
 from __future__ import annotations
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, SLOT_SIZE, ExceptionCode, ObjectType, Status
+from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, SLOT_SIZE, ExceptionCode, ObjectType, Prot, Status
 from fluke_async.abi.entry_points import BY_NAME, ENTRY_POINTS, EntryPoint, Kind
 from fluke_async.abi.registers import ENTRY_POINT, STATUS
 from fluke_async.kernel.handlers import OBJECTS, UNREFERENCED
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.reference import Reference
+from fluke_async.kernel.objects.space import Space
 from tests.kernel.machine import MEMORY, UNMAPPED, Machine
 
 TYPES = tuple(OBJECTS)
@@ -24,6 +25,9 @@ OBJECT_CALLS = [
     for entry in ENTRY_POINTS
     if entry.arguments and entry.arguments[0].kind is Kind.OBJECT and not entry.is_message
 ]
+
+
+CHANGES = ("_destroy", "_move", "_set_state")  # what needs memory that can be written
 
 
 def other_type(name: str) -> type[Any]:
@@ -105,13 +109,14 @@ def test_calls_say_what_is_wrong_with_an_address(entry: EntryPoint) -> None:
     machine = Machine()
     operand = entry.arguments[0].name
     kind = OBJECTS[entry.name.partition("_")[0]]
+    fault = ExceptionCode.STORE_FAULT if entry.name.endswith(CHANGES) else ExceptionCode.LOAD_FAULT
     for address, code in (
         (machine.slot(), ExceptionCode.NO_OBJECT),
         (machine.new(other_type(entry.name.partition("_")[0])), kind.wrong_type),
         (machine.addresses[machine.new(kind)] + SLOT_SIZE // 2, ExceptionCode.NOT_ALIGNED),
-        (UNMAPPED, ExceptionCode.LOAD_FAULT),
-        (0, ExceptionCode.LOAD_FAULT),
-        (2**64 - SLOT_SIZE, ExceptionCode.LOAD_FAULT),
+        (UNMAPPED, fault),
+        (0, fault),
+        (2**64 - SLOT_SIZE, fault),
     ):
         result = machine.invoke(entry.name, **{operand: address})
         assert result.exception is code
@@ -228,13 +233,29 @@ def test_object_is_shared_by_whoever_shares_its_page(machine: Machine) -> None:
     assert mutex.owner is first
 
 
+def test_object_in_memory_that_can_only_be_read_can_be_used_but_not_changed(machine: Machine) -> None:
+    mutex, space = machine.new(Mutex), machine.new(Space)
+    machine.map(space, machine.region, MEMORY, PAGE_SIZE, Prot.READ, offset=MEMORY)
+    for name, failure in (
+        ("mutex_lock", None),
+        ("mutex_unlock", ExceptionCode.MUTEX_NOT_OWNED),
+        ("mutex_get_state", None),
+        ("mutex_set_state", ExceptionCode.STORE_FAULT),
+        ("mutex_move", ExceptionCode.STORE_FAULT),
+        ("mutex_destroy", ExceptionCode.STORE_FAULT),
+    ):
+        thread = machine.spawn(machine.call(name, mutex=mutex), space=space)
+        machine.run()
+        assert machine.failure(thread) is failure
+
+
 def test_slots_bytes_are_not_the_kernels(machine: Machine) -> None:
     slot = machine.slot()
     machine.write(slot, [111, 222])
     machine.invoke("mutex_create", mutex=slot)
     machine.invoke("mutex_destroy", mutex=slot)
     assert machine.read(slot, 2) == [111, 222]
-    assert MEMORY <= slot
+    assert slot >= MEMORY
 
 
 def test_name_of_every_call_in_the_table_is_known() -> None:

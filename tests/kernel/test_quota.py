@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, ExceptionCode, ObjectType, Status
-from fluke_async.kernel.memory import Frames, Quota
 from fluke_async.kernel.handlers import OBJECTS
+from fluke_async.kernel.memory import Frames, Quota
 from fluke_async.kernel.objects.mutex import Mutex
 from tests.kernel.invariants import check
 from tests.kernel.machine import MEMORY, MEMORY_SIZE, Machine

@@ -7,9 +7,9 @@ import pytest
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, Prot
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.names import object_at, physical
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.reference import Reference
-from fluke_async.kernel.names import object_at, physical
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
 from fluke_async.kernel.translation import READ, WRITE, resolve

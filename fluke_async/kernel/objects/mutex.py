@@ -55,12 +55,20 @@ class Mutex(KernelObject):
     def hand_over(self, core: Core) -> None:
         """Give the mutex to the first waiter, or free it; the waiter's call is completed at once."""
         while (waiter := self.first_waiter()) is not None:
-            if core.entry_name(waiter) == "mutex_lock":
+            if self._is_locked_by_call(core, waiter):
                 self.own(waiter)
                 core.complete(waiter, Status.SUCCESS)
                 return
             core.wake(waiter)  # its registers say something else by now: it looks for itself
         self.own(None)
+
+    def _is_locked_by_call(self, core: Core, waiter: Thread) -> bool:
+        """Whether a waiter's registers ask for this mutex: to be parked here by a state is not enough."""
+        try:
+            named = object_at(core, waiter, waiter.registers[A0], Mutex)
+        except ProgramException:
+            return False
+        return named is self and core.entry_name(waiter) == "mutex_lock"
 
     def export_bits(self, core: Core) -> StateBits:
         return {"hash": self.hash, "flags": self.flags, "locked": int(self.locked)}

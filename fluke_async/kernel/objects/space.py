@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, ObjectType
 from fluke_async.abi.layouts import SPACE_STATE
+from fluke_async.kernel.account import Account
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.params import SLAB_SIZE
 from fluke_async.kernel.translation import revoke
@@ -31,11 +32,11 @@ class Space(KernelObject):
     """
     An address space: mappings in order of address, and the page table that is filled from them on demand.
 
-    `pages` maps a virtual page number to `frame | access`; what is in it can be used as it is. `budget_left` counts
-    down the instructions that the space's threads may still execute, where somebody set a bound.
+    `pages` maps a virtual page number to `frame | access`; what is in it can be used as it is. `account` bounds the
+    instructions that the threads may still execute; a space has that of the program which made it.
     """
 
-    __slots__ = ("_mappings", "budget_left", "keeper", "pages", "regions", "threads")
+    __slots__ = ("_mappings", "account", "keeper", "pages", "regions", "threads")
 
     type = ObjectType.SPACE
     wrong_type = ExceptionCode.NOT_SPACE
@@ -49,7 +50,7 @@ class Space(KernelObject):
         self.threads: dict[Thread, None] = {}
         self.regions: set[Region] = set()
         self.keeper: Port | None = None
-        self.budget_left: int | None = None
+        self.account = Account()
         self._mappings: list[Mapping] = []
 
     def mapping_at(self, address: int) -> Mapping | None:

@@ -50,6 +50,7 @@ class Condition(Enum):
     EMPTY = "empty"  # has no space: cannot run
     READY = "ready"
     WAITING = "waiting"
+    SPENT = "out of budget"  # would be ready, but its program has used up its budget
     EXCEPTION = "exception"  # stopped by a mistake that nobody handles
     STOPPED = "stopped"
     DESTROYED = "destroyed"
@@ -94,7 +95,6 @@ class Thread(KernelObject):
         "place",
         "stack",
         "stack_epochs",
-        "stopped_by_host",
     )
 
     type = ObjectType.THREAD
@@ -143,7 +143,6 @@ class Thread(KernelObject):
         self.place: tuple[Any, ...] | None = None
         self.stack: Coroutine[Any, None, int] | None = None  # process model: the suspended operation
         self.stack_epochs: tuple[int, Thread | None, int] | None = None
-        self.stopped_by_host = False  # a budget's end, to be undone when it is extended
 
     @property
     def condition(self) -> Condition:
@@ -156,12 +155,15 @@ class Thread(KernelObject):
             return Condition.STOPPED
         if self.space is None:
             return Condition.EMPTY
-        return Condition.READY if self.waiting_for is None else Condition.WAITING
+        if self.waiting_for is not None:
+            return Condition.WAITING
+        return Condition.SPENT if self.space.account.is_spent else Condition.READY
 
     @property
     def runnable(self) -> bool:
         """Whether the thread belongs among the ready ones."""
-        return not (self.stopped or self.space is None or self.exception or self.waiting_for)
+        space = self.space
+        return not (self.stopped or space is None or self.exception or self.waiting_for or space.account.is_spent)
 
     @property
     def interruptible(self) -> bool:
@@ -231,9 +233,7 @@ class Thread(KernelObject):
         for mutex in self.owned or ():
             mutex.owner_died()
         self.owned = None
-        if self.space is not None:
-            self.space.threads.pop(self, None)
-            self.space = None
+        core.leave_space(self)
 
 
 def thread_self(core: Core, thread: Thread) -> int:

@@ -17,7 +17,7 @@ from fluke_async.abi.codes import (
     ThreadFlags,
 )
 from fluke_async.abi.entry_points import BY_NUMBER, Class
-from fluke_async.abi.registers import A0, ENTRY_POINT
+from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
 
@@ -113,7 +113,7 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
 
 def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
     """A thread can only be parked where its registers name a call that may wait."""
-    if links.get("waiting_for") is not None:
+    if links.get("waiting_for", thread.waiting_for) is not None:
         x = bits["x"] if bits is not None else thread.registers
         assert not isinstance(x, int)
         entry = BY_NUMBER.get(x[ENTRY_POINT])
@@ -134,8 +134,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     x, f = bits["x"], bits["f"]
     assert not isinstance(x, int)
     assert not isinstance(f, int)
-    registers = thread.registers
-    if (thread.pc, registers[ENTRY_POINT], registers[A0]) != (number(bits, "pc"), x[ENTRY_POINT], x[A0]):
+    if (thread.pc, *thread.registers[1:]) != (number(bits, "pc"), *x[1:]):
         thread.drop_call(core)  # it is another call by now, or none
     thread.registers = array("Q", (0, *x[1:]))
     fcsr = number(bits, "fcsr")
@@ -175,7 +174,7 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
             core.enter_space(thread, links["space"])  # type: ignore[arg-type]
     if "scheduler" in links:
         thread.scheduler = links["scheduler"]  # type: ignore[assignment]
-    if "client" in links:
+    if "client" in links and links["client"] is not thread.client:
         thread.release()  # a connection counts when both ends agree: the client by waiting for this thread
         thread.client = links["client"]  # type: ignore[assignment]
     if "waiting_for" in links:

@@ -1,4 +1,4 @@
-"""Spaces, regions and mappings: who sees which memory with what access, and how it is taken away again."""
+"""Who sees which memory with what access down the tree of mappings, and how it is taken away again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluke_async.abi.codes import PAGE_SIZE, USER_END, USER_START, ExceptionCode, Prot
+from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
@@ -16,63 +16,9 @@ from fluke_async.kernel.params import MAPPING_DEPTH_MAX
 from fluke_async.kernel.translation import find_frame
 from tests.kernel.invariants import check
 from tests.kernel.machine import MEMORY, Machine
+from tests.kernel.memory_tree import ALL, HERE, READ, WRITE, Tree, bits, set_state
 
-READ, WRITE, ALL = int(Prot.READ), int(Prot.WRITE), int(Prot.ALL)
-HERE = 0x2000_0000  # where the tests map things
-
-
-class Tree:
-    """A space of its own, over memory of the machine's space, by objects that programs can name."""
-
-    def __init__(self, machine: Machine, pages: int = 4, depth: int = 1, prot: int = ALL) -> None:
-        self.machine = machine
-        self.memory = machine.buffer(pages * PAGE_SIZE // 8)
-        space, start = machine.space, self.memory
-        self.regions: list[Region] = []
-        self.mappings: list[Mapping] = []
-        self.spaces: list[Space] = []
-        for _ in range(depth):
-            region, mapping, inner = machine.new(Region), machine.new(Mapping), machine.new(Space)
-            size = pages * PAGE_SIZE
-            machine.load(region, {"start_va": start, "size": size, "prot": prot}, space=space)
-            bits = {"start_va": HERE, "size": size, "prot": prot}
-            machine.load(mapping, bits, region=region, space=inner)
-            self.regions.append(region)
-            self.mappings.append(mapping)
-            self.spaces.append(inner)
-            space, start = inner, HERE
-
-    @property
-    def space(self) -> Space:
-        return self.spaces[-1]
-
-    def access(self, address: int = HERE) -> int:
-        """What the innermost space may do at an address."""
-        return sum(
-            bit
-            for bit in (READ, WRITE, int(Prot.EXECUTE))
-            if not isinstance(find_frame(self.machine.core, self.space, address, bit), ExceptionCode)
-        )
-
-    def touch(self, offset: int = 0, *, write: bool = False) -> ExceptionCode | None:
-        """What a program in the innermost space gets for an access."""
-        step = ("store" if write else "load", "s2", "zero", HERE + offset)
-        thread = self.machine.spawn(step, space=self.space)
-        self.machine.run()
-        return self.machine.failure(thread)
-
-
-def bits(**fields: int) -> dict[str, Any]:
-    return {"start_va": HERE, "size": PAGE_SIZE, "prot": ALL, "region_off": 0, **fields}
-
-
-def set_state(machine: Machine, kind: str, target: Any, state: dict[str, Any], **links: Any) -> Any:
-    layout = target.layout
-    words = memoryview(layout.pack(state)).cast("Q").tolist()
-    return machine.invoke(f"{kind}_set_state", **{kind: target, "state": machine.buffer(words), **links})
-
-
-# -- seeing the same memory -----------------------------------------------------------------------------------------------
+# -- seeing the same memory ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
@@ -118,7 +64,7 @@ def test_two_mappings_of_one_page_in_one_space(machine: Machine) -> None:
     assert machine.register(thread, "s3") == 5
 
 
-# -- access -----------------------------------------------------------------------------------------------------------------
+# -- access ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -147,7 +93,8 @@ def test_destroying_any_link_of_the_chain_takes_the_memory_away(machine: Machine
     assert tree.touch() is None
     if what == "space" and level == 2:
         level = 1  # the innermost is where the program is
-    target = {"region": tree.regions, "mapping": tree.mappings, "space": tree.spaces}[what][level]
+    chain: dict[str, Any] = {"region": tree.regions, "mapping": tree.mappings, "space": tree.spaces}
+    target = chain[what][level]
     assert machine.invoke(f"{what}_destroy", **{what: target}).exception is None
     assert tree.touch() is ExceptionCode.LOAD_FAULT
 
@@ -198,98 +145,7 @@ def test_thread_that_destroys_its_own_space_stops_there(machine: Machine) -> Non
     assert machine.register(thread, "a0") == 0
 
 
-# -- states -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "fields", "code"),
-    [
-        ("mapping", {"start_va": HERE + 1}, ExceptionCode.NOT_ALIGNED),
-        ("mapping", {"size": 100}, ExceptionCode.NOT_ALIGNED),
-        ("mapping", {"region_off": 8}, ExceptionCode.NOT_ALIGNED),
-        ("mapping", {"prot": 8}, ExceptionCode.INVALID_PROT),
-        ("mapping", {"prot": 1 << 63}, ExceptionCode.INVALID_PROT),
-        ("mapping", {"start_va": 0}, ExceptionCode.INVALID_ADDRESS),
-        ("mapping", {"start_va": USER_END}, ExceptionCode.INVALID_ADDRESS),
-        ("mapping", {"start_va": USER_END - PAGE_SIZE, "size": 2 * PAGE_SIZE}, ExceptionCode.INVALID_ADDRESS),
-        ("mapping", {"start_va": 2**64 - PAGE_SIZE, "size": 2 * PAGE_SIZE}, ExceptionCode.INVALID_ADDRESS),
-        ("region", {"start_va": HERE + 1}, ExceptionCode.NOT_ALIGNED),
-        ("region", {"size": 100}, ExceptionCode.NOT_ALIGNED),
-        ("region", {"prot": 8}, ExceptionCode.INVALID_PROT),
-        ("region", {"start_va": 2**64 - PAGE_SIZE, "size": 2 * PAGE_SIZE}, ExceptionCode.INVALID_ADDRESS),
-    ],
-)  # fmt: skip
-def test_impossible_states_are_refused_whole(
-    machine: Machine, kind: str, fields: dict[str, int], code: ExceptionCode
-) -> None:
-    target: Any = machine.new({"mapping": Mapping, "region": Region}[kind])
-    before = target.export_bits(machine.core)
-    space = machine.reference(machine.new(Space))
-    result = set_state(machine, kind, target, bits(**fields), space_ref=space)
-    assert result.exception is code
-    assert target.export_bits(machine.core) == before
-    assert target.space is None
-
-
-def test_whole_user_range_can_be_mapped(machine: Machine) -> None:
-    mapping, space = machine.new(Mapping), machine.reference(machine.new(Space))
-    state = bits(start_va=USER_START, size=USER_END - USER_START)
-    assert set_state(machine, "mapping", mapping, state, space_ref=space).exception is None
-
-
-@pytest.mark.parametrize(
-    ("first", "pages", "free"),
-    [(0, 1, False), (1, 1, False), (2, 1, False), (-1, 1, True), (3, 1, True), (-1, 2, False),
-     (-1, 5, False), (2, 2, False), (-2, 2, True), (0, 0, True), (1, 0, False), (3, 0, True)],
-)  # fmt: skip
-def test_mappings_do_not_overlap(machine: Machine, first: int, pages: int, free: bool) -> None:
-    """Against a mapping of pages 0 to 2."""
-    space = machine.new(Space)
-    there, new = machine.new(Mapping), machine.new(Mapping)
-    machine.load(there, bits(size=3 * PAGE_SIZE), region=machine.region, space=space)
-    state = bits(start_va=HERE + first * PAGE_SIZE, size=pages * PAGE_SIZE)
-    reference = machine.reference(space)
-    result = set_state(machine, "mapping", new, state, space_ref=reference)
-    assert result.exception is (None if free else ExceptionCode.ADDRESS_OVERLAP)
-    assert (new.space is space) == free
-
-
-def test_mapping_can_be_set_over_itself(machine: Machine) -> None:
-    tree = Tree(machine)
-    state = bits(start_va=HERE + PAGE_SIZE, size=4 * PAGE_SIZE)
-    assert set_state(machine, "mapping", tree.mappings[0], state).exception is None
-    assert tree.touch() is ExceptionCode.LOAD_FAULT
-    assert tree.touch(PAGE_SIZE) is None
-
-
-@pytest.mark.parametrize("empty_first", [True, False])
-def test_empty_mapping_hides_nothing(machine: Machine, empty_first: bool) -> None:
-    """Where it shares its start with another, that one is seen, and is still in the way of a third."""
-    space, region = machine.new(Space), machine.region
-    sizes = [0, 4 * PAGE_SIZE]
-    for size in sizes if empty_first else reversed(sizes):
-        machine.load(machine.new(Mapping), bits(size=size), region=region, space=space)
-    assert find_frame(machine.core, space, HERE, READ) is not ExceptionCode.LOAD_FAULT
-    reference = machine.reference(space)
-    for start in (HERE, HERE + PAGE_SIZE):
-        third = machine.new(Mapping)
-        result = set_state(machine, "mapping", third, bits(start_va=start), space_ref=reference)
-        assert result.exception is ExceptionCode.ADDRESS_OVERLAP
-
-
-def test_state_and_links_come_back(machine: Machine) -> None:
-    tree = Tree(machine)
-    mapping, region = tree.mappings[0], tree.regions[0]
-    state, first, second = machine.buffer(8), machine.reference(), machine.reference()
-    machine.invoke("mapping_get_state", mapping=mapping, state=state, region_ref=first, space_ref=second)
-    assert machine.read(state, 5) == [mapping.hash, 0, HERE, 4 * PAGE_SIZE, ALL]
-    assert (first.target, second.target) == (region, tree.space)
-    machine.invoke("region_get_state", region=region, state=state, space_ref=first, keeper_ref=second)
-    assert machine.read(state, 4) == [region.hash, tree.memory, 4 * PAGE_SIZE, ALL]
-    assert (first.target, second.target) == (machine.space, None)
-
-
-# -- cycles -----------------------------------------------------------------------------------------------------------------
+# -- cycles ----------------------------------------------------------------------------------------
 
 
 def test_region_mapped_into_its_own_space_ends(machine: Machine) -> None:
@@ -319,7 +175,7 @@ def test_revoking_in_a_web_of_cycles_ends(machine: Machine) -> None:
     assert machine.invoke("region_destroy", region=regions[0]).exception is None
 
 
-# -- at random ----------------------------------------------------------------------------------------------------------------
+# -- at random -------------------------------------------------------------------------------------
 
 PAGES = st.integers(0, 6)
 CHANGES = st.lists(
