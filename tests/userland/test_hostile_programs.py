@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import anyio
 import pytest
 
 import fluke_async as fluke
+from fluke_async.cpu.protocol import WRITE
+from tests.cpu import rv64
+from tests.embedding.guest import Part, elf
 from tests.embedding.traces import of_both_models
 
 # What each misdeed of `wild` is called, and the address or number that is blamed, where it is known.
@@ -114,3 +118,53 @@ async def test_both_models_tell_the_same_story(preemption: str, tmp_path: Path) 
     interrupt = await trace(tmp_path / "interrupt", "interrupt", preemption)
     process = await trace(tmp_path / "process", "process", preemption)
     assert of_both_models(interrupt) == of_both_models(process)
+
+
+async def test_a_flood_of_messages_leaves_the_application_its_event_loop(model: str) -> None:
+    async with fluke.Kernel(model=model) as kernel:
+        process = await kernel.spawn("greedy", args=["flood"])
+        for _ in range(3):
+            await anyio.sleep(0)  # would never come back
+        await process.kill()
+        assert (await process.wait()).reason == "killed"
+
+
+async def test_requests_without_a_caller_cost_the_host_nothing(model: str) -> None:
+    async with fluke.Kernel(model=model) as kernel:
+        process = await kernel.spawn("greedy", args=["sleeps"], budget=200_000)
+        assert (await process.wait()).reason == "budget"
+        assert await kernel.inspect(lambda core: len(core.timeline)) == 0
+        await process.kill()
+        clock = await kernel.spawn("clock", args=["1", "1"])
+        match = re.search(rb"from (\d+) us", await clock.stdout.read_all())
+        assert match is not None
+        assert int(match[1]) < 10_000
+
+
+async def test_the_clock_cannot_be_made_to_overflow(model: str) -> None:
+    async with fluke.Kernel(model=model) as kernel:
+        process = await kernel.spawn("greedy", args=["far-sleep"])
+        assert await process.stdout.read_all() == b"the timer answers 1\n"  # DeviceStatus.BAD_REQUEST
+
+
+async def test_a_budget_covers_the_spaces_that_a_program_makes(model: str, preemption: str) -> None:
+    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
+        process = await kernel.spawn("greedy", args=["child-space"], budget=3_000_000)
+        assert (await process.wait()).reason == "budget"
+        assert await process.stdout.read_all() == b"out of the space\n"
+        stopped_at = kernel.statistics().time
+        witness = await kernel.spawn("hello")
+        await witness.wait()
+        assert kernel.statistics().time - stopped_at < 10_000
+        assert [thread.condition for thread in process.threads()] == ["out of budget"] * 2
+        await process.kill()
+        assert kernel.statistics().objects == 0
+
+
+async def test_a_page_that_can_only_be_written_is_no_page(model: str) -> None:
+    data = Part(0x20000, memory_size=4096, access=WRITE)
+    program = elf(rv64.lui("a0", 0x20), rv64.amoadd("a1", "a2", "a0"), rv64.EBREAK, parts=(data,))
+    async with fluke.Kernel(model=model) as kernel:
+        exit_ = await (await kernel.spawn(program, budget=1000)).wait()
+        assert exit_.reason == "exception"
+        assert "breakpoint" in exit_.message  # the loader makes what can be written readable

@@ -30,7 +30,7 @@ def count_primes(first: int, end: int) -> int:
 
 def test_every_program_is_there() -> None:
     names = [name for name, _ in list_programs()]
-    assert {"hello", "echo", "primes", "clock"} <= set(names)
+    assert {"bulk", "clock", "echo", "hello", "primes"} == set(names)
     for name, description in list_programs():
         assert find_program(name).startswith(b"\x7fELF")
         assert description
@@ -98,3 +98,15 @@ async def test_memory(model: str, preemption: str, kibibytes: int) -> None:
 async def test_spin_never_ends(model: str, preemption: str) -> None:
     output, end = await run(model, preemption, "spin", [], budget=3_000_000)
     assert (output, end.reason) == (b"", "budget")
+
+
+async def test_bulk_comes_back_whole_and_only_partial_preemption_cuts_it(model: str, preemption: str) -> None:
+    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
+        process = await kernel.spawn("bulk", args=["16", "1024"])
+        output = await process.stdout.read_all()
+        counts = kernel.statistics()
+    assert output == b"16 messages of 131072 words went there and back, every word whole\n"
+    assert (counts.preemptions > 0) == (preemption == "partial")
+    again = {"interrupt": counts.restarts, "process": counts.resumes}
+    assert again.pop(model) == counts.preemptions
+    assert list(again.values()) == [0]
