@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from fluke_async.embedding.snapshot import ThreadInfo
 
 MODELS = ("interrupt", "process")
-PROGRAM, ARGUMENTS = "primes", ["20000", "3"]
+PROGRAM, ARGUMENTS = "primes", ("20000", "3")
+LONG = ("bulk", "24", "1024")
 COUNTED = {
     "trap": "system calls",
     "wait": "calls that had to wait",
     "switch": "switches between threads",
+    "preempt": "calls cut off in the middle",
     "continuation_saved": "continuation records kept instead of stacks",
     "restarted": "calls restarted from the registers",
     "stack_kept": "kernel stacks kept",
@@ -49,7 +51,9 @@ async def tour() -> None:
     """The three steps, in order."""
     with tempfile.TemporaryDirectory() as folder:
         runs = [await trace_run(model, Path(folder) / f"{model}.jsonl") for model in MODELS]
+        long_runs = [await trace_run(model, Path(folder) / f"{model}.jsonl", *LONG) for model in MODELS]
     show_models(runs)
+    show_preempted(long_runs)
     show_one_call(runs)
     show_blocked_call([await watch_blocked_call(model) for model in MODELS])
 
@@ -66,12 +70,12 @@ class Run:
     events: list[EventFields]
 
 
-async def trace_run(model: str, path: Path) -> Run:
-    """Run the program in one model and read its trace."""
+async def trace_run(model: str, path: Path, program: str = PROGRAM, *arguments: str) -> Run:
+    """Run a program in one model and read its trace."""
     import fluke_async as fluke  # noqa: PLC0415  (start-up time)
 
     async with fluke.Kernel(model=model, trace=path) as kernel:
-        process = await kernel.spawn(PROGRAM, args=ARGUMENTS)
+        process = await kernel.spawn(program, args=arguments or ARGUMENTS)
         output = await process.stdout.read_all()
     return Run(model, output.decode(), list(read_trace(path)))
 
@@ -87,14 +91,28 @@ def show_models(runs: list[Run]) -> None:
     for run in runs:
         print(f"{run.model} model:")
         print("".join(f"    {line}\n" for line in run.output.splitlines()))
+    show_counts(runs)
+    print("Nothing was restarted or resumed: who was waited for completed each call on the spot.")
+
+
+def show_preempted(runs: list[Run]) -> None:
+    """Calls that are cut off in the middle: restarted in one model, resumed in the other."""
+    print(
+        f"\n'{LONG[0]}' sends messages of a megabyte while another thread computes, so that time slices end in the\n"
+        "middle of a call. Cut off, the call goes on where it was: from its registers, or from its stack.\n"
+    )
+    print(f"    {runs[0].output}")
+    show_counts(runs)
+
+
+def show_counts(runs: list[Run]) -> None:
+    """What happened in each model, and whether it was the same."""
     counts = [Counter(event["event"] for event in run.events) for run in runs]
     print_table(("", *MODELS), [(text, *(count[name] for count in counts)) for name, text in COUNTED.items()])
     common = [[event for event in run.events if "model" not in event] for run in runs]
-    verdict = "equal" if common[0] == common[1] else "NOT equal"
+    verdict = "equal" if common[0] == common[1] and runs[0].output == runs[1].output else "NOT equal"
     print(f"\nWithout the lines that only one model has, the traces are {verdict}: ", end="")
     print(f"{len(common[0])} events each.")
-    if not counts[0]["restarted"]:
-        print("Nothing was restarted or resumed: who was waited for completed each call on the spot.")
 
 
 # One call, followed through the trace
