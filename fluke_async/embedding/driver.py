@@ -24,7 +24,7 @@ from fluke_async.embedding.process import Process
 from fluke_async.embedding.snapshot import describe_exception, describe_wait
 from fluke_async.errors import FlukeError, KernelBug
 from fluke_async.execution.hart import Hart, Outcome
-from fluke_async.kernel import ipc
+from fluke_async.kernel import message
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.objects.thread import Condition
@@ -101,7 +101,7 @@ class Driver:
 
         def answer() -> None:
             self.core.current = None
-            ipc.answer(self.core, request, words)
+            message.answer(self.core, request, words)
 
         self.clock.call_at(instant_ns, answer, request)
 

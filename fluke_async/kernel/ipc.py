@@ -18,25 +18,28 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import (
-    COPY_CHUNK_WORDS,
-    MAX_MESSAGE_REFERENCES,
     WORD_SIZE,
     ExceptionCode,
     MessageKind,
     Status,
 )
-from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST
-from fluke_async.kernel import user_memory
-from fluke_async.kernel.device_request import DeviceRequest, device_request
-from fluke_async.kernel.exceptions import WORD_MASK, ProgramException
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.kernel.device_request import device_request
+from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.message import (
+    RECEIVING,
+    SENDING,
+    check_buffers,
+    move_words,
+    note_received,
+    pass_references,
+)
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.params import MESSAGE_WORDS_MAX
 from fluke_async.kernel.suspension import POINT, WAIT
-from fluke_async.kernel.trace import Event
 from fluke_async.kernel.translation import READ, WRITE
 
 if TYPE_CHECKING:
@@ -49,15 +52,6 @@ REPLY_WAIT_RECEIVE = BY_NAME["ipc_reply_wait_receive"].number
 SETUP_WAIT_RECEIVE = BY_NAME["ipc_setup_wait_receive"].number
 WAIT_RECEIVE = BY_NAME["ipc_wait_receive"].number
 SERVER_RECEIVE = BY_NAME["ipc_server_receive"].number
-
-# Registers by role: sending buffer, words, references, their count; receiving likewise.
-SENDING = (reg.SEND_BUFFER, reg.SEND_WORDS, reg.SEND_REFERENCES, reg.SEND_REFERENCE_COUNT)
-RECEIVING = (
-    reg.RECEIVE_BUFFER,
-    reg.RECEIVE_WORDS,
-    reg.RECEIVE_REFERENCES,
-    reg.RECEIVE_REFERENCE_COUNT,
-)
 
 
 # -- the client's side --------------------------------------------------------------------------------------------
@@ -234,41 +228,7 @@ def is_call(client: Thread) -> bool:
     return client.registers[reg.ENTRY_POINT] == CALL
 
 
-# -- moving words and references ----------------------------------------------------------------------------------
-
-
-def check_buffers(core: Core, thread: Thread, roles: tuple[int, int, int, int], table_count: int, access: int) -> None:
-    """Whether a thread's own side of a message can be used; what is wrong is its exception."""
-    registers = thread.registers
-    buffer, words, references, count = (registers[role] for role in roles)
-    if buffer % WORD_SIZE or (count and references % WORD_SIZE):
-        raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, buffer)
-    if words > MESSAGE_WORDS_MAX or count > MAX_MESSAGE_REFERENCES or registers[table_count]:
-        raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, words)
-    user_memory.touch(core, thread, buffer, access, min(words, COPY_CHUNK_WORDS) * WORD_SIZE)
-
-
-def move_words(core: Core, source: Thread, target: Thread, done: int, source_done: int) -> int:
-    """
-    Move the next chunk of a message; returns how many words moved, 0 if there are none left or there is no room.
-
-    `done` words have arrived at the target's buffer, `source_done` have gone from the source's.
-    """
-    sent, room = source.registers, target.registers
-    words = min(COPY_CHUNK_WORDS, sent[reg.SEND_WORDS] - source_done, room[reg.RECEIVE_WORDS] - done)
-    if words <= 0:
-        return 0
-    source_address = sent[reg.SEND_BUFFER] + source_done * WORD_SIZE
-    target_address = room[reg.RECEIVE_BUFFER] + done * WORD_SIZE
-    for thread, address in ((source, source_address), (target, target_address)):
-        if address % WORD_SIZE:
-            raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, address)
-    user_memory.copy_words(core, source, source_address, target, target_address, words)
-    core.statistics.words_copied += words
-    core.charge(CHUNK_COST * words // COPY_CHUNK_WORDS)
-    if core.trace is not None:
-        core.trace((core.time, Event.CHUNK, source.hash, words))
-    return words
+# -- what passes between the two -----------------------------------------------------------------------------------
 
 
 def move_request_chunk(core: Core, client: Thread, server: Thread) -> bool:
@@ -338,55 +298,3 @@ def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> N
     note_received(server, words)
     server.registers[reg.PORT_ALIAS] = alias
     server.registers[reg.MESSAGE_KIND] = MessageKind.ONE_WAY
-
-
-def note_received(thread: Thread, words: int) -> None:
-    """Commit what has arrived: where the buffer goes on, what room is left, how many words came."""
-    registers = thread.registers
-    registers[reg.RECEIVE_BUFFER] = (registers[reg.RECEIVE_BUFFER] + words * WORD_SIZE) & WORD_MASK
-    registers[reg.RECEIVE_WORDS] -= words
-    registers[reg.PROGRESS_WORDS] = words
-
-
-def pass_references(core: Core, source: Thread, target: Thread) -> None:
-    """Make the target's references refer to what the source's do: as many as both sides have, or none."""
-    sent, room = source.registers, target.registers
-    count = min(sent[reg.SEND_REFERENCE_COUNT], room[reg.RECEIVE_REFERENCE_COUNT], MAX_MESSAGE_REFERENCES)
-    if not count:
-        return
-    given = references_in(core, source, sent[reg.SEND_REFERENCES], count)
-    taken = references_in(core, target, room[reg.RECEIVE_REFERENCES], count)
-    for source_reference, target_reference in zip(given, taken, strict=True):
-        target_reference.target = source_reference.target
-    room[reg.RECEIVE_REFERENCES] += count * WORD_SIZE
-    room[reg.RECEIVE_REFERENCE_COUNT] -= count
-
-
-def references_in(core: Core, thread: Thread, table: int, count: int) -> list[Reference]:
-    """The reference objects that a table of addresses names."""
-    data = memoryview(user_memory.read(core, thread, table, count * WORD_SIZE)).cast("Q")
-    return [object_at(core, thread, address, Reference) for address in data]
-
-
-def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:
-    """
-    Complete a device's client with a reply, if it still waits for it.
-
-    Where the client's buffer cannot be written any more, it is woken instead, asks again, and gets its own exception.
-    """
-    if not request.is_open:
-        return
-    thread = request.thread
-    registers = thread.registers
-    taken = words[: registers[reg.RECEIVE_WORDS]]
-    data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in taken)
-    thread.request = None
-    try:
-        user_memory.write(core, thread, registers[reg.RECEIVE_BUFFER], data)
-    except ProgramException:
-        core.wake(thread)
-        return
-    if core.trace is not None:
-        core.trace((core.time, Event.REPLY, thread.hash, request.port.hash, taken))
-    note_received(thread, len(taken))
-    core.complete(thread, Status.SUCCESS)

@@ -30,7 +30,7 @@ def test_memory_is_whole_pages(size: int) -> None:
 
 
 def test_more_memory_than_there_is() -> None:
-    with pytest.raises(FlukeError, match="smaller ram_size"):
+    with pytest.raises(FlukeError, match="use less memory"):
         UnicornCpu(2**62)
 
 

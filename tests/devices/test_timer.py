@@ -43,7 +43,9 @@ async def test_a_sleep_is_no_open_request_to_the_outside() -> None:
         assert not bench.port.has_open_requests
 
 
-@pytest.mark.parametrize("words", [(), (99,), (WAIT_UNTIL,), (WAIT_UNTIL, 2**62 + 1), (WAIT_UNTIL, 2**64 - 1), (2**64 - 1, 5)])
+@pytest.mark.parametrize(
+    "words", [(), (99,), (WAIT_UNTIL,), (WAIT_UNTIL, 2**62 + 1), (WAIT_UNTIL, 2**64 - 1), (2**64 - 1, 5)]
+)
 async def test_what_makes_no_sense_is_refused(words: tuple[int, ...]) -> None:
     async with running(Timer()) as bench:
         assert await bench.ask(*words) == (BAD_REQUEST,)

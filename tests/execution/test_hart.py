@@ -54,28 +54,23 @@ def test_kernel_work_is_paid_by_the_time_slice(model: str) -> None:
     assert switches(machine)[1] == (quantum[0], other.hash)
 
 
-def test_waking_does_not_refill_the_time_slice(model: str) -> None:
+def test_waking_and_completing_do_not_refill_the_time_slice(model: str) -> None:
     machine = Machine(model, effort=COARSE)
     mutex = machine.new(Mutex)
-    half = QUANTUM_INSTRUCTIONS // 2
-    sleeper = machine.spawn(
-        ("burn", half),
-        machine.call("mutex_lock", mutex=mutex),
-        ("burn", QUANTUM_INSTRUCTIONS),
-        priority=20,
-    )
-    holder = machine.spawn(
-        machine.call("mutex_lock", mutex=mutex),
-        ("burn", 1000),
-        machine.call("mutex_unlock", mutex=mutex),
-        priority=30,
-    )
-    machine.core.act()
+    machine.spawn(machine.call("mutex_lock", mutex=mutex))
     machine.run()
-    assert machine.done(sleeper, holder)
-    (quantum,) = machine.happened(Event.QUANTUM, sleeper)
-    assert sleeper.quantum_left == QUANTUM_INSTRUCTIONS - (half + 2 + 60)
-    assert quantum[0] == 1000 + 2 * 2 + 2 * 60 + QUANTUM_INSTRUCTIONS
+    sleeper = machine.spawn(("burn", 1000), machine.call("mutex_lock", mutex=mutex), ("burn", 500))
+    machine.run()
+    left = QUANTUM_INSTRUCTIONS - 1000 - 2
+    assert sleeper.waiting_for is mutex
+    assert sleeper.quantum_left == left
+    machine.core.wake(sleeper)
+    machine.run()
+    assert sleeper.waiting_for is mutex
+    assert sleeper.quantum_left == left
+    machine.invoke("mutex_set_state", mutex=mutex, owner_ref=machine.reference())
+    assert machine.done(sleeper)
+    assert sleeper.quantum_left == left - 500  # who completes a call pays for it
 
 
 def test_higher_priority_runs_at_the_instant_it_becomes_ready(machine: Machine) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE
 from fluke_async.execution.hart import Outcome
-from fluke_async.kernel import ipc
+from fluke_async.kernel import message
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.trace import Event
@@ -208,7 +208,7 @@ def answer_after(machine: Machine, port: Port, delay: int) -> None:
         key = (request.thread.hash, request.words)
         instant = due.setdefault(key, machine.core.time + delay)
         words = (request.words[0] + 1000 if request.words else 0,)
-        machine.core.at(instant, lambda: ipc.answer(machine.core, request, words))
+        machine.core.at(instant, lambda: message.answer(machine.core, request, words))
 
     port.receiver = receive
 

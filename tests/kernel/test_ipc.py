@@ -10,7 +10,7 @@ from fluke_async.abi.codes import (
     MessageKind,
     Status,
 )
-from fluke_async.kernel.ipc import answer
+from fluke_async.kernel.message import answer
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.trace import Event

@@ -5,19 +5,12 @@ from __future__ import annotations
 import pytest
 
 from fluke_async.abi.codes import (
-    COPY_CHUNK_WORDS,
     ExceptionCode,
 )
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
-
-BIG = [1, 2, COPY_CHUNK_WORDS - 1, COPY_CHUNK_WORDS, COPY_CHUNK_WORDS + 1, 5000]
-
-
-def content(words: int, first: int = 1000) -> list[int]:
-    return list(range(first, first + words))
 
 
 @pytest.mark.parametrize("server_first", [True, False])

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import fluke_async as fluke
@@ -124,7 +125,7 @@ async def test_a_flood_of_messages_leaves_the_application_its_event_loop(model: 
     async with fluke.Kernel(model=model) as kernel:
         process = await kernel.spawn("greedy", args=["flood"])
         for _ in range(3):
-            await anyio.sleep(0)  # would never come back
+            await anyio.lowlevel.checkpoint()  # would never come back
         await process.kill()
         assert (await process.wait()).reason == "killed"
 

@@ -16,6 +16,7 @@ from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
+from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -261,3 +262,5 @@ def thread_return_from_exception(core: Core, thread: Thread) -> None:
     registers[A0], registers[A1], registers[A2], registers[A7], thread.pc = thread.saved
     thread.exceptions_enabled = True
     thread.in_kernel = False
+    if core.trace is not None:
+        core.trace((core.time, Event.FINISH, thread.hash, "thread_return_from_exception", 0))
