@@ -147,9 +147,14 @@ class DevicePort:
         if not self._undecided and self._settlement is not None:
             self._settlement.set()
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether there is a request that has not been decided about."""
+        return self._undecided > 0
+
     async def settled(self) -> None:
         """Wait until every request has been decided about."""
-        if self._undecided:
+        if self.is_unsettled:
             self._settlement = anyio.Event()
             await self._settlement.wait()
             self._settlement = None

@@ -167,7 +167,6 @@ class Driver:
         while True:
             while self._calls:
                 self._calls.popleft()()
-            self.clock.collect()
             core.attention = False
             requests, core.requests = core.requests, []
             for request in requests:
@@ -176,7 +175,9 @@ class Driver:
             if self._calls:
                 continue  # an exit that has been asked for comes before the end of a budget
             for port in tuple(self.ports):
-                await port.settled()
+                if port.is_unsettled:
+                    await port.settled()
+            self.clock.collect()
             self._end_who_cannot_go_on()
             if not self._calls and not core.requests:
                 return
