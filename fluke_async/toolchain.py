@@ -42,7 +42,7 @@ def compile_program(sources: Sequence[Path], output: Path, *, warnings_are_error
     Raises FlukeError if the compiler is not installed, or with the compiler's own messages if it refuses the program.
     """
     if importlib.util.find_spec("ziglang") is None:
-        raise FlukeError('compiling needs the package ziglang; install it: pip install "fluke_async[sdk]"')
+        raise FlukeError("compiling needs the package ziglang, which is not installed: pip install ziglang")
     userland = userland_directory()
     library = sorted(path for path in (userland / "lib").iterdir() if path.suffix in (".c", ".S"))
     # The program comes from its own directory and the library from `userland`, wherever these are on this machine.

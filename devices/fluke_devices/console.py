@@ -17,14 +17,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 import anyio
-from anyio.abc import ByteReceiveStream
 
 from fluke_async.abi.codes import WORD_SIZE
 from fluke_async.abi.devices import CONSOLE_MAX_BYTES, PROBE, ConsoleOperation, DeviceStatus
 from fluke_async.device import DevicePort, Request
 
 OK, BAD_REQUEST, BAD_OFFSET = DeviceStatus.OK, DeviceStatus.BAD_REQUEST, DeviceStatus.BAD_OFFSET
-READ_AHEAD_BYTES = 65536
+
+
+class Input(Protocol):
+    """Where more input comes from: any async stream of bytes."""
+
+    async def receive(self) -> bytes: ...
 
 
 class Output(Protocol):
@@ -39,12 +43,12 @@ class Output(Protocol):
 class Console:
     """One program's console; `stdin` is bytes, or a stream that is read while the program asks for more."""
 
-    def __init__(self, output: Output, stdin: bytes | ByteReceiveStream | None) -> None:
+    def __init__(self, output: Output, stdin: bytes | Input | None) -> None:
         self._output = output
         self._written = 0
         self._input = bytearray(stdin if isinstance(stdin, bytes) else b"")
         self._input_start = 0
-        self._stream = stdin if isinstance(stdin, ByteReceiveStream) else None
+        self._stream = None if isinstance(stdin, bytes) else stdin
         self._readers: list[Request] = []
         self._writers: list[Request] = []
         self._wanted = anyio.Event()
@@ -106,13 +110,13 @@ class Console:
         padded = data + bytes(-len(data) % WORD_SIZE)
         request.reply(OK, len(data), *memoryview(padded).cast("Q"))
 
-    async def _receive(self, port: DevicePort, stream: ByteReceiveStream) -> None:
+    async def _receive(self, port: DevicePort, stream: Input) -> None:
         """Read the stream while somebody wants input; what comes enters at the kernel's fixed point."""
         while self._stream is not None:
             await self._wanted.wait()
             self._wanted = anyio.Event()
             try:
-                data = await stream.receive(READ_AHEAD_BYTES)
+                data = await stream.receive()
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 data = b""
             port.post(lambda data=data: self._arrived(port, data))  # type: ignore[misc]

@@ -74,7 +74,7 @@ class ExceptionCode(IntEnum):
     OUT_OF_MEMORY = 0x132
 
 
-MEANING: dict[Status | ExceptionCode, str] = {
+STATUS_MEANING = {
     Status.SUCCESS: "done",
     Status.NO_MEMORY: "the quota does not allow another object",
     Status.MUTEX_HELD: "somebody owns the mutex",
@@ -86,6 +86,8 @@ MEANING: dict[Status | ExceptionCode, str] = {
     Status.IPC_RECV_DISCONNECTED: "the sender has left; what it sent is there (reserved)",
     Status.IPC_RECV_MORE_DATA: "the buffer is full and there is more (reserved)",
     Status.IPC_RECV_MORE_REFS: "there are more references than slots (reserved)",
+}
+EXCEPTION_MEANING = {
     ExceptionCode.ILLEGAL_INSTRUCTION: "no instruction of user mode",
     ExceptionCode.BREAKPOINT: "an ebreak",
     ExceptionCode.MISALIGNED_ADDRESS: "an atomic access that is not aligned",

@@ -135,6 +135,9 @@ STATUS_RESULT = Operand("status", Kind.STATUS, registers.STATUS)
 _table = _Table()
 
 
+NOUNS = {"portset": "port set", "ref": "reference"}
+
+
 def _common(
     prefix: str,
     object_type: ObjectType,
@@ -145,7 +148,7 @@ def _common(
     referenced: bool = True,
 ) -> None:
     """The calls that every object has: create, create_hash, destroy, move, reference, get_state, set_state."""
-    one, noun = (prefix, Kind.OBJECT, object_type), prefix
+    one, noun = (prefix, Kind.OBJECT, object_type), NOUNS.get(prefix, prefix)
     new = (prefix, Kind.NEW_OBJECT, object_type)
     references = tuple((f"{link}_ref", Kind.REFERENCE) for link in links)
     hash_result = Operand("hash", Kind.VALUE, registers.A1)
@@ -157,7 +160,8 @@ def _common(
             f"Make a {noun} with a chosen hash; 0 asks the kernel to choose.", number=1,
             results=(STATUS_RESULT, hash_result))  # fmt: skip
     add(f"{prefix}_destroy", Class.SHORT, object_type, _in_order(one), cost,
-        f"End a {noun}; references to it become invalid, and whoever waits for it is woken.", number=2)  # fmt: skip
+        f"End a {noun}" + "; references to it become invalid, who waits for it looks again" * referenced + ".",
+        number=2)  # fmt: skip
     add(f"{prefix}_move", Class.SHORT, object_type,
         _in_order(one, ("new_address", Kind.NEW_OBJECT)), cost,
         f"Give a {noun} another address of the caller's memory.", number=3)  # fmt: skip

@@ -121,6 +121,9 @@ def _object_pages() -> dict[str, str]:
 
 def _index() -> str:
     lines = [
+        "From C, calls are functions of `<fluke.h>`; `struct fluke_ipc_params` describes a message.",
+        "The programs in [userland/programs](../programs/primes.c) show how.",
+        "",
         "A system call is the instruction `ecall` with the call's number in `a7`. Numbers lie above Linux's range.",
         "",
         "- [Registers and their roles](registers.md)",
@@ -157,8 +160,10 @@ def _numbers(title: str, prefix: str, enumeration: type[IntEnum | IntFlag]) -> l
 
 
 def _codes() -> str:
-    statuses = [(f"`FLUKE_{code.name}`", code.value, codes.MEANING[code]) for code in codes.Status]
-    exceptions = [(f"`{exception_name(code)}`", f"{code:#x}", codes.MEANING[code]) for code in codes.ExceptionCode]
+    statuses = [(f"`FLUKE_{code.name}`", code.value, codes.STATUS_MEANING[code]) for code in codes.Status]
+    exceptions = [
+        (f"`{exception_name(code)}`", f"{code:#x}", codes.EXCEPTION_MEANING[code]) for code in codes.ExceptionCode
+    ]
     limits = (
         ("page", f"{codes.PAGE_SIZE} bytes"),
         ("place of an object", f"{codes.SLOT_SIZE} bytes, at a multiple of that"),

@@ -29,7 +29,7 @@ def main() -> int:
     if missing:
         print(
             f"fluke: the command line needs {', '.join(missing)}, not installed here; "
-            "install the extra: pip install 'fluke_async[cli]'",
+            f"install them: pip install {' '.join(missing)}",
             file=sys.stderr,
         )
         return 2

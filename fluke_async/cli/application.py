@@ -64,6 +64,9 @@ def execute(arguments: Sequence[str]) -> int:
         # What is still in the buffer would complain once more when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return BROKEN_PIPE
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return complain(f"the output cannot be written: {error.strerror}", 1)
     return status
 
 

@@ -38,8 +38,10 @@ def compile_program(*sources: Path, output: Annotated[Path, Parameter(name=["-o"
     from fluke_async import toolchain  # noqa: PLC0415  (start-up time)
 
     try:
-        toolchain.compile_program(sources, output)
+        warnings = toolchain.compile_program(sources, output)
     except FlukeError as error:  # the compiler's own words, on lines of their own
         print(f"fluke: {error}", file=sys.stderr)
         return 1
+    if warnings:
+        print(warnings.rstrip(), file=sys.stderr)
     return 0

@@ -23,7 +23,6 @@ def run_async(main: Callable[[], Awaitable[T]], wants_uvloop: bool | None = None
         import uvloop  # noqa: PLC0415  (an extra)
     except ModuleNotFoundError:
         raise UsageError(
-            "--uvloop: the package uvloop is not installed; "
-            "install it, pip install 'fluke_async[uvloop]', or leave the option away"
+            "--uvloop: the package uvloop is not installed; install it, pip install uvloop, or leave the option away"
         ) from None
     return anyio.run(main, backend_options={"loop_factory": uvloop.new_event_loop})

@@ -27,9 +27,9 @@ class Machine:
     model: Model = "interrupt"
     """Execution model: what is kept of a system call that waits."""
     preemption: Preemption = "partial"
-    """Where a system call may be preempted."""
+    """Where a system call may be preempted; "full" is not there yet."""
     cpus: int = 1
-    """Number of processors."""
+    """Number of processors; one for now."""
     memory: str = "64M"
     """Size of the kernel's memory, in bytes or as 64K, 64M, 1G."""
     clock: Literal["virtual", "real"] = "virtual"
@@ -100,6 +100,11 @@ class Outcome:
         print_table(("what happened", "count"), rows, file=sys.stderr)
 
 
+def note_exception(message: str) -> None:
+    """Say at once that a thread has stopped: the program may go on without it for ever."""
+    print(f"fluke: {message}; its other threads go on", file=sys.stderr, flush=True)
+
+
 async def run_program(
     machine: Machine, program: str, arguments: list[str], budget: int | None, *, collect: bool
 ) -> Outcome:
@@ -110,6 +115,7 @@ async def run_program(
     collected = bytearray()
     async with fluke.Kernel(**settings) as kernel:
         process = await kernel.spawn(program, args=arguments, stdin=host_input(), budget=budget)
+        process.on_thread_exception = note_exception
         async for chunk in process.stdout:
             if collect:
                 collected += chunk

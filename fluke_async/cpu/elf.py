@@ -100,7 +100,7 @@ def _open(data: bytes) -> Any:
 
 def _load(data: bytes, memory_limit: int) -> ElfImage:
     if data[:4] != b"\x7fELF":
-        raise ProgramError("not an ELF file: build the program for RV64 Linux or bare metal")
+        raise ProgramError("not an ELF file: compile C to one with `fluke cc`")
     file = _open(data)
     header = file.header
     _check_header(header, file.little_endian)

@@ -249,6 +249,7 @@ class Driver:
 
     def _end_who_cannot_go_on(self) -> None:
         """End processes whose budget is spent, and those of which every thread was stopped by an exception."""
+        stopped, self.core.exceptions = self.core.exceptions, []
         for process in tuple(self.processes):
             assert process.loaded is not None
             account = process.loaded.account
@@ -256,6 +257,10 @@ class Driver:
                 self.end(process, Exit("budget", 1, "the budget of instructions is used up"))
             elif all(thread.condition is Condition.EXCEPTION for thread in account.threads):
                 self.end(process, self._stuck(process))
+            elif process.on_thread_exception is not None:
+                for thread in stopped:
+                    if thread in account.threads:
+                        process.on_thread_exception(describe_exception(thread))
 
     def _end_deadlocked(self) -> bool:
         """Nothing can happen any more by itself: end every process, and say what each thread waits for."""

@@ -155,7 +155,7 @@ class Kernel:
             program: a built-in name, a path, or the bytes of an RV64 ELF file.
             args: arguments after the program's name.
             env: its environment.
-            stdin: its input: bytes, or an async byte stream; None is empty.
+            stdin: its input: bytes, or an async stream whose `receive` gives bytes; None is empty.
             stdout: where its output goes: an async byte stream with `send`; by default `process.stdout`.
             budget: instructions after which it is stopped, exactly.
 
@@ -165,7 +165,7 @@ class Kernel:
         """
         if self._driver is None or self._outputs is None:
             raise FlukeError(NOT_STARTED)
-        check_spawn(program, args, stdin, stdout, budget)
+        check_spawn(program, args, env, stdin, stdout, budget)
         name = "program" if isinstance(program, bytes) else Path(program).stem
         data = program if isinstance(program, bytes) else find_program(str(program))
         driver = self._driver
@@ -200,7 +200,17 @@ class Kernel:
         if self._driver is None:
             raise FlukeError(NOT_STARTED)
         driver = self._driver
-        return await driver.call(lambda: look(driver.core))
+
+        def safely() -> tuple[list[T], Exception | None]:
+            try:
+                return [look(driver.core)], None
+            except Exception as error:  # noqa: BLE001  # it is the caller's own, and not the kernel's
+                return [], error
+
+        result, error = await driver.call(safely)
+        if error is not None:
+            raise error
+        return result[0]
 
     def statistics(self) -> KernelStatistics:
         """What has happened and what is in use; stops nothing."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-from anyio.abc import ByteReceiveStream
 
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.errors import FlukeError
@@ -50,7 +49,7 @@ def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: s
     return Options(model, Preemption(preemption), memory_size(memory), clock, seed)
 
 
-def check_spawn(program: object, args: object, stdin: object, stdout: object, budget: object) -> None:
+def check_spawn(program: object, args: object, env: object, stdin: object, stdout: object, budget: object) -> None:
     """
     See that what `Kernel.spawn` was given is of the right kind.
 
@@ -61,11 +60,18 @@ def check_spawn(program: object, args: object, stdin: object, stdout: object, bu
         raise FlukeError(f"program {program!r} is none: give a name, a path, or the bytes of an ELF file")
     if isinstance(args, str | bytes):
         raise FlukeError(f"args {args!r} is a text: give a list, such as args=[{args!r}]")
-    if not isinstance(stdin, bytes | ByteReceiveStream | None):
-        raise FlukeError(f"stdin {stdin!r} cannot be read: give bytes, an anyio ByteReceiveStream, or None")
+    if not isinstance(args, Sequence):
+        raise FlukeError(f"args {args!r} is no list: give one, such as args=[]")
+    if not isinstance(env, Mapping | None):
+        raise FlukeError(f"env {env!r} is no mapping: give one, such as env={{'NAME': 'VALUE'}}, or None")
+    if not isinstance(stdin, bytes | None) and not hasattr(stdin, "receive"):
+        kind = type(stdin).__name__
+        raise FlukeError(f"stdin, a {kind}, cannot be read: give bytes, an async stream with `receive`, or None")
     if stdout is not None and not hasattr(stdout, "send"):
-        raise FlukeError(f"stdout {stdout!r} cannot be written: give an async stream with `send`, or None")
-    if budget is not None and (not isinstance(budget, int) or budget < 1):
+        raise FlukeError(
+            f"stdout, a {type(stdout).__name__}, cannot be written: give an async stream with `send`, or None"
+        )
+    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 1):
         raise FlukeError(f"budget {budget!r} is no positive number of instructions: give one, or None")
 
 

@@ -22,7 +22,8 @@ class Process:
     A handle; made by `Kernel.spawn`.
 
     `stdout` is what the program writes to its console, an async byte stream. A program whose output nobody reads waits
-    when a megabyte has piled up.
+    when a megabyte has piled up. `on_thread_exception`, if set, is called with a line for each thread that is stopped
+    by its own mistake while others of the program go on.
     """
 
     def __init__(self, driver: Driver, number: int, name: str, loaded: Loaded) -> None:
@@ -30,6 +31,7 @@ class Process:
         self.name = name
         self.stdout = OutputStream()
         self.on_gone: Callable[[], None] | None = None
+        self.on_thread_exception: Callable[[str], None] | None = None
         self._driver = driver
         self._loaded: Loaded | None = loaded
         self._exit: Exit | None = None

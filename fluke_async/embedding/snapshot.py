@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from fluke_async.abi.codes import EXCEPTION_MEANING
 from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.core import Core
@@ -103,7 +104,7 @@ def describe_exception(thread: Thread) -> str:
     assert thread.exception is not None
     code, subcode = thread.exception
     cause = code.name.lower().replace("_", " ")
-    return f"thread {thread.hash} at pc {thread.pc:#x}: {cause}, {subcode:#x}"
+    return f"thread {thread.hash} at pc {thread.pc:#x}: {cause}, {subcode:#x} ({EXCEPTION_MEANING[code]})"
 
 
 def describe_wait(thread: Thread) -> str:

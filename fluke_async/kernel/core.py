@@ -52,6 +52,7 @@ class Core:
         self.translations_changed = False
         self.attention = False
         self.requests: list[DeviceRequest] = []
+        self.exceptions: list[Thread] = []
         self._last_hash = 0
         self._objects_in_frame: dict[int, int] = {}
         self.root = RootSpace(self.new_hash())
@@ -322,6 +323,7 @@ class Core:
     def on_exception(self, thread: Thread) -> None:
         """`thread` was stopped by an exception that nobody handles."""
         self.statistics.exceptions += 1
+        self.exceptions.append(thread)
         self.attention = True
 
     def request(self, request: DeviceRequest) -> None:

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from fluke_async.abi import devices, registers
 from fluke_async.abi.codes import (
     COPY_CHUNK_WORDS,
+    EXCEPTION_MEANING,
     HARDWARE_EXCEPTIONS,
     PAGE_SIZE,
     SLOT_SIZE,
+    STATUS_MEANING,
     WORD_SIZE,
     ExceptionCode,
     ObjectType,
     Prot,
+    Status,
 )
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER, ENTRY_POINTS, Class, EntryPoint, Kind
 from fluke_async.abi.layouts import IPC_PARAMS, LAYOUTS, START_BLOCK, THREAD_STATE, Layout
@@ -140,3 +143,9 @@ def test_sizes_divide_each_other() -> None:
 def test_a_console_message_is_one_copy_chunk() -> None:
     header_words = 3
     assert header_words * WORD_SIZE + devices.CONSOLE_MAX_BYTES <= COPY_CHUNK_WORDS * WORD_SIZE
+
+
+def test_every_code_has_a_meaning_of_its_own() -> None:
+    assert set(STATUS_MEANING) == set(Status)
+    assert set(EXCEPTION_MEANING) == set(ExceptionCode)
+    assert STATUS_MEANING[Status.MUTEX_HELD] == "somebody owns the mutex"

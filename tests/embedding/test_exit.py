@@ -27,7 +27,9 @@ async def test_exception_names_thread_place_and_cause(make_kernel: MakeKernel) -
     async with make_kernel() as kernel:
         end = await (await kernel.spawn(program)).wait()
     assert (end.reason, end.status) == ("exception", 1)
-    assert re.fullmatch(rf"thread \d+ at pc {CODE_ADDRESS + 4:#x}: load fault, 0x8", end.message)
+    assert re.fullmatch(
+        rf"thread \d+ at pc {CODE_ADDRESS + 4:#x}: load fault, 0x8 \(nothing can be read there\)", end.message
+    )
 
 
 async def test_an_exception_of_one_thread_leaves_the_others_running(make_kernel: MakeKernel) -> None:

@@ -37,7 +37,7 @@ WITNESS = ["200", "2"]
 
 def check_end(end: fluke.Exit, misdeed: str) -> None:
     cause, subject = MISDEEDS[misdeed]
-    match = re.fullmatch(r"thread (\d+) at pc (0x[0-9a-f]+): ([a-z ]+), (0x[0-9a-f]+)", end.message)
+    match = re.fullmatch(r"thread (\d+) at pc (0x[0-9a-f]+): ([a-z ]+), (0x[0-9a-f]+) \([^()]+\)", end.message)
     assert match is not None, end
     assert (end.reason, end.status, match[3]) == ("exception", 1, cause)
     if subject is not None:

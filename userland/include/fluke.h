@@ -370,7 +370,7 @@ enum {
 fluke_error_t fluke_thread_create(fluke_thread_t *thread);
 /* Make a thread with a chosen hash; 0 asks the kernel to choose. */
 fluke_error_t fluke_thread_create_hash(fluke_thread_t *thread, uint64_t *hash);
-/* End a thread; references to it become invalid, and whoever waits for it is woken. */
+/* End a thread; references to it become invalid, who waits for it looks again. */
 void fluke_thread_destroy(fluke_thread_t *thread);
 /* Give a thread another address of the caller's memory. */
 void fluke_thread_move(fluke_thread_t *thread, fluke_thread_t *new_address);
@@ -395,7 +395,7 @@ void fluke_thread_return_from_exception(void);
 fluke_error_t fluke_space_create(fluke_space_t *space);
 /* Make a space with a chosen hash; 0 asks the kernel to choose. */
 fluke_error_t fluke_space_create_hash(fluke_space_t *space, uint64_t *hash);
-/* End a space; references to it become invalid, and whoever waits for it is woken. */
+/* End a space; references to it become invalid, who waits for it looks again. */
 void fluke_space_destroy(fluke_space_t *space);
 /* Give a space another address of the caller's memory. */
 void fluke_space_move(fluke_space_t *space, fluke_space_t *new_address);
@@ -412,7 +412,7 @@ void fluke_space_set_state(fluke_space_t *space, const struct fluke_space_state 
 fluke_error_t fluke_region_create(fluke_region_t *region);
 /* Make a region with a chosen hash; 0 asks the kernel to choose. */
 fluke_error_t fluke_region_create_hash(fluke_region_t *region, uint64_t *hash);
-/* End a region; references to it become invalid, and whoever waits for it is woken. */
+/* End a region; references to it become invalid, who waits for it looks again. */
 void fluke_region_destroy(fluke_region_t *region);
 /* Give a region another address of the caller's memory. */
 void fluke_region_move(fluke_region_t *region, fluke_region_t *new_address);
@@ -429,7 +429,7 @@ void fluke_region_set_state(fluke_region_t *region, const struct fluke_region_st
 fluke_error_t fluke_mapping_create(fluke_mapping_t *mapping);
 /* Make a mapping with a chosen hash; 0 asks the kernel to choose. */
 fluke_error_t fluke_mapping_create_hash(fluke_mapping_t *mapping, uint64_t *hash);
-/* End a mapping; references to it become invalid, and whoever waits for it is woken. */
+/* End a mapping. */
 void fluke_mapping_destroy(fluke_mapping_t *mapping);
 /* Give a mapping another address of the caller's memory. */
 void fluke_mapping_move(fluke_mapping_t *mapping, fluke_mapping_t *new_address);
@@ -444,7 +444,7 @@ void fluke_mapping_set_state(fluke_mapping_t *mapping, const struct fluke_mappin
 fluke_error_t fluke_port_create(fluke_port_t *port);
 /* Make a port with a chosen hash; 0 asks the kernel to choose. */
 fluke_error_t fluke_port_create_hash(fluke_port_t *port, uint64_t *hash);
-/* End a port; references to it become invalid, and whoever waits for it is woken. */
+/* End a port; references to it become invalid, who waits for it looks again. */
 void fluke_port_destroy(fluke_port_t *port);
 /* Give a port another address of the caller's memory. */
 void fluke_port_move(fluke_port_t *port, fluke_port_t *new_address);
@@ -457,26 +457,26 @@ void fluke_port_get_state(fluke_port_t *port, struct fluke_port_state *state, fl
 void fluke_port_set_state(fluke_port_t *port, const struct fluke_port_state *state, fluke_ref_t
     *portset_ref);
 
-/* Make a portset at an address of the caller's memory. */
+/* Make a port set at an address of the caller's memory. */
 fluke_error_t fluke_portset_create(fluke_portset_t *portset);
-/* Make a portset with a chosen hash; 0 asks the kernel to choose. */
+/* Make a port set with a chosen hash; 0 asks the kernel to choose. */
 fluke_error_t fluke_portset_create_hash(fluke_portset_t *portset, uint64_t *hash);
-/* End a portset; references to it become invalid, and whoever waits for it is woken. */
+/* End a port set; references to it become invalid, who waits for it looks again. */
 void fluke_portset_destroy(fluke_portset_t *portset);
-/* Give a portset another address of the caller's memory. */
+/* Give a port set another address of the caller's memory. */
 void fluke_portset_move(fluke_portset_t *portset, fluke_portset_t *new_address);
-/* Make a reference refer to a portset. */
+/* Make a reference refer to a port set. */
 void fluke_portset_reference(fluke_portset_t *portset, fluke_ref_t *ref);
-/* Read out a portset: bits into a structure, links into references. */
+/* Read out a port set: bits into a structure, links into references. */
 void fluke_portset_get_state(fluke_portset_t *portset, struct fluke_portset_state *state);
-/* Load a portset; a null pointer leaves that part as it is, a null reference clears the link. */
+/* Load a port set; a null pointer leaves that part as it is, a null reference clears the link. */
 void fluke_portset_set_state(fluke_portset_t *portset, const struct fluke_portset_state *state);
 
 /* Make a mutex at an address of the caller's memory. */
 fluke_error_t fluke_mutex_create(fluke_mutex_t *mutex);
 /* Make a mutex with a chosen hash; 0 asks the kernel to choose. */
 fluke_error_t fluke_mutex_create_hash(fluke_mutex_t *mutex, uint64_t *hash);
-/* End a mutex; references to it become invalid, and whoever waits for it is woken. */
+/* End a mutex; references to it become invalid, who waits for it looks again. */
 void fluke_mutex_destroy(fluke_mutex_t *mutex);
 /* Give a mutex another address of the caller's memory. */
 void fluke_mutex_move(fluke_mutex_t *mutex, fluke_mutex_t *new_address);
@@ -495,11 +495,11 @@ fluke_error_t fluke_mutex_trylock(fluke_mutex_t *mutex);
 /* Give a mutex to the first who waits for it, or free it. */
 void fluke_mutex_unlock(fluke_mutex_t *mutex);
 
-/* Make a ref at an address of the caller's memory. */
+/* Make a reference at an address of the caller's memory. */
 fluke_error_t fluke_ref_create(fluke_ref_t *ref);
-/* End a ref; references to it become invalid, and whoever waits for it is woken. */
+/* End a reference. */
 void fluke_ref_destroy(fluke_ref_t *ref);
-/* Give a ref another address of the caller's memory. */
+/* Give a reference another address of the caller's memory. */
 void fluke_ref_move(fluke_ref_t *ref, fluke_ref_t *new_address);
 /* Make one reference refer to what another does. */
 void fluke_ref_copy(fluke_ref_t *source, fluke_ref_t *destination);

@@ -7,7 +7,10 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-/* Text. Each call is one message to the console, so threads' lines do not mix. Results: -1 if the console refused. */
+/*
+ * Text. Each call is one message to the console, so threads' lines do not mix. Results: -1 if the console refused.
+ * Conversions: d i u x X p c s %, with - 0, width, precision of s, and l ll z; no floating point.
+ */
 int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int vprintf(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 int snprintf(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -58,8 +61,9 @@ char *getenv(const char *name);
 extern const struct fluke_start_block *fluke_start_block;
 
 /*
- * Starts a thread that calls function(argument) on a stack of its own. A null pointer if there is no memory. When the
- * function returns, the thread sleeps for ever; the program ends when `main` returns or anybody calls `exit`.
+ * Starts a thread that calls function(argument) on a stack of its own. A null pointer if there is no memory. A stack
+ * has no guard below it: one that is too small overwrites what lies there, so be generous. When the function returns,
+ * the thread sleeps for ever; the program ends when `main` returns or anybody calls `exit`.
  */
 fluke_thread_t *fluke_thread_start(void (*function)(void *), void *argument, size_t stack_size);
 
