@@ -66,6 +66,11 @@ class Request:
         """Whether the caller still waits for an answer."""
         return self._request.is_open
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the caller could go on with an answer: it is neither stopped nor out of budget."""
+        return self._request.is_awaited
+
     def reply(self, *words: int) -> None:
         """Answer now, or answer a deferred request at last."""
         self.reply_at(self._port.now_ns(), *words)
@@ -133,7 +138,7 @@ class DevicePort:
     def has_open_requests(self) -> bool:
         """Whether a caller waits for something of the outside."""
         self.deferred = {request for request in self.deferred if request.is_open}
-        return bool(self.deferred)
+        return any(request.is_awaited for request in self.deferred)
 
     def hand_in(self, request: DeviceRequest) -> None:
         """Take a request from the kernel."""

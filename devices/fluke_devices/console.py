@@ -131,4 +131,5 @@ class Console:
             self._stream = None
         readers, self._readers = self._readers, []
         for request in readers:
-            self._read(request)
+            if request.is_open:
+                self._read(request)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import anyio
@@ -143,8 +143,7 @@ class Driver:
         """End all processes, then the loop."""
 
         def stop() -> None:
-            for process in tuple(self.processes):
-                self.end(process, Exit("killed", 1, "the kernel was closed"))
+            self.end_all(tuple(self.processes), Exit("killed", 1, "the kernel was closed"))
             self.closing = True
 
         if not self.closing:
@@ -241,6 +240,11 @@ class Driver:
             core.destroy(thread)
         core.root.free_slab(core, loaded.slab)
         process.ended(exit_, gone=True)
+
+    def end_all(self, processes: Iterable[Process], exit_: Exit) -> None:
+        """End several processes."""
+        for process in processes:
+            self.end(process, exit_)
 
     def _on_parent_request(self, process: Process, request: DeviceRequest) -> None:
         words = request.words

@@ -14,6 +14,7 @@ import anyio
 from fluke_async.device import Device, DevicePort
 from fluke_async.embedding.clock import RealClock, VirtualClock
 from fluke_async.embedding.driver import Driver
+from fluke_async.embedding.exit import Exit
 from fluke_async.embedding.loader import load_program
 from fluke_async.embedding.options import check, check_spawn
 from fluke_async.embedding.process import Process
@@ -52,7 +53,7 @@ class Kernel:
         cpus: harts; one for now.
         memory: RAM, and the quota of all that programs make the kernel allocate; bytes or a text such as "64M".
         clock: "virtual" counts instructions and jumps over idle time; "real" is the host's.
-        seed: for what is drawn at random; equal seeds and inputs give equal runs.
+        seed: for what is drawn at random, which is nothing so far; equal seeds and inputs give equal runs.
         trace: file for the trace, as JSON lines.
         logger: a structlog logger to take the trace instead.
 
@@ -169,6 +170,7 @@ class Kernel:
         name = "program" if isinstance(program, bytes) else Path(program).stem
         data = program if isinstance(program, bytes) else find_program(str(program))
         driver = self._driver
+        started: list[Process] = []
 
         def start() -> Process:
             try:
@@ -184,9 +186,14 @@ class Kernel:
             loaded.console.receiver = console.hand_in
             loaded.timer.receiver = self._timer.hand_in
             driver.adopt(process)
+            started.append(process)
             return process
 
-        process = await driver.call(start)
+        try:
+            process = await driver.call(start)
+        except anyio.get_cancelled_exc_class():  # nobody will have a handle
+            driver.post(lambda: driver.end_all(started, Exit("killed", 1, "spawn was cancelled")))
+            raise
         if stdout is not None:
             self._outputs.start_soon(_pump, process, stdout)
         return process

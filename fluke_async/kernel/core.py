@@ -255,6 +255,7 @@ class Core:
         if target is not None:
             target.queue().remove(thread)
             thread.waiting_for = None
+            thread.request = None  # it lives as long as the wait
 
     def wake(self, thread: Thread) -> None:
         """End a wait: the operation looks again at its condition, from the registers."""

@@ -27,7 +27,13 @@ class DeviceRequest:
     @property
     def is_open(self) -> bool:
         """Whether somebody still waits for the answer."""
-        return self.thread.request is self and self.thread.waiting_for is self.port
+        return self.thread.request is self
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether that thread could go on with it: it is neither stopped nor out of budget."""
+        thread = self.thread
+        return self.is_open and not thread.stopped and thread.space is not None and not thread.space.account.is_spent
 
 
 def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:

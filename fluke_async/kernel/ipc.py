@@ -96,7 +96,7 @@ async def ipc_call(core: Core, thread: Thread) -> int:
             core.park(thread, port)
             await WAIT
             continue
-        if server.client is not thread:
+        if server.client is not thread or isinstance(server.waiting_for, Portset):
             capture(core, server, thread, port)
             core.advance(server, SERVER_RECEIVE, thread)
         if server.waiting_for is thread:
@@ -217,7 +217,8 @@ def served_portset(core: Core, thread: Thread) -> Portset:
 def waiting_client(core: Core, portset: Portset) -> Thread | None:
     """The first client that waits on one of the set's ports."""
     while (client := portset.first_caller()) is not None:
-        if client.registers[reg.ENTRY_POINT] in (CALL, SEND):
+        port = client.waiting_for
+        if isinstance(port, Port) and port.is_called_by(core, client):
             return client
         core.wake(client)  # its registers say something else by now: it looks for itself
     return None

@@ -23,9 +23,6 @@ class Hardware(Protocol):
     def invalidate(self, frame_address: int, size: int) -> None:
         """Forget code translated from these bytes."""
 
-    def flush(self) -> None:
-        """Forget translations of addresses."""
-
 
 class Quota:
     """Bytes that may be used, and bytes that are."""

@@ -108,7 +108,6 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:
     registers = thread.registers
     taken = words[: registers[reg.RECEIVE_WORDS]]
     data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in taken)
-    thread.request = None
     try:
         user_memory.write(core, thread, registers[reg.RECEIVE_BUFFER], data)
     except ProgramException:

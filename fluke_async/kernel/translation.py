@@ -8,6 +8,7 @@ an address for which the walk ends without a frame is the thread's exception.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, Prot
@@ -79,26 +80,28 @@ def find_frame(core: Core, space: Space, address: int, access: int) -> int | Exc
     return denied
 
 
-def revoke(core: Core, space: Space, start: int, size: int) -> None:
-    """Forget the translations of a range, in this space and in all that were derived from it."""
-    pending = [(space, start, size)]
-    seen: set[tuple[Space, int, int]] = set()
+def revoke_range(core: Core, space: Space, start: int, size: int) -> None:
+    """Forget the translations of a range, and those of all spaces that were given a part of it."""
+    _forget(space.pages, start // PAGE_SIZE, (start + size) // PAGE_SIZE)
+    given = (region for region in space.regions if start < region.start + region.size and region.start < start + size)
+    revoke_spaces(core, [mapping.space for region in given for mapping in region.mappings])
+
+
+def revoke_spaces(core: Core, spaces: Iterable[Space | None]) -> None:
+    """
+    Forget all translations of these spaces, and of all that were derived from them.
+
+    More than would be needed, but each space is visited once: a program cannot make it long by a tangle of mappings.
+    """
+    pending = [space for space in spaces if space is not None]
+    seen: set[Space] = set()
     while pending:
-        here = pending.pop()
-        if here in seen:
+        space = pending.pop()
+        if space in seen:
             continue
-        seen.add(here)
-        space, start, size = here
-        _forget(space.pages, start // PAGE_SIZE, (start + size) // PAGE_SIZE)
-        for region in space.regions:
-            low, high = max(start, region.start), min(start + size, region.start + region.size)
-            if low >= high:
-                continue
-            pending += [
-                (each.space, each.start, min(each.size, max(0, region.size - each.offset)))
-                for each in region.mappings
-                if each.space is not None
-            ]
+        seen.add(space)
+        space.pages.clear()
+        pending += [each.space for region in space.regions for each in region.mappings if each.space is not None]
     core.translations_changed = True
 
 

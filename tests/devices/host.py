@@ -20,6 +20,10 @@ class Asked:
     words: tuple[int, ...]
     is_open: bool = True
 
+    @property
+    def is_awaited(self) -> bool:
+        return self.is_open
+
 
 @dataclass
 class ScriptedHost:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 import fluke_async as fluke
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.errors import FlukeError
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.objects.thread import Thread
+from tests.cpu import rv64
 from tests.embedding.conftest import MakeKernel
-from tests.embedding.guest import LOOP
+from tests.embedding.guest import CODE_ADDRESS, LOOP, elf
 
 A1 = 11
 
@@ -132,3 +138,22 @@ async def test_what_cannot_be_added(make_kernel: MakeKernel) -> None:
     with pytest.raises(FlukeError, match="kernel has stopped"):
         stopped.add_budget(1)
     assert (await stopped.wait()).reason == "budget"
+
+
+async def test_budget_bounds_a_handler_that_returns_to_its_own_return(make_kernel: MakeKernel) -> None:
+    """A thread whose saved pc is on the call that returns from exceptions retires nothing; yet it comes to an end."""
+
+    def go_round(core: Core) -> None:
+        (thread,) = [target for target in core.objects.values() if isinstance(target, Thread)]
+        thread.pc = CODE_ADDRESS + 4
+        number = BY_NAME["thread_return_from_exception"].number
+        thread.registers[ENTRY_POINT] = number
+        thread.saved = (0, 0, 0, number, CODE_ADDRESS + 4)
+
+    async with make_kernel() as kernel:
+        process = await kernel.spawn(elf(rv64.addi("a0", "a0", 1), rv64.ECALL), budget=1)
+        assert (await process.wait()).reason == "budget"
+        await kernel.inspect(go_round)
+        process.add_budget(1000)
+        with anyio.fail_after(10):
+            assert (await process.wait()).reason == "budget"

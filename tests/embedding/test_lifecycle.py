@@ -11,8 +11,9 @@ import pytest
 
 import fluke_async as fluke
 from fluke_async.device import DevicePort
+from fluke_async.kernel.core import Core
 from tests.embedding.conftest import MakeKernel
-from tests.embedding.guest import Feed, Sink
+from tests.embedding.guest import Feed, Sink, idle
 
 
 def other_tasks() -> set[asyncio.Task[object]]:
@@ -142,15 +143,20 @@ async def test_a_device_that_raises_stops_the_kernel_with_that_error(
         await kernel.spawn("hello")
 
 
-async def test_a_bug_of_ours_is_told_with_the_state(make_kernel: MakeKernel) -> None:
-    def break_down(_: object) -> None:
-        raise ZeroDivisionError("a slip")
+def slip() -> None:
+    raise ZeroDivisionError("a slip")
 
-    with pytest.raises(fluke.KernelBug, match="a slip") as caught:
+
+async def test_a_bug_of_ours_is_told_with_the_state(make_kernel: MakeKernel) -> None:
+    def break_down(core: Core) -> None:
+        core.at(core.time, slip)
+
+    with pytest.raises(fluke.KernelBug, match="ZeroDivisionError") as caught:
         async with make_kernel() as kernel:
             process = await kernel.spawn("spin")
             elsewhere = asyncio.create_task(process.wait())
             await kernel.inspect(break_down)
+            await anyio.sleep_forever()
     assert "'spin' running" in str(caught.value)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     with anyio.fail_after(5):
@@ -158,8 +164,8 @@ async def test_a_bug_of_ours_is_told_with_the_state(make_kernel: MakeKernel) -> 
 
 
 async def test_whoever_calls_while_the_kernel_breaks_is_told(make_kernel: MakeKernel) -> None:
-    def break_down(_: object) -> None:
-        raise ZeroDivisionError("a slip")
+    def break_down(core: Core) -> None:
+        core.at(core.time, slip)
 
     async def spawn_later(kernel: fluke.Kernel) -> fluke.Process:
         return await kernel.spawn("hello")
@@ -167,11 +173,29 @@ async def test_whoever_calls_while_the_kernel_breaks_is_told(make_kernel: MakeKe
     with pytest.raises(fluke.KernelBug):
         async with make_kernel() as kernel:
             process = await kernel.spawn("spin")
-            broken = asyncio.create_task(kernel.inspect(break_down))
+            await kernel.inspect(break_down)
             late = asyncio.create_task(spawn_later(kernel))
             kill = asyncio.create_task(process.kill())
             await anyio.sleep_forever()
     with anyio.fail_after(5):
-        for task in (broken, late, kill):
+        for task in (late, kill):
             with pytest.raises(fluke.FlukeError, match="kernel has stopped"):
                 await task
+
+
+async def test_what_inspect_raises_is_the_callers_and_harms_nobody(make_kernel: MakeKernel) -> None:
+    async with make_kernel() as kernel:
+        with pytest.raises(ZeroDivisionError, match="a slip"):
+            await kernel.inspect(lambda _: slip())
+        assert (await (await kernel.spawn("hello")).wait()).reason == "exited"
+
+
+async def test_cancelled_spawn_leaves_no_process(make_kernel: MakeKernel) -> None:
+    async with make_kernel() as kernel:
+        spawning = asyncio.create_task(kernel.spawn("spin"))
+        await anyio.lowlevel.checkpoint()
+        spawning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await spawning
+        await idle()
+        assert (kernel.statistics().processes, kernel.statistics().objects) == (0, 0)

@@ -8,7 +8,7 @@ from fluke_async.abi.codes import PAGE_SIZE, USER_END, USER_START, ExceptionCode
 from fluke_async.abi.layouts import MAPPING_STATE
 from fluke_async.kernel.checks import mistake, number, page_range, protection
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.translation import revoke
+from fluke_async.kernel.translation import revoke_range
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -86,5 +86,5 @@ class Mapping(KernelObject):
 
     def _leave_space(self, core: Core) -> None:
         if self.space is not None:
-            revoke(core, self.space, self.start, self.size)
+            revoke_range(core, self.space, self.start, self.size)
             self.space.remove(self)

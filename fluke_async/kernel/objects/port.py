@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import ExceptionCode, ObjectType
 from fluke_async.abi.layouts import PORT_STATE
+from fluke_async.abi.registers import DESTINATION
 from fluke_async.kernel.checks import number
 from fluke_async.kernel.device_request import DeviceRequest, device_request
 from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
+from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.ordered_queue import OrderedQueue
 
 if TYPE_CHECKING:
@@ -44,14 +47,24 @@ class Port(KernelObject):
         return super().queue() if self.portset is None else self.portset.callers
 
     def expects(self, core: Core, thread: Thread) -> bool:
-        if self.active and self.receiver is not None and thread.request is None:
+        if self.receiver is None:
+            return self.active
+        if thread.request is None and self.active and self.is_called_by(core, thread):
             try:  # a state says nothing of requests, so the device is asked again, and at once
-                request = device_request(core, thread, self)
+                thread.request = device_request(core, thread, self)
             except ProgramException:
                 return False
-            thread.request = request
-            core.request(request)
-        return self.active
+            core.request(thread.request)
+        return self.active and thread.request is not None
+
+    def is_called_by(self, core: Core, thread: Thread) -> bool:
+        """Whether a thread's registers call this port: to be parked here by a state is not enough."""
+        if core.entry_name(thread) not in ("ipc_call", "ipc_send"):
+            return False
+        try:
+            return object_at(core, thread, thread.registers[DESTINATION], Reference).target is self
+        except ProgramException:
+            return False
 
     def export_bits(self, core: Core) -> StateBits:
         return {"hash": self.hash, "alias": self.alias}
@@ -61,10 +74,9 @@ class Port(KernelObject):
             self.alias = number(bits, "alias")
         if "portset" in links:
             self.enter(links["portset"])  # type: ignore[arg-type]  # the link's types say so
-            portset = self.portset
-            if portset is not None:  # as many servers as can find a caller, now, look again
-                for server in tuple(portset.queue().in_order())[: len(portset.callers)]:
-                    core.wake(server)
+            for caller in tuple(self.queue().in_order()):  # there may be servers for them now
+                if caller.waiting_for is self and not caller.stopped:
+                    core.wake(caller)
 
     def enter(self, portset: Portset | None) -> None:
         """Move to another set; those who wait for this port come along, in the same order."""

@@ -8,7 +8,7 @@ from fluke_async.abi.codes import ExceptionCode, ObjectType
 from fluke_async.abi.layouts import REGION_STATE
 from fluke_async.kernel.checks import page_range, protection
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.translation import revoke
+from fluke_async.kernel.translation import revoke_spaces
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -47,7 +47,7 @@ class Region(KernelObject):
         if bits is not None:
             start, size = page_range(by, bits, "start_va", "size")
             prot = protection(by, bits)
-        self._revoke(core)
+        revoke_spaces(core, [mapping.space for mapping in self.mappings])
         if bits is not None:
             self.start, self.size, self.prot = start, size, prot
         if "space" in links:
@@ -60,15 +60,10 @@ class Region(KernelObject):
             self.keeper = links["keeper"]  # type: ignore[assignment]
 
     def on_destroy(self, core: Core) -> None:
-        self._revoke(core)
+        revoke_spaces(core, [mapping.space for mapping in self.mappings])
         for mapping in self.mappings:
             mapping.region = None
         self.mappings.clear()
         if self.space is not None:
             self.space.regions.discard(self)
             self.space = None
-
-    def _revoke(self, core: Core) -> None:
-        for mapping in self.mappings:
-            if mapping.space is not None:
-                revoke(core, mapping.space, mapping.start, mapping.size)

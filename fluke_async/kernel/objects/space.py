@@ -10,7 +10,7 @@ from fluke_async.abi.layouts import SPACE_STATE
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.params import SLAB_SIZE
-from fluke_async.kernel.translation import revoke
+from fluke_async.kernel.translation import revoke_spaces
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -87,8 +87,8 @@ class Space(KernelObject):
             self.keeper = links["keeper"]  # type: ignore[assignment]
 
     def on_destroy(self, core: Core) -> None:
-        for mapping in tuple(self._mappings):
-            revoke(core, self, mapping.start, mapping.size)
+        revoke_spaces(core, [self])
+        for mapping in self._mappings:
             mapping.space = None
         self._mappings.clear()
         for region in tuple(self.regions):

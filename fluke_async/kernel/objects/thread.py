@@ -256,8 +256,17 @@ def thread_interrupt(core: Core, thread: Thread) -> int:
 
 
 def thread_return_from_exception(core: Core, thread: Thread) -> None:
-    """Reload what was saved when the handler was entered; the thread continues there, not after this call."""
+    """
+    Reload what was saved when the handler was entered; the thread continues there, not after this call.
+
+    It may continue at this very call, so a budget counts it as an instruction: else it could go round for nothing.
+    """
     registers = thread.registers
+    account = None if thread.space is None else thread.space.account
+    if account is not None and account.instructions_left:
+        account.instructions_left -= 1
+        if account.is_spent:
+            core.spend(account)
     core.charge(BY_NAME["thread_return_from_exception"].cost)
     registers[A0], registers[A1], registers[A2], registers[A7], thread.pc = thread.saved
     thread.exceptions_enabled = True
