@@ -1,0 +1,148 @@
+"""Threads that `set_state` has parked where their registers do not belong: they get nothing, and nobody is lost."""
+
+from __future__ import annotations
+
+from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, Prot
+from fluke_async.kernel import message
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.mapping import Mapping
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.portset import Portset
+from fluke_async.kernel.objects.region import Region
+from fluke_async.kernel.objects.space import Space
+from fluke_async.kernel.objects.thread import Thread
+from tests.kernel.machine import Machine
+
+ROOM_WORDS = 4
+TANGLE = 60
+
+
+def caller(machine: Machine, port: Port, *, start: bool = True) -> Thread:
+    buffers = {"send_buffer": machine.buffer(1), "receive_buffer": machine.buffer(1)}
+    words = {"send_words": 1, "receive_words": 1}
+    reference = machine.reference(port)
+    return machine.spawn(machine.call("ipc_call", destination_ref=reference, **buffers, **words), start=start)
+
+
+def receiver(machine: Machine, portset: Portset, *, start: bool = True) -> Thread:
+    room = {"receive_buffer": machine.buffer(ROOM_WORDS), "receive_words": ROOM_WORDS}
+    reply = {"send_buffer": machine.buffer(1), "send_words": 1}
+    return machine.spawn(
+        machine.call("ipc_setup_wait_receive", portset=portset, **room), machine.call("ipc_reply", **reply), start=start
+    )
+
+
+def park(machine: Machine, thread: Thread, target: KernelObject | None) -> None:
+    """Stop a thread and have it wait for something else, by the calls of another thread."""
+    reference = machine.reference(target) if target is not None else machine.reference()
+    by = machine.spawn(
+        machine.call("thread_get_state", thread=thread),
+        machine.call("thread_set_state", thread=thread, waiting_for_ref=reference),
+        priority=PRIORITY_MAX,
+    )
+    machine.run()
+    assert machine.done(by)
+
+
+def test_caller_finds_the_second_server_when_the_first_is_destroyed_at_once(machine: Machine) -> None:
+    portset, port = machine.new(Portset), machine.new(Port)
+    first, second = receiver(machine, portset), receiver(machine, portset)
+    machine.run()
+    client = caller(machine, port)
+    machine.run()
+    machine.spawn(
+        machine.call("port_set_state", port=port, portset_ref=machine.reference(portset)),
+        machine.call("thread_destroy", thread=first),
+        priority=PRIORITY_MAX,
+    )
+    machine.run()
+    assert machine.done(client, second)
+
+
+def test_device_is_asked_again_after_the_wait_was_broken_off(machine: Machine) -> None:
+    port = machine.new(Port)
+    port.receiver = machine.requests.append
+    client = caller(machine, port)
+    machine.run()
+    first = machine.requests.pop()
+    park(machine, client, None)
+    assert not first.is_open
+    park_again = machine.reference(port)
+    machine.invoke("thread_set_state", thread=client, waiting_for_ref=park_again)
+    machine.core.start(client)
+    machine.run()
+    (second,) = machine.requests
+    message.answer(machine.core, first, (1,))
+    assert not machine.done(client)
+    message.answer(machine.core, second, (2,))
+    machine.run()
+    assert machine.done(client)
+
+
+def test_device_answers_nobody_whose_registers_lock_a_mutex(machine: Machine) -> None:
+    port, mutex = machine.new(Port), machine.new(Mutex)
+    port.receiver = machine.requests.append
+    owner = machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    waiter = machine.spawn(machine.call("mutex_lock", mutex=mutex))
+    machine.run()
+    park(machine, waiter, port)
+    machine.core.start(waiter)
+    machine.run()
+    assert machine.requests == []
+    assert mutex.owner is owner
+    assert waiter.waiting_for is mutex
+
+
+def test_server_takes_nobody_whose_registers_call_another_port(machine: Machine) -> None:
+    portset, served, other = machine.new(Portset), machine.new(Port), machine.new(Port)
+    machine.load(served, None, portset=portset)
+    server = receiver(machine, portset, start=False)
+    client = caller(machine, other)
+    machine.run()
+    park(machine, client, served)
+    machine.core.start(client)
+    machine.core.start(server)
+    machine.run()
+    assert client.waiting_for is other
+    assert server.waiting_for is portset
+
+
+def test_server_that_was_only_given_a_client_is_captured_by_its_call(machine: Machine) -> None:
+    portset, port = machine.new(Portset), machine.new(Port)
+    machine.load(port, None, portset=portset)
+    server = receiver(machine, portset)
+    machine.run()
+    client = caller(machine, port, start=False)
+    machine.spawn(
+        machine.call("thread_get_state", thread=server),
+        machine.call("thread_set_state", thread=server, client_ref=machine.reference(client)),
+        priority=PRIORITY_MAX,
+    )
+    machine.run()
+    machine.core.start(server)
+    machine.core.start(client)
+    machine.run()
+    assert machine.done(client, server)
+
+
+def test_a_tangle_of_mappings_is_undone_by_visiting_each_space_once(machine: Machine) -> None:
+    """A space whose pages are all mapped from one region of itself: each change would lead to every other."""
+    core: Core = machine.core
+    space, region = machine.new(Space), machine.new(Region)
+    bits = {"hash": 0, "start_va": PAGE_SIZE, "size": TANGLE * PAGE_SIZE, "prot": int(Prot.ALL)}
+    machine.load(region, bits, space=space)
+    for number in range(TANGLE):
+        place = {"region_off": 0, "start_va": (1 + number) * PAGE_SIZE, "size": PAGE_SIZE, "prot": int(Prot.ALL)}
+        machine.load(machine.new(Mapping), {"hash": 0, **place}, region=region, space=space)
+    cleared = []
+
+    class Table(dict[int, int]):
+        def clear(self) -> None:
+            cleared.append(len(self))
+            super().clear()
+
+    space.pages = Table()
+    region.import_state(core, None, bits, {})
+    assert len(cleared) == 1
