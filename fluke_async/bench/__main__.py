@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
@@ -29,6 +30,7 @@ def trace_off_percent(name: str, bound: float) -> Figure:
 
 def main() -> int:
     """Measure everything, printing as it comes."""
+    argparse.ArgumentParser(prog="python -m fluke_async.bench", description=__doc__).parse_args()
     results: list[Figure] = []
 
     def show(result: Figure) -> None:

@@ -7,6 +7,8 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
+from statistics import mean
 
 from fluke_async.bench.measure import Figure, figure
 from fluke_async.cpu.protocol import Cause
@@ -18,13 +20,13 @@ from fluke_async.execution.dispatcher import Dispatcher, Preemption
 from fluke_async.execution.hart import Hart
 from fluke_async.execution.interrupt import InterruptModel
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.objects.thread import Thread
 from fluke_async.programs import find_program
 
-RUNS = 7
+RUNS = 15
 MEMORY_BYTES = 64 << 20
 WARM_UP_INSTRUCTIONS = 5_000_000
 MEASURED_INSTRUCTIONS = 60_000_000
+SLICE_INSTRUCTIONS = 400_000  # what the driver comes to at some 400 million instructions a second
 LAG_PROBE_S = 0.001
 
 
@@ -54,15 +56,12 @@ async def lag_ms(name: str, bound_ms: float) -> Figure:
 
 
 def guest_code_percent(name: str, bound_percent: float) -> Figure:
-    """Percent by which CPU-bound guest code is slower in the kernel than on the bare engine, from the same state."""
-    samples = []
-    for _ in range(RUNS):
-        bare = _seconds(_run_bare)
-        samples.append((_seconds(_run_in_kernel) / bare - 1) * 100)
-    return figure(name, "%", samples, bound_percent)
+    """
+    Percent by which CPU-bound guest code is slower in the kernel than on the bare engine.
 
-
-def _seconds(run: object) -> float:
+    One engine runs one program, in turn bare and under the kernel; each turn of the kernel is compared with the bare
+    turns before and after it.
+    """
     cpu = UnicornCpu(MEMORY_BYTES)
     try:
         core = Core(cpu, MEMORY_BYTES)
@@ -70,23 +69,32 @@ def _seconds(run: object) -> float:
         thread = load_program(core, find_program("primes"), ["primes", "100000000", "1"], {}).thread
         core.start(thread)
         while core.time < WARM_UP_INSTRUCTIONS:
-            hart.run(1_000_000)
-        assert core.current is not None
-        assert callable(run)
-        begun = time.perf_counter()
-        run(hart, core.current)
-        return time.perf_counter() - begun
+            hart.run(SLICE_INSTRUCTIONS)
+        bare_s = [_run_bare(hart)]
+        kernel_s = []
+        for _ in range(RUNS):
+            kernel_s.append(_run_in_kernel(hart))
+            bare_s.append(_run_bare(hart))
+        pairs = zip(kernel_s, pairwise(bare_s), strict=True)
+        return figure(name, "%", [(seconds / mean(around) - 1) * 100 for seconds, around in pairs], bound_percent)
     finally:
         cpu.close()
 
 
-def _run_bare(hart: Hart, thread: Thread) -> None:
-    cause, *_, retired = hart.cpu.run(thread.pc, MEASURED_INSTRUCTIONS)
+def _run_bare(hart: Hart) -> float:
+    thread = hart.last
+    assert thread is not None
+    begun = time.perf_counter()
+    cause, thread.pc, _, retired = hart.cpu.run(thread.pc, MEASURED_INSTRUCTIONS)
+    seconds = time.perf_counter() - begun
     if cause != Cause.LIMIT or retired != MEASURED_INSTRUCTIONS:
         raise KernelBug(f"the measured code is not CPU-bound: {Cause(cause).name} after {retired} instructions")
+    return seconds
 
 
-def _run_in_kernel(hart: Hart, _: Thread) -> None:
+def _run_in_kernel(hart: Hart) -> float:
     end = hart.core.time + MEASURED_INSTRUCTIONS
+    begun = time.perf_counter()
     while hart.core.time < end:
-        hart.run(min(300_000, end - hart.core.time))
+        hart.run(min(SLICE_INSTRUCTIONS, end - hart.core.time))
+    return time.perf_counter() - begun
