@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import get_args
 
 from cyclopts import App, CycloptsError
 
@@ -95,7 +96,8 @@ def dispatch(application: App, arguments: list[str]) -> int:
 def value_options(command: App) -> set[str]:
     """The options of a command that are followed by a value."""
     collection = command.assemble_argument_collection()
-    return {name for argument in collection if argument.token_count()[0] for name in argument.names}
+    valued = (each for each in collection if each.token_count()[0] and bool not in (each.hint, *get_args(each.hint)))
+    return {name for argument in valued for name in argument.names}
 
 
 def separate_program(arguments: list[str], valued: set[str]) -> list[str]:

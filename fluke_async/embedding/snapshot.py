@@ -43,7 +43,7 @@ class ThreadInfo:
 class KernelStatistics:
     """Counts since the kernel started, and what is in use now."""
 
-    time: int
+    time_ns: int
     system_calls: int
     switches: int
     quanta_ended: int
@@ -120,7 +120,7 @@ def kernel_statistics(core: Core, processes: int) -> KernelStatistics:
     """Everything that is counted, now."""
     counters = core.statistics
     return KernelStatistics(
-        time=core.time,
+        time_ns=core.time,
         **{name: getattr(counters, name) for name in counters.__slots__},
         processes=processes,
         objects=len(core.objects),

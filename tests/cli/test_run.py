@@ -194,3 +194,12 @@ def test_a_program_that_reads_nothing_does_not_wait_for_input() -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+@pytest.mark.parametrize("flag", ["--no-uvloop", "--stats", "--json"])
+def test_options_without_a_value_may_stand_anywhere_before_the_program(fluke: Fluke, flag: str, tmp_path: Path) -> None:
+    trace = str(tmp_path / "trace.jsonl")
+    for options in ((flag, "--trace", trace), ("--trace", trace, flag)):
+        finished = fluke("run", *options, "hello", "--stats")
+        assert finished.status == 0
+        assert "Hello, --stats!" in finished.output

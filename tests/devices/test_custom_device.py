@@ -67,7 +67,7 @@ async def run_clock(model: str, preemption: str) -> tuple[bytes, int, fluke.Exit
     async with fluke.Kernel(model=model, preemption=preemption) as kernel:
         process = await kernel.spawn("clock", args=["2", "1"])
         output = await process.stdout.read_all()
-        return output, kernel.statistics().time, await process.wait()
+        return output, kernel.statistics().time_ns, await process.wait()
 
 
 async def test_latency_is_time_of_the_kernel(model: str, preemption: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ async def test_virtual_sleep_takes_no_time_of_the_host(make_kernel: MakeKernel) 
     async with make_kernel() as kernel:
         process = await kernel.spawn("clock", args=["24", str(HOUR_MS)])
         output = await process.stdout.read_all()
-        assert kernel.statistics().time > 24 * HOUR_US * 1000
+        assert kernel.statistics().time_ns > 24 * HOUR_US * 1000
     times = sleeps(output)
     assert len(times) == 24
     for begin, end in times:
@@ -54,7 +54,7 @@ async def test_computing_takes_virtual_time_from_a_sleep(make_kernel: MakeKernel
         computing = await kernel.spawn("spin", budget=20_000_000)
         sleeping = await kernel.spawn("clock", args=["1", "1"])
         assert (await sleeping.wait()).reason == "exited"
-        assert kernel.statistics().time < 20_000_000
+        assert kernel.statistics().time_ns < 20_000_000
         assert (await computing.wait()).reason == "budget"
 
 

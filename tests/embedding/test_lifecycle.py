@@ -55,7 +55,7 @@ async def test_leaving_ends_all_processes(make_kernel: MakeKernel) -> None:
 async def test_a_kernel_that_does_nothing(make_kernel: MakeKernel) -> None:
     async with make_kernel() as kernel:
         pass
-    assert kernel.statistics().time == 0
+    assert kernel.statistics().time_ns == 0
 
 
 async def test_leaving_by_an_exception(make_kernel: MakeKernel) -> None:

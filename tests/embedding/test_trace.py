@@ -152,6 +152,6 @@ async def test_only_one_model_restarts_and_only_one_resumes(preemption: str) -> 
     assert counts["interrupt"].resumes == counts["process"].restarts == 0
     assert counts["interrupt"].restarts == counts["process"].resumes
     assert counts["process"].stacks_dropped == 0
-    names = ("time", "system_calls", "switches", "waits", "completions", "soft_faults", "device_requests")
+    names = ("time_ns", "system_calls", "switches", "waits", "completions", "soft_faults", "device_requests")
     for name in names:
         assert getattr(counts["interrupt"], name) == getattr(counts["process"], name)
