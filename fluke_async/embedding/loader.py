@@ -13,7 +13,7 @@ parent would keep (space, region, mappings, ports) live in the slab too, beyond 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, USER_END, USER_START, WORD_SIZE, Prot
@@ -53,7 +53,6 @@ class Loaded:
     console: Port
     timer: Port
     parent: Port
-    image: ElfImage = field(repr=False)
 
     @property
     def account(self) -> Account:
@@ -155,7 +154,7 @@ class _Builder:
         thread.registers[SP] = STACK_END
         thread.registers[A0] = START_BLOCK_VA + BLOCK_OFFSET
         self.core.enter_space(thread, space)
-        return Loaded(self.slab, space, thread, console, timer, parent, image)
+        return Loaded(self.slab, space, thread, console, timer, parent)
 
     def map_segments(self, space: Space, region: Region, image: ElfImage) -> int:
         """Map the segments page by page, copy what the file has of them; returns the first address after all."""

@@ -109,6 +109,7 @@ class Hart:
                 limit = left
             if effort < limit:
                 limit = min(limit, max(effort, TRAP_EFFORT))
+            assert limit > 0, "an engine without a limit does not come back"
             if thread is not self.resident or thread.registers is not live_registers:
                 self._load(thread)
             if core.translations_changed:

@@ -17,8 +17,6 @@ from fluke_async.kernel.trace import Event
 class InterruptModel:
     """Drops the coroutine at every suspension."""
 
-    name = "interrupt"
-
     def suspend(self, core: Core, thread: Thread, stack: Stack) -> None:
         stack.close()
         if core.trace is not None:

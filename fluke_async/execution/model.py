@@ -19,8 +19,6 @@ Stack = Coroutine[Any, None, int]
 class ExecutionModel(Protocol):
     """What both drivers do."""
 
-    name: str
-
     def suspend(self, core: Core, thread: Thread, stack: Stack) -> None:
         """The operation of `thread` has stopped at a wait or a marked point."""
         ...

@@ -17,8 +17,6 @@ from fluke_async.kernel.trace import Event
 class ProcessModel:
     """Keeps the coroutine at every suspension."""
 
-    name = "process"
-
     def suspend(self, core: Core, thread: Thread, stack: Stack) -> None:
         peer = thread.callee or thread.client
         thread.stack = stack

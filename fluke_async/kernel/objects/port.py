@@ -49,7 +49,8 @@ class Port(KernelObject):
     def expects(self, core: Core, thread: Thread) -> bool:
         if self.receiver is None:
             return self.active
-        if thread.request is None and self.active and self.is_called_by(core, thread):
+        waits_for_answer = core.entry_name(thread) == "ipc_call" and self.is_called_by(core, thread)
+        if thread.request is None and self.active and waits_for_answer:
             try:  # a state says nothing of requests, so the device is asked again, and at once
                 thread.request = device_request(core, thread, self)
             except ProgramException:
