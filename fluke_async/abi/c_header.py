@@ -90,6 +90,8 @@ def _codes() -> list[str]:
                       hexadecimal=True),
         *_enumeration(_comment(codes.MutexFlags), _members("FLUKE_MUTEX_", codes.MutexFlags),
                       hexadecimal=True),
+        *_enumeration(_comment(codes.CondFlags), _members("FLUKE_COND_", codes.CondFlags),
+                      hexadecimal=True),
         *_enumeration(_comment(codes.Prot),
                       {"FLUKE_PROT_NONE": 0, **_members("FLUKE_PROT_", codes.Prot), "FLUKE_PROT_ALL": 7}),
         *_enumeration(_comment(codes.MessageKind), _members("FLUKE_MESSAGE_", codes.MessageKind)),

@@ -33,6 +33,13 @@ def is_hash_chosen(entry: EntryPoint) -> bool:
     return entry.name.endswith("_create_hash")
 
 
+def stored_results(entry: EntryPoint) -> list[Operand]:
+    """The results that C gets through pointers which follow the arguments; a null pointer leaves one out."""
+    if entry.is_message or is_hash_chosen(entry):
+        return []
+    return [result for result in entry.results if result.register != registers.A0]
+
+
 def _parameter(entry: EntryPoint, operand: Operand) -> str:
     """The declaration of one argument of a call that is no message call."""
     match operand.kind:
@@ -55,7 +62,8 @@ def _parameter(entry: EntryPoint, operand: Operand) -> str:
 def parameters(entry: EntryPoint) -> list[str]:
     """The declarations of all arguments, in C's order."""
     if not entry.is_message:
-        return [_parameter(entry, operand) for operand in entry.arguments]
+        stored = [f"uintptr_t *{result.name}" for result in stored_results(entry)]
+        return [_parameter(entry, operand) for operand in entry.arguments] + stored
     declarations = [
         _parameter(entry, operand) for operand in entry.arguments if operand.kind in (Kind.OBJECT, Kind.REFERENCE)
     ]

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterator
 
 from fluke_async.abi import registers
-from fluke_async.abi.c_names import LINE_LENGTH, NOTICE, is_hash_chosen, number_name, parameters
+from fluke_async.abi.c_names import LINE_LENGTH, NOTICE, is_hash_chosen, number_name, parameters, stored_results
 from fluke_async.abi.entry_points import ENTRY_POINTS, EntryPoint, Kind, Operand
 from fluke_async.abi.layouts import IPC_PARAMS
 
@@ -26,6 +26,16 @@ def _register(number: int) -> str:
 
 def _direct_stub(entry: EntryPoint) -> list[str]:
     return [f"li      a7, {entry.number:#x}", "ecall", "ret"]
+
+
+def _storing_stub(entry: EntryPoint) -> list[str]:
+    """The pointers wait in t0, t1, ... while the call's results take their registers."""
+    stored = list(enumerate(stored_results(entry)))
+    lines = [f"mv      t{index}, {_register(result.register)}" for index, result in stored]
+    lines += [f"li      a7, {entry.number:#x}", "ecall"]
+    for index, result in stored:
+        lines += [f"beqz    t{index}, 1f", f"sd      {_register(result.register)}, 0(t{index})", "1:"]
+    return [*lines, "ret"]
 
 
 def _hash_stub(entry: EntryPoint) -> list[str]:
@@ -69,6 +79,8 @@ def _stub(entry: EntryPoint) -> Iterator[str]:
         body = _message_stub(entry)
     elif is_hash_chosen(entry):
         body = _hash_stub(entry)
+    elif stored_results(entry):
+        body = _storing_stub(entry)
     else:
         body = _direct_stub(entry)
     name = f"fluke_{entry.name}"

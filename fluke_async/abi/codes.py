@@ -72,6 +72,7 @@ class ExceptionCode(IntEnum):
     NO_PORTSET = 0x130
     INVALID_MESSAGE = 0x131
     OUT_OF_MEMORY = 0x132
+    HOST_THREAD = 0x133
 
 
 STATUS_MEANING = {
@@ -103,7 +104,7 @@ EXCEPTION_MEANING = {
     ExceptionCode.NOT_PORT: "the object there is no port",
     ExceptionCode.NOT_PORTSET: "the object there is no port set",
     ExceptionCode.NOT_MUTEX: "the object there is no mutex",
-    ExceptionCode.NOT_COND: "the object there is no condition (reserved)",
+    ExceptionCode.NOT_COND: "the object there is no condition",
     ExceptionCode.NOT_REF: "the object there is no reference",
     ExceptionCode.NOT_THREAD_REF: "the reference does not refer to a thread",
     ExceptionCode.NOT_SPACE_REF: "the reference does not refer to a space that can be used so",
@@ -119,7 +120,7 @@ EXCEPTION_MEANING = {
     ExceptionCode.MUTEX_LOCKED: "the caller owns the mutex already",
     ExceptionCode.MUTEX_NOT_OWNED: "the caller does not own the mutex",
     ExceptionCode.CURRENT_THREAD: "a thread cannot do that to itself",
-    ExceptionCode.NOT_CURRENT_THREAD: "a thread can do that to itself only (reserved)",
+    ExceptionCode.NOT_CURRENT_THREAD: "a thread can do that to itself only",
     ExceptionCode.NOT_SENDER: "the thread is not the sender (reserved)",
     ExceptionCode.NOT_RECEIVER: "the thread is not the receiver (reserved)",
     ExceptionCode.BUFFER_UNALIGNED: "a message buffer or table is not aligned to a word",
@@ -129,6 +130,7 @@ EXCEPTION_MEANING = {
     ExceptionCode.NO_PORTSET: "the thread has not named a port set to serve",
     ExceptionCode.INVALID_MESSAGE: "a length or count that cannot be; tables of further buffers",
     ExceptionCode.OUT_OF_MEMORY: "the quota does not allow another page",
+    ExceptionCode.HOST_THREAD: "the thread belongs to a task of the host: its state cannot be loaded",
 }
 
 HARDWARE_EXCEPTIONS = frozenset(code for code in ExceptionCode if code < ExceptionCode.NO_OBJECT)
@@ -188,6 +190,12 @@ class MutexFlags(IntFlag):
     PRI_CEILING = 1 << 1
     MULTITASK = 1 << 2
     OWNER_DEAD = 1 << 3
+
+
+class CondFlags(IntFlag):
+    """Flags in a condition's exported state."""
+
+    MULTITASK = 1 << 0
 
 
 PAGE_SIZE = 4096

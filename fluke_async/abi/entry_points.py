@@ -3,8 +3,11 @@ The table of system calls: what the dispatcher, the tracer, the C stubs and the 
 
 A call's class says how it can block: *trivial* and *short* calls never sleep (a short one may fault, and is then done
 again whole), *long* calls may sleep and are restarted as themselves, *multi-stage* calls pass through states that are
-valid calls of their own, named in `restarts_as`. `cost` is the virtual cost in instructions, charged when the call
-completes; a multi-stage call pays `STAGE_COST` for each stage besides, and everybody `CHUNK_COST` for each 8 KiB moved.
+valid calls of their own, named in `restarts_as`. `waits_on` says what a thread whose registers name the call may be
+parked on, `has_points` whether it passes marked points, where it can be cut off between two steps of its work.
+
+`cost` is the virtual cost in instructions, charged when the call completes; a multi-stage call pays `STAGE_COST` for
+each stage besides, and everybody `CHUNK_COST` for each 8 KiB moved.
 Classes are those of the OSDI '99 paper; numbers lie above Linux's range, so that foreign programs can be recognised.
 """
 
@@ -16,6 +19,7 @@ from enum import Enum
 from fluke_async.abi import registers
 from fluke_async.abi.codes import ObjectType
 from fluke_async.abi.layouts import (
+    COND_STATE,
     IPC_PARAMS,
     MAPPING_STATE,
     MUTEX_STATE,
@@ -23,6 +27,7 @@ from fluke_async.abi.layouts import (
     PORTSET_STATE,
     REGION_STATE,
     SPACE_STATE,
+    THREAD_SAVED_STATE,
     THREAD_STATE,
     Layout,
 )
@@ -84,6 +89,8 @@ class EntryPoint:
     summary: str
     state: Layout | None = None
     is_message: bool = False
+    waits_on: tuple[ObjectType, ...] = ()
+    has_points: bool = False
 
 
 class _Table:
@@ -107,6 +114,8 @@ class _Table:
         restarts_as: tuple[str, ...] = (),
         state: Layout | None = None,
         is_message: bool = False,
+        waits_on: tuple[ObjectType, ...] = (),
+        has_points: bool = False,
     ) -> None:
         base = FIRST_NUMBER + BLOCK_SIZE * (object_type if block is None else block)
         self.rows.append(
@@ -122,6 +131,8 @@ class _Table:
                 summary,
                 state,
                 is_message,
+                waits_on,
+                has_points,
             )
         )
 
@@ -195,6 +206,35 @@ _table.add(
     "thread_return_from_exception", Class.SHORT, ObjectType.THREAD, (), 60,
     "Reload the registers that were saved when a handler was entered, and enable exceptions.", number=9,
 )  # fmt: skip
+_SELF = ("thread", Kind.OBJECT, ObjectType.THREAD)
+_HANDLERS = ("trap", "interrupt", "client_alert", "server_alert")
+_table.add(
+    "thread_get_handlers", Class.SHORT, ObjectType.THREAD, _in_order(_SELF), 40,
+    "The calling thread's handlers; a null pointer leaves one out.", number=10,
+    results=tuple(Operand(name, Kind.ADDRESS, registers.A1 + index) for index, name in enumerate(_HANDLERS)),
+)  # fmt: skip
+_table.add(
+    "thread_set_handlers", Class.SHORT, ObjectType.THREAD,
+    _in_order(_SELF, *((name, Kind.ADDRESS) for name in _HANDLERS)), 40,
+    "Set the addresses where the calling thread takes its exceptions; 0: none.", number=11,
+)  # fmt: skip
+_table.add(
+    "thread_enable_exceptions", Class.TRIVIAL, ObjectType.THREAD, _in_order(_SELF), 20,
+    "Let the calling thread's exceptions come; an interrupt that has been put off is taken at once.", number=12,
+)  # fmt: skip
+_table.add(
+    "thread_disable_exceptions", Class.TRIVIAL, ObjectType.THREAD, _in_order(_SELF), 20,
+    "Put the calling thread's interrupts off; a mistake meanwhile stops the thread.", number=13,
+)  # fmt: skip
+_table.add(
+    "thread_get_saved_state", Class.SHORT, ObjectType.THREAD, _in_order(_SELF, ("state", Kind.STATE_OUT)), 60,
+    "The registers that were saved when the calling thread's handler was entered.", number=14,
+    state=THREAD_SAVED_STATE,
+)  # fmt: skip
+_table.add(
+    "thread_set_saved_state", Class.SHORT, ObjectType.THREAD, _in_order(_SELF, ("state", Kind.STATE_IN)), 60,
+    "Change what the return from the handler will reload.", number=15, state=THREAD_SAVED_STATE,
+)  # fmt: skip
 _common("space", ObjectType.SPACE, SPACE_STATE, ("keeper",), 300)
 _common("region", ObjectType.REGION, REGION_STATE, ("space", "keeper"), 200)
 _common("mapping", ObjectType.MAPPING, MAPPING_STATE, ("region", "space"), 200, referenced=False)
@@ -203,11 +243,23 @@ _common("portset", ObjectType.PORTSET, PORTSET_STATE, (), 150)
 _common("mutex", ObjectType.MUTEX, MUTEX_STATE, ("owner",), 150)
 _MUTEX = _in_order(("mutex", Kind.OBJECT, ObjectType.MUTEX))
 _table.add("mutex_lock", Class.LONG, ObjectType.MUTEX, _MUTEX, 60,
-           "Own a mutex; sleep until it is free.", number=7)  # fmt: skip
+           "Own a mutex; sleep until it is free.", number=7, waits_on=(ObjectType.MUTEX,))  # fmt: skip
 _table.add("mutex_trylock", Class.SHORT, ObjectType.MUTEX, _MUTEX, 60,
            "Own a mutex if it is free.", number=8, results=(STATUS_RESULT,))  # fmt: skip
 _table.add("mutex_unlock", Class.SHORT, ObjectType.MUTEX, _MUTEX, 60,
            "Give a mutex to the first who waits for it, or free it.", number=9)  # fmt: skip
+
+_common("cond", ObjectType.COND, COND_STATE, ("inheritor",), 150)
+_COND = ("cond", Kind.OBJECT, ObjectType.COND)
+_table.add("cond_wait", Class.MULTI_STAGE, ObjectType.COND,
+           _in_order(_COND, ("mutex", Kind.OBJECT, ObjectType.MUTEX)), 60,
+           "Unlock a mutex, sleep until the condition is signalled, and lock the mutex again. It may return without a "
+           "signal: wait in a loop.", number=7, restarts_as=("cond_wait", "mutex_lock"),
+           waits_on=(ObjectType.COND,))  # fmt: skip
+_table.add("cond_signal", Class.SHORT, ObjectType.COND, _in_order(_COND), 60,
+           "Let the first who waits for the condition go on.", number=8)  # fmt: skip
+_table.add("cond_broadcast", Class.SHORT, ObjectType.COND, _in_order(_COND), 60,
+           "Let all go on that wait for the condition by now.", number=9, has_points=True)  # fmt: skip
 
 _common("ref", ObjectType.REF, None, (), 100, referenced=False)
 _table.add("ref_copy", Class.SHORT, ObjectType.REF,
@@ -219,6 +271,14 @@ _table.add("ref_type", Class.SHORT, ObjectType.REF, _in_order(("ref", Kind.OBJEC
 _table.add("ref_hash", Class.SHORT, ObjectType.REF, _in_order(("ref", Kind.OBJECT, ObjectType.REF)), 40,
            "The hash of what a reference refers to; 0 if nothing.", number=9,
            results=(Operand("hash", Kind.VALUE, registers.A0),))  # fmt: skip
+
+_table.add("ref_check", Class.SHORT, ObjectType.REF, _in_order(("ref", Kind.OBJECT, ObjectType.REF)), 40,
+           "1 if what a reference refers to is there; 0 if it is gone, or the reference null.", number=10,
+           results=(Operand("valid", Kind.VALUE, registers.A0),))  # fmt: skip
+_table.add("ref_compare", Class.SHORT, ObjectType.REF,
+           _in_order(("ref", Kind.OBJECT, ObjectType.REF), ("other", Kind.OBJECT, ObjectType.REF)), 40,
+           "1 if two references refer to the same object, or both to nothing that is there; else 0.", number=11,
+           results=(Operand("same", Kind.VALUE, registers.A0),))  # fmt: skip
 
 _DESTINATION = Operand("destination_ref", Kind.OBJECT, registers.DESTINATION, ObjectType.REF)
 _SEND = (
@@ -260,22 +320,26 @@ def _message(
     number: int,
     summary: str,
     restarts_as: tuple[str, ...] = (),
+    waits_on: tuple[ObjectType, ...] = (),
+    has_points: bool = False,
 ) -> None:
     _table.add(name, call_class, ObjectType.THREAD, arguments, 120, summary, number=number, block=IPC_BLOCK,
                results=(STATUS_RESULT, *results), restarts_as=restarts_as,
-               state=IPC_PARAMS, is_message=True)  # fmt: skip
+               state=IPC_PARAMS, is_message=True, waits_on=waits_on, has_points=has_points)  # fmt: skip
 
 
 _message("ipc_send", Class.LONG, (_DESTINATION, *_SEND), (), 0,
-         "Send a one-way message: at most once, unordered.")  # fmt: skip
+         "Send a one-way message: at most once, unordered.", waits_on=(ObjectType.PORT,))  # fmt: skip
 _message("ipc_call", Class.LONG, (_DESTINATION, *_SEND, *_RECEIVE, *_PROGRESS), _RECEIVED, 1,
-         "Send an idempotent request and wait for its reply: at least once; what does not fit is cut off.")  # fmt: skip
+         "Send an idempotent request and wait for its reply: at least once; what does not fit is cut off.",
+         waits_on=(ObjectType.PORT, ObjectType.THREAD), has_points=True)  # fmt: skip
 _message("ipc_reply", Class.LONG, (*_SEND, *_PROGRESS), (), 2,
-         "Answer the idempotent request being served; nothing happens if there is none.")  # fmt: skip
+         "Answer the idempotent request being served; nothing happens if there is none.",
+         has_points=True)  # fmt: skip
 _message("ipc_reply_wait_receive", Class.MULTI_STAGE, (*_SEND, *_RECEIVE, *_PROGRESS),
          (*_RECEIVED, *_FROM_PORTSET), 3,
          "Answer the idempotent request being served, then wait for the next message.",
-         ("ipc_reply_wait_receive", "ipc_wait_receive", "ipc_server_receive"))  # fmt: skip
+         ("ipc_reply_wait_receive", "ipc_wait_receive", "ipc_server_receive"), has_points=True)  # fmt: skip
 _message("ipc_setup_wait_receive", Class.MULTI_STAGE,
          (Operand("portset", Kind.OBJECT, registers.DESTINATION, ObjectType.PORTSET), *_RECEIVE, *_PROGRESS),
          (*_RECEIVED, *_FROM_PORTSET), 4,
@@ -283,10 +347,10 @@ _message("ipc_setup_wait_receive", Class.MULTI_STAGE,
          ("ipc_setup_wait_receive", "ipc_wait_receive", "ipc_server_receive"))  # fmt: skip
 _message("ipc_wait_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECEIVED, *_FROM_PORTSET), 5,
          "Wait for a message of any kind on the port set that the calling thread serves.",
-         ("ipc_wait_receive", "ipc_server_receive"))  # fmt: skip
+         ("ipc_wait_receive", "ipc_server_receive"), waits_on=(ObjectType.PORTSET,))  # fmt: skip
 _message("ipc_server_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECEIVED, *_FROM_PORTSET), 6,
          "Receive what remains of the message of the connected client.",
-         ("ipc_server_receive", "ipc_wait_receive"))  # fmt: skip
+         ("ipc_server_receive", "ipc_wait_receive"), waits_on=(ObjectType.THREAD,), has_points=True)  # fmt: skip
 
 ENTRY_POINTS: tuple[EntryPoint, ...] = tuple(_table.rows)
 BY_NAME = {entry.name: entry for entry in ENTRY_POINTS}

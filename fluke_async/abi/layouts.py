@@ -103,6 +103,17 @@ THREAD_STATE = Layout(
         Field("server_reliable_pc", "entry for reliable connections; 0: the waiting call returns"),
     ),
 )
+THREAD_SAVED_STATE = Layout(
+    "fluke_thread_saved_state",
+    "The registers that change when a handler is entered, as they were before; returning reloads them.",
+    (
+        Field("a0", "a0"),
+        Field("a1", "a1"),
+        Field("a2", "a2"),
+        Field("a7", "a7"),
+        Field("pc", "program counter; on the ecall of a call that was cut off"),
+    ),
+)
 SPACE_STATE = Layout("fluke_space_state", "A space.", (Field("hash", "number chosen at creation"),))
 REGION_STATE = Layout(
     "fluke_region_state",
@@ -145,6 +156,15 @@ MUTEX_STATE = Layout(
         Field("hash", "number chosen at creation"),
         Field("flags", "FLUKE_MUTEX_* flags"),
         Field("locked", "1 while somebody owns it"),
+        Field("ceiling", "least priority of the owner, with FLUKE_MUTEX_PRI_CEILING"),
+    ),
+)
+COND_STATE = Layout(
+    "fluke_cond_state",
+    "A condition; the thread that inherits its waiters' priority is delivered through a reference.",
+    (
+        Field("hash", "number chosen at creation"),
+        Field("flags", "FLUKE_COND_* flags"),
     ),
 )
 IPC_PARAMS = Layout(
@@ -193,12 +213,14 @@ START_BLOCK = Layout(
 
 LAYOUTS = (
     THREAD_STATE,
+    THREAD_SAVED_STATE,
     SPACE_STATE,
     REGION_STATE,
     MAPPING_STATE,
     PORT_STATE,
     PORTSET_STATE,
     MUTEX_STATE,
+    COND_STATE,
     IPC_BUFFER,
     IPC_PARAMS,
     START_BLOCK,

@@ -117,7 +117,7 @@ class Driver:
         breath_ns = time.perf_counter_ns()
         try:
             while True:
-                if self.hart.dispatcher.unfinished is None:
+                if self.core.unfinished is None:
                     await self._fixed_point()
                 if self.closing:
                     break

@@ -20,7 +20,8 @@ from fluke_async.kernel.exceptions import ProgramException, deliver
 from fluke_async.kernel.handlers import HANDLERS
 from fluke_async.kernel.ipc import leave_capture
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.suspension import WAIT
+from fluke_async.kernel.probe import Point
+from fluke_async.kernel.suspension import COPY, WAIT
 from fluke_async.kernel.trace import Event
 
 
@@ -47,8 +48,9 @@ class Dispatcher:
     """
     Carries out the system calls of one kernel.
 
-    `points_left` bounds the marked points that are passed before the host's event loop gets its turn; an operation cut
-    off there is kept in `unfinished` and goes on as if nothing had been: that is a breath, not a preemption.
+    `points_left` bounds the marked points that are passed before the host's event loop gets its turn. A call cut off
+    there is the core's `unfinished` one and goes on as if nothing had been: that is a breath, not a preemption. Its
+    coroutine waits in the thread; should the thread be stopped meanwhile, its registers say how to go on.
     """
 
     def __init__(self, core: Core, model: ExecutionModel, preemption: Preemption) -> None:
@@ -56,7 +58,6 @@ class Dispatcher:
         self.model = model
         self.preemption = preemption
         self.points_left = 0
-        self.unfinished: tuple[Thread, Stack] | None = None
 
     def dispatch(self, thread: Thread) -> None:
         """Carry out the call that the thread's program counter is on, as far as it goes."""
@@ -64,6 +65,8 @@ class Dispatcher:
         registers = thread.registers
         row = ROWS.get(registers[ENTRY_POINT])
         if row is None:
+            if core.probe is not None and core.probe(Point.TRAP, thread):
+                return
             deliver(core, thread, ExceptionCode.FOREIGN_SYSTEM_CALL, registers[ENTRY_POINT])
             return
         entry = row.entry
@@ -72,6 +75,8 @@ class Dispatcher:
             if core.trace is not None:
                 arguments = tuple(registers[operand.register] for operand in entry.arguments)
                 core.trace((core.time, Event.TRAP, thread.hash, entry.name, thread.pc, arguments))
+            if core.probe is not None and core.probe(Point.TRAP, thread):
+                return
         if row.may_sleep:
             stack = self.model.resume(core, thread) if thread.in_kernel else None
             self._run(thread, stack)
@@ -83,12 +88,16 @@ class Dispatcher:
             return
         if status is not None:
             core.finish(thread, entry, status)
+        if core.probe is not None:
+            core.probe(Point.RETURN, thread)
 
     def go_on(self) -> None:
-        """Continue the operation that a breath cut off."""
-        assert self.unfinished is not None
-        thread, stack = self.unfinished
-        self.unfinished = None
+        """Continue the call that was cut off at a marked point, before anything else happens."""
+        thread = self.core.unfinished
+        assert thread is not None
+        self.core.unfinished = None
+        self.core.current = thread
+        stack, thread.stack = thread.stack, None
         self._run(thread, stack)
 
     def _run(self, thread: Thread, stack: Stack | None) -> None:
@@ -101,6 +110,8 @@ class Dispatcher:
                 suspension = stack.send(None)
             except StopIteration as end:
                 core.finish(thread, ROWS[thread.registers[ENTRY_POINT]].entry, end.value)
+                if core.probe is not None:
+                    core.probe(Point.RETURN, thread)
                 return
             except ProgramException as exception:
                 leave_capture(core, exception.thread)
@@ -111,8 +122,13 @@ class Dispatcher:
                 continue
             if suspension is WAIT:
                 self.model.suspend(core, thread, stack)
+                if core.probe is not None:
+                    core.probe(Point.WAIT, thread)
                 return
-            if self._preempted(thread):
+            preemptible = self.preemption is Preemption.PARTIAL and suspension is COPY
+            if core.probe is not None and self._shown(thread, stack, preemptible):
+                return
+            if preemptible and self._preempted(thread):
                 thread.in_kernel = True
                 core.statistics.preemptions += 1
                 if core.trace is not None:
@@ -121,13 +137,24 @@ class Dispatcher:
                 return
             self.points_left -= 1
             if self.points_left < 0:
-                self.unfinished = (thread, stack)
+                thread.stack = stack
+                core.unfinished = thread
                 return
+
+    def _shown(self, thread: Thread, stack: Stack, preemptible: bool) -> bool:
+        """Show a marked point to the probe; whether it has re-created the state."""
+        core = self.core
+        assert core.probe is not None
+        if not preemptible:
+            core.unfinished = thread
+        if not core.probe(Point.MARKED, thread):
+            core.unfinished = None
+            return False
+        stack.close()
+        return True
 
     def _preempted(self, thread: Thread) -> bool:
         """At a marked point: whether the thread is to give way. What is due is taken in first."""
-        if self.preemption is Preemption.NONE:
-            return False
         core = self.core
         core.current = None
         core.act()

@@ -15,7 +15,9 @@ from fluke_async.cpu.protocol import Cause, Cpu
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.exceptions import ProgramException, deliver, take_interrupt
+from fluke_async.kernel.host_calls import HostCalls
 from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
 from fluke_async.kernel.translation import EXECUTE, READ, WRITE, resolve
 
@@ -62,9 +64,9 @@ class Hart:
         ready, statistics, live_registers = core.ready, core.statistics, cpu.registers
         last, timeline = self.last, core.timeline
         dispatcher.points_left = effort // EFFORT_PER_POINT
-        if dispatcher.unfinished is not None:
+        if core.unfinished is not None:
             dispatcher.go_on()
-        while dispatcher.unfinished is None:
+        while core.unfinished is None:
             if core.attention:
                 core.current = None
                 return Outcome.ATTENTION
@@ -97,6 +99,9 @@ class Hart:
             if thread.in_kernel:
                 dispatcher.dispatch(thread)
                 continue
+            if thread.host is not None:
+                self._turn_of_host(thread, thread.host)
+                continue
 
             space = thread.space
             assert space is not None
@@ -125,10 +130,21 @@ class Hart:
                 if retired == left:
                     core.spend(account)
             if cause == Cause.ECALL:
-                dispatcher.dispatch(thread)
+                if thread.quantum_left > 0 and (next_action_time is None or core.time < next_action_time):
+                    dispatcher.dispatch(thread)  # else what is due comes first, and the thread is still on its ecall
             elif cause != Cause.LIMIT:
                 self._trap(thread, cause, address)
         return Outcome.SLICE
+
+    def _turn_of_host(self, thread: Thread, host: HostCalls) -> None:
+        """A thread without code begins the call that its task has issued, or is back from one."""
+        if host.issued:
+            host.issued = False
+            self.dispatcher.dispatch(thread)
+        else:
+            self.core.stop(thread)
+            self.core.attention = True
+            host.on_return()
 
     def park_resident(self) -> None:
         """Bring the resident thread's state home, so that all of it stands in the thread."""
@@ -148,6 +164,8 @@ class Hart:
     def _trap(self, thread: Thread, cause: int, address: int) -> None:
         """A trap that is no system call: a page to enter, or the thread's mistake."""
         core = self.core
+        if core.probe is not None and core.probe(Point.TRAP, thread):
+            return
         access = ACCESS_OF_FAULT.get(Cause(cause))
         if access is None:
             deliver(core, thread, EXCEPTION_OF_CAUSE[Cause(cause)], address or thread.pc)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, SLOT_SIZE
 from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST, EntryPoint
 from fluke_async.abi.registers import ENTRY_POINT, STATUS
-from fluke_async.errors import KernelBug
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.memory import Frames, Hardware, Quota
 from fluke_async.kernel.objects.space import RootSpace, Space
 from fluke_async.kernel.objects.thread import Continuation, Thread
 from fluke_async.kernel.ordered_queue import OrderedQueue
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
+from fluke_async.kernel.priority import renew
+from fluke_async.kernel.probe import Probe
 from fluke_async.kernel.statistics import Counters
 from fluke_async.kernel.timeline import Timeline
 from fluke_async.kernel.trace import Event, Trace
@@ -51,6 +52,8 @@ class Core:
         self.timeline = Timeline()
         self.translations_changed = False
         self.attention = False
+        self.unfinished: Thread | None = None  # in a call that was cut off at a marked point, and goes on first
+        self.probe: Probe | None = None
         self.requests: list[DeviceRequest] = []
         self.exceptions: list[Thread] = []
         self._last_hash = 0
@@ -80,19 +83,23 @@ class Core:
         return created
 
     def destroy(self, target: KernelObject) -> None:
-        """End an object: whoever waits for it looks again, except who is stopped, and stays parked on the name."""
+        """End an object: whoever waits for it looks again."""
         assert target.active
         target.active = False
         self._leave_name(target)
         target.on_destroy(self)
-        if target.waiters is not None:
-            for thread in tuple(target.waiters.in_order()):
-                if not thread.stopped:
-                    self.wake(thread)
+        self._wake_waiters(target)
         self.quota.release(OBJECT_CHARGE_BYTES[target.type])
         if self.trace is not None:
             by = 0 if self.current is None else self.current.hash
             self.trace((self.time, Event.DESTROY, by, target.type.name, target.hash))
+
+    def _wake_waiters(self, target: KernelObject) -> None:
+        """Let all look again, except who is stopped: that one stays parked, and looks when it starts."""
+        if target.waiters is not None:
+            for thread in tuple(target.waiters.in_order()):
+                if not thread.stopped:
+                    self.wake(thread)
 
     def move(self, target: KernelObject, address: int) -> None:
         """Give an object another free physical slot."""
@@ -100,6 +107,8 @@ class Core:
         self._leave_name(target)
         target.address = address
         self._enter_name(target)
+        if target.named_by_waiters:
+            self._wake_waiters(target)
 
     def destroy_objects_in(self, frame: int) -> None:
         """Destroy what lives in a frame that is about to be freed."""
@@ -150,7 +159,7 @@ class Core:
 
     def _enqueue(self, thread: Thread) -> None:
         if thread.runnable:
-            self.ready.push((-thread.priority, thread.run_order, thread))
+            self.ready.push((-thread.effective_priority, thread.run_order, thread))
 
     def end_quantum(self, thread: Thread) -> None:
         """Put the running thread behind the others of its priority, with a new time slice."""
@@ -168,6 +177,9 @@ class Core:
             self.ready.remove(thread)
         thread.stopped = True
         thread.in_kernel = False
+        if self.unfinished is thread:
+            self.unfinished = None
+            thread.in_call = True
         if self.trace is not None:
             self.trace((self.time, Event.STOP, self._by(), thread.hash))
 
@@ -183,16 +195,28 @@ class Core:
             if thread.run_order == 0:
                 thread.run_order = self.new_stamp()
             self._enqueue(thread)
+            if thread.in_call and self.unfinished is None and thread.runnable:
+                self.unfinished = thread
+        thread.in_call = False
         if self.trace is not None:
             self.trace((self.time, Event.START, self._by(), thread.hash))
 
     def reorder(self, thread: Thread, priority: int, wait_order: int) -> None:
         """Change what decides a thread's place, and its place with it."""
         thread.priority, thread.wait_order = priority, wait_order
+        self.rank(thread, thread.effective_priority)
+        renew(self, thread)
+
+    def rank(self, thread: Thread, priority: int) -> None:
+        """Give a thread an effective priority, and the place that follows from it."""
+        thread.effective_priority = priority
         target = thread.waiting_for
         if target is not None:
             target.queue().remove(thread)
             self._stand_in_line(thread, target)
+        elif thread.place is not None:
+            self.ready.remove(thread)
+            self._enqueue(thread)
 
     def enter_space(self, thread: Thread, space: Space) -> None:
         """Give a thread an address space."""
@@ -240,13 +264,15 @@ class Core:
         if not thread.wait_order:
             thread.wait_order = self.new_stamp()
         self._stand_in_line(thread, target)
+        if target.heir is not None:
+            renew(self, target.heir)
         self.statistics.waits += 1
         if self.trace is not None:
             where = (self.entry_name(thread), target.type.name, target.hash, thread.wait_order)
             self.trace((self.time, Event.WAIT, thread.hash, *where))
 
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
-        entry = (-thread.priority, thread.wait_order, thread, target, thread.registers[ENTRY_POINT])
+        entry = (-thread.effective_priority, thread.wait_order, thread, target, thread.registers[ENTRY_POINT])
         target.queue().push(Continuation._make(entry))
 
     def unpark(self, thread: Thread) -> None:
@@ -256,6 +282,10 @@ class Core:
             target.queue().remove(thread)
             thread.waiting_for = None
             thread.request = None  # it lives as long as the wait
+            if target.ends_stage:
+                thread.wait_order = 0
+            if target.heir is not None:
+                renew(self, target.heir)
 
     def wake(self, thread: Thread) -> None:
         """End a wait: the operation looks again at its condition, from the registers."""
@@ -335,29 +365,3 @@ class Core:
         if self.trace is not None:
             port = request.port.hash
             self.trace((self.time, Event.REQUEST, request.thread.hash, port, request.words))
-
-    def check(self) -> None:
-        """Invariants that hold between any two steps; for tests and for reports of a bug."""
-        for address, target in self.objects.items():
-            if target.address != address or not target.active:
-                raise KernelBug(f"{target} is filed under {address:#x}")
-            if isinstance(target, Thread):
-                self._check_thread(target)
-        if self.current is not None and self.current.place is not None and self.current.waiting_for:
-            raise KernelBug(f"{self.current} runs and waits")
-
-    def _check_thread(self, thread: Thread) -> None:
-        record = thread.continuation
-        if (thread.waiting_for is None) != (record is None):
-            raise KernelBug(f"{thread}: waiting_for and continuation disagree")
-        if record is not None and (
-            record.waiting_for is not thread.waiting_for
-            or record.wait_order != thread.wait_order
-            or record.negative_priority != -thread.priority
-            or record.entry_point != thread.registers[ENTRY_POINT]
-        ):
-            raise KernelBug(f"{thread}: {record} is not what its state says")
-        if record is None and (thread.place is not None) != thread.runnable:
-            raise KernelBug(f"{thread}: {thread.condition} but place is {thread.place}")
-        if thread.callee is not None and thread.callee.client is not thread:
-            raise KernelBug(f"{thread}: its server does not serve it")

@@ -37,13 +37,17 @@ def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> No
     core.unpark(thread)
     thread.drop_stack()
     thread.drop_call(core)
-    handled = thread.exceptions_enabled and thread.trap_handler != 0
+    handled = thread.exceptions_enabled and thread.handlers.trap != 0
     if core.trace is not None:
         core.trace((core.time, Event.EXCEPTION, thread.hash, code, subcode, thread.pc, handled))
     if handled:
-        enter_handler(core, thread, thread.trap_handler, code, subcode)
+        enter_handler(core, thread, thread.handlers.trap, code, subcode)
         if thread.place is None:
             core.make_ready(thread)
+    elif thread.host is not None:
+        core.stop(thread)
+        thread.host.on_exception(code, subcode)
+        core.attention = True
     else:
         thread.exception = (code, subcode)
         thread.in_kernel = False
@@ -60,7 +64,7 @@ def take_interrupt(core: Core, thread: Thread) -> None:
         core.trace((core.time, Event.INTERRUPT, thread.hash, thread.pc))
     thread.drop_stack()
     thread.drop_call(core)
-    enter_handler(core, thread, thread.interrupt_handler, 0, 0)
+    enter_handler(core, thread, thread.handlers.interrupt, 0, 0)
 
 
 def enter_handler(core: Core, thread: Thread, handler: int, code: int, subcode: int) -> None:
@@ -75,3 +79,4 @@ def enter_handler(core: Core, thread: Thread, handler: int, code: int, subcode: 
     thread.pc = handler
     thread.exceptions_enabled = False
     thread.in_kernel = False
+    thread.wait_order = 0  # the handler's own calls stand in line by themselves

@@ -6,18 +6,25 @@ from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel import ipc
 from fluke_async.kernel.object_calls import Handler, object_calls
 from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.cond import Cond, cond_broadcast, cond_signal, cond_wait
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.mutex import Mutex, mutex_lock, mutex_trylock, mutex_unlock
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
-from fluke_async.kernel.objects.reference import Reference, ref_copy, ref_hash, ref_type
+from fluke_async.kernel.objects.reference import Reference, ref_check, ref_compare, ref_copy, ref_hash, ref_type
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
-from fluke_async.kernel.objects.thread import (
-    Thread,
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_calls import (
+    thread_disable_exceptions,
+    thread_enable_exceptions,
+    thread_get_handlers,
+    thread_get_saved_state,
     thread_interrupt,
     thread_return_from_exception,
     thread_self,
+    thread_set_handlers,
+    thread_set_saved_state,
 )
 
 OBJECTS: dict[str, type[KernelObject]] = {
@@ -28,17 +35,29 @@ OBJECTS: dict[str, type[KernelObject]] = {
     "port": Port,
     "portset": Portset,
     "mutex": Mutex,
+    "cond": Cond,
     "ref": Reference,
 }
 UNREFERENCED = ("mapping", "ref")
 
 HANDLERS: dict[str, Handler] = {
     "thread_self": thread_self,
+    "thread_get_handlers": thread_get_handlers,
+    "thread_set_handlers": thread_set_handlers,
+    "thread_enable_exceptions": thread_enable_exceptions,
+    "thread_disable_exceptions": thread_disable_exceptions,
+    "thread_get_saved_state": thread_get_saved_state,
+    "thread_set_saved_state": thread_set_saved_state,
     "thread_interrupt": thread_interrupt,
     "thread_return_from_exception": thread_return_from_exception,
     "mutex_lock": mutex_lock,
     "mutex_trylock": mutex_trylock,
     "mutex_unlock": mutex_unlock,
+    "cond_wait": cond_wait,
+    "cond_signal": cond_signal,
+    "cond_broadcast": cond_broadcast,
+    "ref_check": ref_check,
+    "ref_compare": ref_compare,
     "ref_copy": ref_copy,
     "ref_type": ref_type,
     "ref_hash": ref_hash,

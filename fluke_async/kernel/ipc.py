@@ -39,7 +39,7 @@ from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.suspension import POINT, WAIT
+from fluke_async.kernel.suspension import COPY, WAIT
 from fluke_async.kernel.translation import READ, WRITE
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ async def ipc_call(core: Core, thread: Thread) -> int:
             core.advance(server, SERVER_RECEIVE, thread)
         if server.waiting_for is thread:
             if not move_request_chunk(core, thread, server):
-                await POINT
+                await COPY
                 continue
             accept_request(core, thread, server)
             core.complete(server, Status.SUCCESS)
@@ -164,7 +164,7 @@ async def serve(core: Core, thread: Thread) -> int:
         stage = registers[reg.ENTRY_POINT]
         if stage in (REPLY, REPLY_WAIT_RECEIVE):
             if not move_reply_chunk(core, thread):
-                await POINT
+                await COPY
                 continue
             if stage == REPLY:
                 return Status.SUCCESS
@@ -200,7 +200,7 @@ async def serve(core: Core, thread: Thread) -> int:
                 core.enter_stage(thread, WAIT_RECEIVE)
                 continue
             if not move_request_chunk(core, client, thread):
-                await POINT
+                await COPY
                 continue
             accept_request(core, client, thread)
             return Status.SUCCESS

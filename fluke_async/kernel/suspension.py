@@ -1,7 +1,7 @@
 """
-The only two ways in which an operation stops: a wait, and a marked point.
+The only ways in which an operation stops: a wait, and a marked point, of which there are two kinds.
 
-An operation awaits one of the two values below; it reaches the execution model, which decides what becomes of the
+An operation awaits one of the values below; it reaches the execution model, which decides what becomes of the
 coroutine. Nothing comes back: what a wait was for is looked up again.
 """
 
@@ -23,4 +23,5 @@ class Suspension:
 
 
 WAIT = Suspension("wait")  # the thread has been parked
-POINT = Suspension("point")  # progress is committed: the thread may be preempted here
+COPY = Suspension("copy")  # a marked point, progress committed: 8 KiB of a message have moved
+VISIT = Suspension("visit")  # a marked point, progress committed: an object has been visited, of many

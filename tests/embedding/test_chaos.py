@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 import fluke_async as fluke
+from fluke_async.kernel.consistency import check
 from tests.embedding.conftest import MakeKernel
 from tests.embedding.guest import Feed
 
@@ -76,7 +77,7 @@ async def test_the_kernel_stays_sound(make_kernel: MakeKernel, clock: str, seed:
         chaos = Chaos(kernel, seed)
         for _ in range(STEPS):
             await chaos.step()
-            await kernel.inspect(lambda core: core.check())
+            await kernel.inspect(check)
         for process in chaos.processes:
             await process.kill()
         now = kernel.statistics()

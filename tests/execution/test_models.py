@@ -13,7 +13,8 @@ from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.abi.registers import A0
 from fluke_async.cpu.scripted_cpu import assemble
 from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.objects.thread import Thread, thread_interrupt
+from fluke_async.kernel.objects.thread import Handlers, Thread
+from fluke_async.kernel.objects.thread_calls import thread_interrupt
 from fluke_async.kernel.trace import Event
 from tests.execution.scenarios import SCENARIOS, Scenario, long_calls, play
 from tests.kernel.invariants import check
@@ -208,13 +209,13 @@ def test_models_are_equal_whatever_happens_to_threads(
         scenario(machine)
         threads = [each for each in machine.addresses if isinstance(each, Thread)]
         for thread in threads:
-            thread.interrupt_handler = CODE - 4096
+            thread.handlers = Handlers(interrupt=CODE - 4096)
             thread.exceptions_enabled = True
         machine.programs[CODE - 4096] = assemble([("burn", 50), *machine.bare_call("thread_return_from_exception")])
         for steps, kind, index in disturbances:
             for _ in range(steps):
                 machine.step()
-            while machine.hart.dispatcher.unfinished is not None:
+            while machine.core.unfinished is not None:
                 machine.step()
             alive = [thread for thread in threads if thread.active]
             if alive:

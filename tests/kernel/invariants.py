@@ -1,5 +1,5 @@
 """
-What must hold between any two steps of the kernel, beyond what `Core.check` looks at.
+What must hold between any two steps of the kernel, beyond what `kernel/consistency.py` looks at.
 
 Written from the architecture: every queue is in order and holds those who belong there and nobody else; what two
 objects know of each other agrees; everything is charged; page tables say nothing that the mapping tree does not.
@@ -8,6 +8,7 @@ objects know of each other agrees; everything is charged; page tables say nothin
 from __future__ import annotations
 
 from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, ObjectType, Prot
+from fluke_async.kernel import consistency
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.mapping import Mapping
@@ -23,12 +24,12 @@ from fluke_async.kernel.params import MAPPING_DEPTH_MAX
 
 def check(core: Core, *, forged: bool = False) -> None:
     """All invariants of a kernel; `forged`: programs have parked threads where no call would have."""
-    core.check()
+    consistency.check(core)
     objects = list(core.objects.values())
     threads = [each for each in objects if isinstance(each, Thread)]
     check_queues(core, objects, threads)
     for thread in threads:
-        check_thread(thread)
+        check_thread(core, thread)
     for each in objects:
         if isinstance(each, Mutex):
             check_mutex(each)
@@ -72,7 +73,7 @@ def check_queues(core: Core, objects: list[KernelObject], threads: list[Thread])
         assert found.get(thread) == belongs, f"{thread} is in {found.get(thread)}, not {belongs}"
 
 
-def check_thread(thread: Thread) -> None:
+def check_thread(core: Core, thread: Thread) -> None:
     """What a thread knows of others agrees with what they know of it; no stack outlives its suspension."""
     assert 0 <= thread.pc < 1 << 64
     assert thread.registers[0] == 0
@@ -81,7 +82,8 @@ def check_thread(thread: Thread) -> None:
     for mutex in thread.owned or ():
         assert mutex.owner is thread
     if thread.stack is not None:
-        assert thread.waiting_for is not None or thread.in_kernel, f"{thread}: a stack is left over"
+        inside = thread.waiting_for is not None or thread.in_kernel or core.unfinished is thread
+        assert inside, f"{thread}: a stack is left over"
         assert not thread.stopped, f"{thread} is stopped and has a stack"
     assert not (thread.waiting_for is not None and thread.in_kernel)
     assert not (thread.exception and thread.waiting_for), f"{thread} is stopped by a mistake and waits"

@@ -45,7 +45,7 @@ from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
-from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread import Handlers, Thread
 from fluke_async.kernel.trace import Event
 from tests.kernel.invariants import check
 
@@ -182,15 +182,13 @@ class Machine:
         """A thread that plays `parts`; handlers are labels, and enable exceptions."""
         thread = self.new(Thread)
         thread.thread_va = self.addresses[thread]
-        thread.priority = priority
+        thread.priority = thread.effective_priority = priority
         program = assemble([*flat(parts), ("ebreak",)])
         thread.pc = self.next_code
         self.programs[thread.pc] = program
         self.next_code += (program.length + 16) * 4
-        if handler:
-            thread.trap_handler = thread.pc + 4 * program.labels[handler]
-        if interrupt_handler:
-            thread.interrupt_handler = thread.pc + 4 * program.labels[interrupt_handler]
+        at = {label: thread.pc + 4 * number for label, number in program.labels.items()} | {"": 0}
+        thread.handlers = Handlers(at[handler], at[interrupt_handler])
         thread.exceptions_enabled = bool(handler or interrupt_handler)
         self.core.enter_space(thread, self.space if space is None else space)
         if start:

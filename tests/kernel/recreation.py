@@ -43,7 +43,7 @@ def recreate(machine: Machine, *, parked: bool = True) -> None:
     `parked` restores what a thread waits for; else it is dispatched from its registers.
     """
     core = machine.core
-    assert machine.hart.dispatcher.unfinished is None
+    assert core.unfinished is None
     machine.hart.park_resident()
     core.current = None
     targets = [each for each in core.objects.values() if not outside(each)]

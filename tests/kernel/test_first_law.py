@@ -244,7 +244,7 @@ class Run:
     @property
     def exportable(self) -> bool:
         """Between a breath and what follows it nothing is taken in."""
-        return self.machine.hart.dispatcher.unfinished is None
+        return self.machine.core.unfinished is None
 
     def to_the_end(self) -> None:
         for _ in range(STEPS_MAX):

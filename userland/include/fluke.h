@@ -105,6 +105,7 @@ enum {
     FLUKE_INSANITY_NO_PORTSET           = 0x130,
     FLUKE_INSANITY_INVALID_MESSAGE      = 0x131,
     FLUKE_INSANITY_OUT_OF_MEMORY        = 0x132,
+    FLUKE_INSANITY_HOST_THREAD          = 0x133,
 };
 
 /* Flags in a thread's exported state. */
@@ -126,6 +127,11 @@ enum {
     FLUKE_MUTEX_PRI_CEILING = 0x2,
     FLUKE_MUTEX_MULTITASK   = 0x4,
     FLUKE_MUTEX_OWNER_DEAD  = 0x8,
+};
+
+/* Flags in a condition's exported state. */
+enum {
+    FLUKE_COND_MULTITASK = 0x1,
 };
 
 /* Access rights of regions and mappings; the same bits as an engine's page permissions. */
@@ -175,6 +181,16 @@ struct fluke_thread_state {
 };
 _Static_assert(sizeof(struct fluke_thread_state) == 704, "fluke_thread_state");
 
+/* The registers that change when a handler is entered, as they were before; returning reloads them. */
+struct fluke_thread_saved_state {
+    uint64_t a0;                                 /* a0 */
+    uint64_t a1;                                 /* a1 */
+    uint64_t a2;                                 /* a2 */
+    uint64_t a7;                                 /* a7 */
+    uint64_t pc;                                 /* program counter; on the ecall of a call that was cut off */
+};
+_Static_assert(sizeof(struct fluke_thread_saved_state) == 40, "fluke_thread_saved_state");
+
 /* A space. */
 struct fluke_space_state {
     uint64_t hash;                               /* number chosen at creation */
@@ -218,8 +234,16 @@ struct fluke_mutex_state {
     uint64_t hash;                               /* number chosen at creation */
     uint64_t flags;                              /* FLUKE_MUTEX_* flags */
     uint64_t locked;                             /* 1 while somebody owns it */
+    uint64_t ceiling;                            /* least priority of the owner, with FLUKE_MUTEX_PRI_CEILING */
 };
-_Static_assert(sizeof(struct fluke_mutex_state) == 24, "fluke_mutex_state");
+_Static_assert(sizeof(struct fluke_mutex_state) == 32, "fluke_mutex_state");
+
+/* A condition; the thread that inherits its waiters' priority is delivered through a reference. */
+struct fluke_cond_state {
+    uint64_t hash;                               /* number chosen at creation */
+    uint64_t flags;                              /* FLUKE_COND_* flags */
+};
+_Static_assert(sizeof(struct fluke_cond_state) == 16, "fluke_cond_state");
 
 /* One buffer of a table. */
 struct fluke_ipc_buffer {
@@ -305,6 +329,12 @@ enum {
     FLUKE_CALL_THREAD_INTERRUPT             = 0x1047,
     FLUKE_CALL_THREAD_SELF                  = 0x1048,
     FLUKE_CALL_THREAD_RETURN_FROM_EXCEPTION = 0x1049,
+    FLUKE_CALL_THREAD_GET_HANDLERS          = 0x104a,
+    FLUKE_CALL_THREAD_SET_HANDLERS          = 0x104b,
+    FLUKE_CALL_THREAD_ENABLE_EXCEPTIONS     = 0x104c,
+    FLUKE_CALL_THREAD_DISABLE_EXCEPTIONS    = 0x104d,
+    FLUKE_CALL_THREAD_GET_SAVED_STATE       = 0x104e,
+    FLUKE_CALL_THREAD_SET_SAVED_STATE       = 0x104f,
     FLUKE_CALL_SPACE_CREATE                 = 0x1080,
     FLUKE_CALL_SPACE_CREATE_HASH            = 0x1081,
     FLUKE_CALL_SPACE_DESTROY                = 0x1082,
@@ -349,12 +379,24 @@ enum {
     FLUKE_CALL_MUTEX_LOCK                   = 0x11c7,
     FLUKE_CALL_MUTEX_TRYLOCK                = 0x11c8,
     FLUKE_CALL_MUTEX_UNLOCK                 = 0x11c9,
+    FLUKE_CALL_COND_CREATE                  = 0x1200,
+    FLUKE_CALL_COND_CREATE_HASH             = 0x1201,
+    FLUKE_CALL_COND_DESTROY                 = 0x1202,
+    FLUKE_CALL_COND_MOVE                    = 0x1203,
+    FLUKE_CALL_COND_REFERENCE               = 0x1204,
+    FLUKE_CALL_COND_GET_STATE               = 0x1205,
+    FLUKE_CALL_COND_SET_STATE               = 0x1206,
+    FLUKE_CALL_COND_WAIT                    = 0x1207,
+    FLUKE_CALL_COND_SIGNAL                  = 0x1208,
+    FLUKE_CALL_COND_BROADCAST               = 0x1209,
     FLUKE_CALL_REF_CREATE                   = 0x1240,
     FLUKE_CALL_REF_DESTROY                  = 0x1242,
     FLUKE_CALL_REF_MOVE                     = 0x1243,
     FLUKE_CALL_REF_COPY                     = 0x1247,
     FLUKE_CALL_REF_TYPE                     = 0x1248,
     FLUKE_CALL_REF_HASH                     = 0x1249,
+    FLUKE_CALL_REF_CHECK                    = 0x124a,
+    FLUKE_CALL_REF_COMPARE                  = 0x124b,
     FLUKE_CALL_IPC_SEND                     = 0x1280,
     FLUKE_CALL_IPC_CALL                     = 0x1281,
     FLUKE_CALL_IPC_REPLY                    = 0x1282,
@@ -390,6 +432,21 @@ void fluke_thread_interrupt(fluke_thread_t *thread);
 fluke_thread_t *fluke_thread_self(void);
 /* Reload the registers that were saved when a handler was entered, and enable exceptions. */
 void fluke_thread_return_from_exception(void);
+/* The calling thread's handlers; a null pointer leaves one out. */
+void fluke_thread_get_handlers(fluke_thread_t *thread, uintptr_t *trap, uintptr_t *interrupt,
+    uintptr_t *client_alert, uintptr_t *server_alert);
+/* Set the addresses where the calling thread takes its exceptions; 0: none. */
+void fluke_thread_set_handlers(fluke_thread_t *thread, void *trap, void *interrupt, void
+    *client_alert, void *server_alert);
+/* Let the calling thread's exceptions come; an interrupt that has been put off is taken at once. */
+void fluke_thread_enable_exceptions(fluke_thread_t *thread);
+/* Put the calling thread's interrupts off; a mistake meanwhile stops the thread. */
+void fluke_thread_disable_exceptions(fluke_thread_t *thread);
+/* The registers that were saved when the calling thread's handler was entered. */
+void fluke_thread_get_saved_state(fluke_thread_t *thread, struct fluke_thread_saved_state *state);
+/* Change what the return from the handler will reload. */
+void fluke_thread_set_saved_state(fluke_thread_t *thread, const struct fluke_thread_saved_state
+    *state);
 
 /* Make a space at an address of the caller's memory. */
 fluke_error_t fluke_space_create(fluke_space_t *space);
@@ -495,6 +552,29 @@ fluke_error_t fluke_mutex_trylock(fluke_mutex_t *mutex);
 /* Give a mutex to the first who waits for it, or free it. */
 void fluke_mutex_unlock(fluke_mutex_t *mutex);
 
+/* Make a cond at an address of the caller's memory. */
+fluke_error_t fluke_cond_create(fluke_cond_t *cond);
+/* Make a cond with a chosen hash; 0 asks the kernel to choose. */
+fluke_error_t fluke_cond_create_hash(fluke_cond_t *cond, uint64_t *hash);
+/* End a cond; references to it become invalid, who waits for it looks again. */
+void fluke_cond_destroy(fluke_cond_t *cond);
+/* Give a cond another address of the caller's memory. */
+void fluke_cond_move(fluke_cond_t *cond, fluke_cond_t *new_address);
+/* Make a reference refer to a cond. */
+void fluke_cond_reference(fluke_cond_t *cond, fluke_ref_t *ref);
+/* Read out a cond: bits into a structure, links into references. */
+void fluke_cond_get_state(fluke_cond_t *cond, struct fluke_cond_state *state, fluke_ref_t
+    *inheritor_ref);
+/* Load a cond; a null pointer leaves that part as it is, a null reference clears the link. */
+void fluke_cond_set_state(fluke_cond_t *cond, const struct fluke_cond_state *state, fluke_ref_t
+    *inheritor_ref);
+/* Unlock a mutex, sleep until the condition is signalled, and lock the mutex again. It may return without a signal: wait in a loop. */
+void fluke_cond_wait(fluke_cond_t *cond, fluke_mutex_t *mutex);
+/* Let the first who waits for the condition go on. */
+void fluke_cond_signal(fluke_cond_t *cond);
+/* Let all go on that wait for the condition by now. */
+void fluke_cond_broadcast(fluke_cond_t *cond);
+
 /* Make a reference at an address of the caller's memory. */
 fluke_error_t fluke_ref_create(fluke_ref_t *ref);
 /* End a reference. */
@@ -507,6 +587,10 @@ void fluke_ref_copy(fluke_ref_t *source, fluke_ref_t *destination);
 fluke_type_t fluke_ref_type(fluke_ref_t *ref);
 /* The hash of what a reference refers to; 0 if nothing. */
 uint64_t fluke_ref_hash(fluke_ref_t *ref);
+/* 1 if what a reference refers to is there; 0 if it is gone, or the reference null. */
+uint64_t fluke_ref_check(fluke_ref_t *ref);
+/* 1 if two references refer to the same object, or both to nothing that is there; else 0. */
+uint64_t fluke_ref_compare(fluke_ref_t *ref, fluke_ref_t *other);
 
 /* Send a one-way message: at most once, unordered. */
 fluke_error_t fluke_ipc_send(fluke_ref_t *destination_ref, struct fluke_ipc_params *params);

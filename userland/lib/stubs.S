@@ -76,6 +76,64 @@ fluke_thread_return_from_exception:
         ecall
         ret
 
+        .section .text.fluke_thread_get_handlers, "ax", @progbits
+        .globl  fluke_thread_get_handlers
+fluke_thread_get_handlers:
+        mv      t0, a1
+        mv      t1, a2
+        mv      t2, a3
+        mv      t3, a4
+        li      a7, 0x104a
+        ecall
+        beqz    t0, 1f
+        sd      a1, 0(t0)
+1:
+        beqz    t1, 1f
+        sd      a2, 0(t1)
+1:
+        beqz    t2, 1f
+        sd      a3, 0(t2)
+1:
+        beqz    t3, 1f
+        sd      a4, 0(t3)
+1:
+        ret
+
+        .section .text.fluke_thread_set_handlers, "ax", @progbits
+        .globl  fluke_thread_set_handlers
+fluke_thread_set_handlers:
+        li      a7, 0x104b
+        ecall
+        ret
+
+        .section .text.fluke_thread_enable_exceptions, "ax", @progbits
+        .globl  fluke_thread_enable_exceptions
+fluke_thread_enable_exceptions:
+        li      a7, 0x104c
+        ecall
+        ret
+
+        .section .text.fluke_thread_disable_exceptions, "ax", @progbits
+        .globl  fluke_thread_disable_exceptions
+fluke_thread_disable_exceptions:
+        li      a7, 0x104d
+        ecall
+        ret
+
+        .section .text.fluke_thread_get_saved_state, "ax", @progbits
+        .globl  fluke_thread_get_saved_state
+fluke_thread_get_saved_state:
+        li      a7, 0x104e
+        ecall
+        ret
+
+        .section .text.fluke_thread_set_saved_state, "ax", @progbits
+        .globl  fluke_thread_set_saved_state
+fluke_thread_set_saved_state:
+        li      a7, 0x104f
+        ecall
+        ret
+
         .section .text.fluke_space_create, "ax", @progbits
         .globl  fluke_space_create
 fluke_space_create:
@@ -420,6 +478,82 @@ fluke_mutex_unlock:
         ecall
         ret
 
+        .section .text.fluke_cond_create, "ax", @progbits
+        .globl  fluke_cond_create
+fluke_cond_create:
+        li      a7, 0x1200
+        ecall
+        ret
+
+        .section .text.fluke_cond_create_hash, "ax", @progbits
+        .globl  fluke_cond_create_hash
+fluke_cond_create_hash:
+        mv      t0, a1
+        li      a1, 0
+        beqz    t0, 1f
+        ld      a1, 0(t0)
+1:      li      a7, 0x1201
+        ecall
+        beqz    t0, 2f
+        sd      a1, 0(t0)
+2:      ret
+
+        .section .text.fluke_cond_destroy, "ax", @progbits
+        .globl  fluke_cond_destroy
+fluke_cond_destroy:
+        li      a7, 0x1202
+        ecall
+        ret
+
+        .section .text.fluke_cond_move, "ax", @progbits
+        .globl  fluke_cond_move
+fluke_cond_move:
+        li      a7, 0x1203
+        ecall
+        ret
+
+        .section .text.fluke_cond_reference, "ax", @progbits
+        .globl  fluke_cond_reference
+fluke_cond_reference:
+        li      a7, 0x1204
+        ecall
+        ret
+
+        .section .text.fluke_cond_get_state, "ax", @progbits
+        .globl  fluke_cond_get_state
+fluke_cond_get_state:
+        li      a7, 0x1205
+        ecall
+        ret
+
+        .section .text.fluke_cond_set_state, "ax", @progbits
+        .globl  fluke_cond_set_state
+fluke_cond_set_state:
+        li      a7, 0x1206
+        ecall
+        ret
+
+        .section .text.fluke_cond_wait, "ax", @progbits
+        .globl  fluke_cond_wait
+fluke_cond_wait:
+        li      a7, 0x1207
+        ecall
+        ret
+
+        .section .text.fluke_cond_signal, "ax", @progbits
+        .globl  fluke_cond_signal
+fluke_cond_signal:
+        li      a7, 0x1208
+        ecall
+        ret
+
+        .section .text.fluke_cond_broadcast, "ax", @progbits
+        .globl  fluke_cond_broadcast
+fluke_cond_broadcast:
+        li      a7, 0x1209
+        ecall
+        ret
+
         .section .text.fluke_ref_create, "ax", @progbits
         .globl  fluke_ref_create
 fluke_ref_create:
@@ -459,6 +593,20 @@ fluke_ref_type:
         .globl  fluke_ref_hash
 fluke_ref_hash:
         li      a7, 0x1249
+        ecall
+        ret
+
+        .section .text.fluke_ref_check, "ax", @progbits
+        .globl  fluke_ref_check
+fluke_ref_check:
+        li      a7, 0x124a
+        ecall
+        ret
+
+        .section .text.fluke_ref_compare, "ax", @progbits
+        .globl  fluke_ref_compare
+fluke_ref_compare:
+        li      a7, 0x124b
         ecall
         ret
 

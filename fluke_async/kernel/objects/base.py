@@ -39,6 +39,8 @@ class KernelObject:
     __slots__ = ("active", "address", "hash", "waiters")
 
     type: ClassVar[ObjectType]
+    ends_stage: ClassVar[bool] = False  # whether leaving its queue is the end of a stage, and of the order given there
+    named_by_waiters: ClassVar[bool] = False  # whether the registers of who waits for it hold its address
     wrong_type: ClassVar[ExceptionCode]  # what a call gets that finds another type
     layout: ClassVar[Layout | None] = None
     links: ClassVar[tuple[Link, ...]] = ()
@@ -58,6 +60,11 @@ class KernelObject:
     def expects(self, core: Core, thread: Thread) -> bool:
         """Whether a parked thread that starts will be found by who ends its wait; else it has to look again."""
         return self.active
+
+    @property
+    def heir(self) -> Thread | None:
+        """Who is lent the priority of the threads that wait for this object."""
+        return None
 
     def first_waiter(self) -> Thread | None:
         """The first in that queue."""
@@ -92,3 +99,18 @@ class KernelObject:
 
     def __repr__(self) -> str:
         return f"{self.type.name.lower()} {self.hash}"
+
+
+class Lender(KernelObject):
+    """An object that may lend a thread priority; see `kernel/priority.py`."""
+
+    __slots__ = ()
+
+    @property
+    def lent_priority(self) -> int:
+        """What it lends now."""
+        raise NotImplementedError
+
+    def on_borrower_gone(self) -> None:
+        """The thread that it lends to has been destroyed."""
+        raise NotImplementedError

@@ -4,63 +4,90 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import ExceptionCode, MutexFlags, ObjectType, Status
+from fluke_async.abi.codes import PRIORITY_MAX, PRIORITY_MIN, ExceptionCode, MutexFlags, ObjectType, Status
 from fluke_async.abi.layouts import MUTEX_STATE
 from fluke_async.abi.registers import A0
 from fluke_async.kernel.checks import mistake, number
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
-from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
+from fluke_async.kernel.objects.base import Lender, Link, Links, StateBits
+from fluke_async.kernel.priority import lend
 from fluke_async.kernel.suspension import WAIT
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.thread import Thread
 
-SETTABLE_FLAGS = int(MutexFlags.MULTITASK | MutexFlags.OWNER_DEAD)  # a flag's ~ knows of its own bits only
+INHERIT, CEILING, OWNER_DEAD = (
+    int(flag) for flag in (MutexFlags.INHERIT_PRI, MutexFlags.PRI_CEILING, MutexFlags.OWNER_DEAD)
+)  # plain numbers: flags cost a microsecond
+LENDS = INHERIT | CEILING
+SETTABLE_FLAGS = LENDS | OWNER_DEAD | int(MutexFlags.MULTITASK)
 
 
-class Mutex(KernelObject):
-    """Locked or not, and by whom; the owner of a locked mutex can be unknown after it died (OWNER_DEAD)."""
+class Mutex(Lender):
+    """
+    Locked or not, and by whom; the owner of a locked mutex can be unknown after it died (OWNER_DEAD).
 
-    __slots__ = ("flags", "locked", "owner")
+    By its flags it lends its owner the priority of the first waiter, or at least `ceiling`.
+    """
+
+    __slots__ = ("ceiling", "flags", "locked", "owner")
 
     type = ObjectType.MUTEX
     wrong_type = ExceptionCode.NOT_MUTEX
     layout = MUTEX_STATE
+    named_by_waiters = True
     links = (Link("owner", frozenset({ObjectType.THREAD}), ExceptionCode.NOT_THREAD_REF),)
 
     def __init__(self, address: int, hash_: int) -> None:
         super().__init__(address, hash_)
-        self.flags = MutexFlags(0)
+        self.flags = 0
         self.locked = False
+        self.ceiling = PRIORITY_MIN
         self.owner: Thread | None = None
 
-    def own(self, thread: Thread | None) -> None:
+    @property
+    def heir(self) -> Thread | None:
+        return self.owner if self.flags & INHERIT else None
+
+    @property
+    def lent_priority(self) -> int:
+        waiter = self.first_waiter() if self.flags & INHERIT else None
+        ceiling = self.ceiling if self.flags & CEILING else PRIORITY_MIN
+        return ceiling if waiter is None else max(ceiling, waiter.effective_priority)
+
+    def own(self, core: Core, thread: Thread | None) -> None:
         """Make `thread` the owner, or nobody."""
-        if self.owner is not None and self.owner.owned is not None:
-            self.owner.owned.discard(self)
+        before = self.owner
+        if before is not None and before.owned is not None:
+            before.owned.discard(self)
         self.owner = thread
         self.locked = thread is not None
         if thread is not None:
             if thread.owned is None:
                 thread.owned = set()
             thread.owned.add(self)
+        if self.flags & LENDS:
+            lend(core, self, before, thread)
 
     def owner_died(self) -> None:
         """Stay locked, with nobody as the owner, until a new one is named."""
         self.owner = None
-        self.flags |= MutexFlags.OWNER_DEAD
+        self.flags |= OWNER_DEAD
+
+    def on_borrower_gone(self) -> None:
+        """It is the owner, of whose death the mutex is told apart."""
 
     def hand_over(self, core: Core) -> None:
         """Give the mutex to the first waiter, or free it; the waiter's call is completed at once."""
         while (waiter := self.first_waiter()) is not None:
             if self._is_locked_by_call(core, waiter):
-                self.own(waiter)
+                self.own(core, waiter)
                 core.complete(waiter, Status.SUCCESS)
                 return
             core.wake(waiter)  # its registers say something else by now: it looks for itself
-        self.own(None)
+        self.own(core, None)
 
     def _is_locked_by_call(self, core: Core, waiter: Thread) -> bool:
         """Whether a waiter's registers ask for this mutex: to be parked here by a state is not enough."""
@@ -71,29 +98,33 @@ class Mutex(KernelObject):
         return named is self and core.entry_name(waiter) == "mutex_lock"
 
     def export_bits(self, core: Core) -> StateBits:
-        return {"hash": self.hash, "flags": self.flags, "locked": int(self.locked)}
+        return {"hash": self.hash, "flags": self.flags, "locked": int(self.locked), "ceiling": self.ceiling}
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
         flags = number(bits, "flags") if bits is not None else self.flags
         locked = bool(number(bits, "locked")) if bits is not None else self.locked
+        ceiling = number(bits, "ceiling") if bits is not None else self.ceiling
         if flags & ~SETTABLE_FLAGS:
             raise mistake(by, ExceptionCode.INVALID_STATE, flags)
+        if ceiling > PRIORITY_MAX:
+            raise mistake(by, ExceptionCode.INVALID_STATE, ceiling)
         owner: Thread | None = links.get("owner", self.owner)  # type: ignore[assignment]
         if bits is None and "owner" in links:
             locked = owner is not None
         if owner is not None and not locked:
             raise mistake(by, ExceptionCode.INVALID_STATE, 0)
 
-        self.own(owner if locked else None)
-        self.locked = locked
-        self.flags = MutexFlags(flags)
+        self.own(core, None)
         if owner is not None or not locked:
-            self.flags &= ~MutexFlags.OWNER_DEAD
+            flags &= ~OWNER_DEAD
+        self.flags, self.ceiling = flags, ceiling
+        self.own(core, owner)
+        self.locked = locked
         if not locked:
             self.hand_over(core)
 
     def on_destroy(self, core: Core) -> None:
-        self.own(None)
+        self.own(core, None)
 
 
 async def mutex_lock(core: Core, thread: Thread) -> int:
@@ -103,7 +134,7 @@ async def mutex_lock(core: Core, thread: Thread) -> int:
         if mutex.owner is thread:
             raise ProgramException(thread, ExceptionCode.MUTEX_LOCKED, thread.registers[A0])
         if not mutex.locked:
-            mutex.own(thread)
+            mutex.own(core, thread)
             return Status.SUCCESS
         core.park(thread, mutex)
         await WAIT
@@ -116,7 +147,7 @@ def mutex_trylock(core: Core, thread: Thread) -> int:
         raise ProgramException(thread, ExceptionCode.MUTEX_LOCKED, thread.registers[A0])
     if mutex.locked:
         return Status.MUTEX_HELD
-    mutex.own(thread)
+    mutex.own(core, thread)
     return Status.SUCCESS
 
 

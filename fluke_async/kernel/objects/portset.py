@@ -23,6 +23,7 @@ class Portset(KernelObject):
     type = ObjectType.PORTSET
     wrong_type = ExceptionCode.NOT_PORTSET
     layout = PORTSET_STATE
+    named_by_waiters = True
 
     def __init__(self, address: int, hash_: int) -> None:
         super().__init__(address, hash_)

@@ -51,6 +51,18 @@ def ref_type(core: Core, thread: Thread) -> int:
     return ObjectType.NULL if target is None else target.type
 
 
+def ref_check(core: Core, thread: Thread) -> int:
+    """Whether what the reference refers to is there."""
+    return int(object_at(core, thread, thread.registers[A0], Reference).target is not None)
+
+
+def ref_compare(core: Core, thread: Thread) -> int:
+    """Whether two references refer to the same."""
+    one = object_at(core, thread, thread.registers[A0], Reference)
+    other = object_at(core, thread, thread.registers[A1], Reference)
+    return int(one.target is other.target)
+
+
 def ref_hash(core: Core, thread: Thread) -> int:
     """The hash of what the reference refers to."""
     target = object_at(core, thread, thread.registers[A0], Reference).target

@@ -8,19 +8,17 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fluke_async.abi.codes import PRIORITY_DEFAULT, ExceptionCode, ObjectType, ThreadFlags
-from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.layouts import THREAD_STATE
-from fluke_async.abi.registers import A0, A1, A2, A7
 from fluke_async.kernel.exceptions import ProgramException
-from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
-from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.device_request import DeviceRequest
+    from fluke_async.kernel.host_calls import HostCalls
+    from fluke_async.kernel.objects.base import Lender
     from fluke_async.kernel.objects.mutex import Mutex
     from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.space import Space
@@ -45,6 +43,18 @@ class Continuation(NamedTuple):
     entry_point: int
 
 
+class Handlers(NamedTuple):
+    """Where a thread takes its exceptions; 0: nowhere."""
+
+    trap: int = 0
+    interrupt: int = 0
+    client_alert: int = 0
+    server_alert: int = 0
+
+
+NO_HANDLERS = Handlers()
+
+
 class Condition(Enum):
     """What a thread is doing, as an observer sees it."""
 
@@ -65,8 +75,8 @@ class Thread(KernelObject):
         # Exported, as bits.
         "exceptions_enabled",
         "floating",
-        "handlers_alert",
-        "interrupt_handler",
+        "handlers",
+        "in_call",
         "pc",
         "pending",
         "priority",
@@ -78,7 +88,6 @@ class Thread(KernelObject):
         "server_registration",
         "stopped",
         "thread_va",
-        "trap_handler",
         "wait_order",
         # Exported, as links.
         "client",
@@ -87,9 +96,13 @@ class Thread(KernelObject):
         "waiting_for",
         # Derived from the state of others, or lost without harm.
         "callee",
+        "effective_priority",
         "exception",
+        "lenders",
         "owned",
         "request",
+        # The application's task that owns the thread, where it is one of those.
+        "host",
         # The running kernel's own.
         "epoch",
         "in_kernel",
@@ -118,14 +131,13 @@ class Thread(KernelObject):
         self.sched_val = 0
         self.priority = PRIORITY_DEFAULT
         self.stopped = True
+        self.in_call = False  # stopped at a marked point where it could not have been preempted: it goes on first
         self.exceptions_enabled = False
         self.pending = 0  # ThreadFlags.PENDING_*, a plain number
         self.wait_order = 0
         self.run_order = 0
         self.quantum_left = QUANTUM_INSTRUCTIONS
-        self.trap_handler = 0
-        self.interrupt_handler = 0
-        self.handlers_alert = (0, 0)
+        self.handlers = NO_HANDLERS
         self.saved = (0, 0, 0, 0, 0)  # a0-a2, a7 and pc, while a handler runs
         self.server_registration = (0, 0, 0, 0, 0)
 
@@ -137,7 +149,11 @@ class Thread(KernelObject):
         self.callee: Thread | None = None  # who took this thread's idempotent request, in this kernel
         self.exception: tuple[ExceptionCode, int] | None = None
         self.owned: set[Mutex] | None = None
+        self.effective_priority = PRIORITY_DEFAULT
+        self.lenders: set[Lender] | None = None
         self.request: DeviceRequest | None = None
+
+        self.host: HostCalls | None = None
 
         self.epoch = 0
         self.in_kernel = False  # the next step is the dispatch of the call that pc is on
@@ -169,7 +185,7 @@ class Thread(KernelObject):
     @property
     def interruptible(self) -> bool:
         """Whether a posted interrupt would be taken."""
-        return bool(self.pending & PENDING_INTERRUPT and self.exceptions_enabled and self.interrupt_handler)
+        return bool(self.pending & PENDING_INTERRUPT and self.exceptions_enabled and self.handlers.interrupt)
 
     @property
     def continuation(self) -> Continuation | None:
@@ -234,42 +250,9 @@ class Thread(KernelObject):
         for mutex in self.owned or ():
             mutex.owner_died()
         self.owned = None
+        for lender in self.lenders or ():
+            lender.on_borrower_gone()
+        self.lenders = None
+        if core.unfinished is self:
+            core.unfinished = None
         core.leave_space(self)
-
-
-def thread_self(core: Core, thread: Thread) -> int:
-    """The address of the calling thread's object."""
-    return thread.thread_va
-
-
-def thread_interrupt(core: Core, thread: Thread) -> int:
-    """Post an interrupt; a target that can take it stops waiting, and its call is restartable."""
-    target = object_at(core, thread, thread.registers[A0], Thread)
-    if target is thread:
-        raise ProgramException(thread, ExceptionCode.CURRENT_THREAD, thread.registers[A0])
-    target.pending |= PENDING_INTERRUPT
-    if target.interruptible and not target.stopped:
-        target.drop_stack()
-        if target.waiting_for is not None:
-            core.wake(target)
-    return 0
-
-
-def thread_return_from_exception(core: Core, thread: Thread) -> None:
-    """
-    Reload what was saved when the handler was entered; the thread continues there, not after this call.
-
-    It may continue at this very call, so a budget counts it as an instruction: else it could go round for nothing.
-    """
-    registers = thread.registers
-    account = None if thread.space is None else thread.space.account
-    if account is not None and account.instructions_left:
-        account.instructions_left -= 1
-        if account.is_spent:
-            core.spend(account)
-    core.charge(BY_NAME["thread_return_from_exception"].cost)
-    registers[A0], registers[A1], registers[A2], registers[A7], thread.pc = thread.saved
-    thread.exceptions_enabled = True
-    thread.in_kernel = False
-    if core.trace is not None:
-        core.trace((core.time, Event.FINISH, thread.hash, "thread_return_from_exception", 0))

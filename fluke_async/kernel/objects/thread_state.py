@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from fluke_async.abi.codes import (
     PRIORITY_MAX,
     ExceptionCode,
-    ObjectType,
     ThreadFlags,
 )
 from fluke_async.abi.entry_points import BY_NUMBER, Class
@@ -27,8 +26,9 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.thread import Thread
 
 WORD = 1 << 64
+IN_CALL = int(ThreadFlags.IN_CALL)
 PENDING = ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT
-SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IDEMPOTENT | PENDING
+SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IDEMPOTENT | ThreadFlags.IN_CALL | PENDING
 SERVER_FIELDS = (
     "server_portset",
     "server_sp",
@@ -36,6 +36,7 @@ SERVER_FIELDS = (
     "server_idempotent_pc",
     "server_reliable_pc",
 )
+HANDLER_FIELDS = ("trap_handler", "interrupt_handler", "client_alert_handler", "server_alert_handler")
 NO_FLOATING = (0,) * 32
 
 
@@ -48,9 +49,11 @@ def export_bits(thread: Thread) -> StateBits:
         flags |= ThreadFlags.EXCEPTION_ENABLE
     if thread.client is not None:
         flags |= ThreadFlags.IDEMPOTENT
+    if thread.in_call:
+        flags |= ThreadFlags.IN_CALL
     floating = thread.floating
     a0, a1, a2, a7, pc = thread.saved
-    client_alert, server_alert = thread.handlers_alert
+    handlers = thread.handlers
     return {
         "hash": thread.hash,
         "thread_va": thread.thread_va,
@@ -64,10 +67,10 @@ def export_bits(thread: Thread) -> StateBits:
         "x": tuple(thread.registers),
         "f": NO_FLOATING if floating is None else tuple(floating[:32]),
         "fcsr": 0 if floating is None else floating[32],
-        "trap_handler": thread.trap_handler,
-        "interrupt_handler": thread.interrupt_handler,
-        "client_alert_handler": client_alert,
-        "server_alert_handler": server_alert,
+        "trap_handler": handlers.trap,
+        "interrupt_handler": handlers.interrupt,
+        "client_alert_handler": handlers.client_alert,
+        "server_alert_handler": handlers.server_alert,
         "saved_a0": a0,
         "saved_a1": a1,
         "saved_a2": a2,
@@ -79,6 +82,8 @@ def export_bits(thread: Thread) -> StateBits:
 
 def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
     """Load the parts given into a stopped thread; clearing STOPPED starts it."""
+    if thread.host is not None:
+        raise mistake(by, ExceptionCode.HOST_THREAD, thread.thread_va)
     if not thread.stopped:
         raise mistake(by, ExceptionCode.THREAD_RUNNING, thread.thread_va)
     if bits is not None:
@@ -119,6 +124,12 @@ def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, link
         entry = BY_NUMBER.get(x[ENTRY_POINT])
         if entry is None or entry.call_class in (Class.TRIVIAL, Class.SHORT):
             raise mistake(by, ExceptionCode.INVALID_STATE, x[ENTRY_POINT])
+    if bits is not None and number(bits, "flags") & IN_CALL:
+        x = bits["x"]
+        assert not isinstance(x, int)
+        entry = BY_NUMBER.get(x[ENTRY_POINT])
+        if entry is None or not entry.has_points:
+            raise mistake(by, ExceptionCode.INVALID_STATE, x[ENTRY_POINT])
     for name in ("client", "server", "waiting_for"):
         if links.get(name) is thread:
             raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
@@ -145,12 +156,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.exceptions_enabled = bool(flags & ThreadFlags.EXCEPTION_ENABLE)
     thread.pending = int(flags & PENDING)
     thread.quantum_left = _signed(number(bits, "quantum_left"))
-    thread.trap_handler = number(bits, "trap_handler")
-    thread.interrupt_handler = number(bits, "interrupt_handler")
-    thread.handlers_alert = (
-        number(bits, "client_alert_handler"),
-        number(bits, "server_alert_handler"),
-    )
+    thread.handlers = type(thread.handlers)(*(number(bits, name) for name in HANDLER_FIELDS))
     thread.saved = (
         number(bits, "saved_a0"),
         number(bits, "saved_a1"),
@@ -162,6 +168,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.server_registration = (portset, sp, oneway, idempotent, reliable)
     thread.exception = None
     thread.in_kernel = False
+    thread.in_call = bool(flags & ThreadFlags.IN_CALL)
     thread.run_order = number(bits, "run_order")
     core.stamp = max(core.stamp, thread.run_order, number(bits, "wait_order"))
     core.reorder(thread, number(bits, "priority"), number(bits, "wait_order"))
@@ -179,12 +186,11 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
         thread.client = links["client"]  # type: ignore[assignment]
     if "waiting_for" in links:
         target = links["waiting_for"]
-        was = thread.waiting_for
+        wait_order = thread.wait_order
         core.unpark(thread)
         if target is not None:
+            thread.wait_order = wait_order
             core.park(thread, target)
-        elif was is not None and was.type is ObjectType.COND:
-            thread.wait_order = 0
 
 
 def _signed(word: int) -> int:
