@@ -119,6 +119,8 @@ class Driver:
             while True:
                 if self.core.unfinished is None:
                     await self._fixed_point()
+                elif self.core.requests:
+                    await self._hand_out()
                 if self.closing:
                     break
                 begun = time.perf_counter_ns()
@@ -167,19 +169,23 @@ class Driver:
             while self._calls:
                 self._calls.popleft()()
             core.attention = False
-            requests, core.requests = core.requests, []
-            for request in requests:
-                if request.port.receiver is not None:
-                    request.port.receiver(request)
+            await self._hand_out()
             if self._calls:
                 continue  # an exit that has been asked for comes before the end of a budget
-            for port in tuple(self.ports):
-                if port.is_unsettled:
-                    await port.settled()
             self.clock.collect()
             self._end_who_cannot_go_on()
             if not self._calls and not core.requests:
                 return
+
+    async def _hand_out(self) -> None:
+        """Hand requests to their devices, and wait until those have decided about them."""
+        requests, self.core.requests = self.core.requests, []
+        for request in requests:
+            if request.port.receiver is not None:
+                request.port.receiver(request)
+        for port in tuple(self.ports):
+            if port.is_unsettled:
+                await port.settled()
 
     async def _idle(self) -> None:
         """No thread is ready: go to the next thing that happens, or find that nothing can."""

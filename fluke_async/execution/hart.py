@@ -65,6 +65,8 @@ class Hart:
         last, timeline = self.last, core.timeline
         dispatcher.points_left = effort // EFFORT_PER_POINT
         if core.unfinished is not None:
+            if core.requests:
+                return Outcome.ATTENTION  # asked anew by threads that were loaded: devices know before it goes on
             dispatcher.go_on()
         while core.unfinished is None:
             if core.attention:

@@ -84,8 +84,8 @@ class Cond(Lender):
 
 async def cond_wait(core: Core, thread: Thread) -> int:
     """Unlock the mutex and wait for a signal; then lock it again, as `mutex_lock`."""
-    registers = thread.registers
     while True:
+        registers = thread.registers
         if registers[ENTRY_POINT] == MUTEX_LOCK:
             return await mutex_lock(core, thread)
         cond = object_at(core, thread, registers[A0], Cond)
