@@ -243,7 +243,8 @@ _common("portset", ObjectType.PORTSET, PORTSET_STATE, (), 150)
 _common("mutex", ObjectType.MUTEX, MUTEX_STATE, ("owner",), 150)
 _MUTEX = _in_order(("mutex", Kind.OBJECT, ObjectType.MUTEX))
 _table.add("mutex_lock", Class.LONG, ObjectType.MUTEX, _MUTEX, 60,
-           "Own a mutex; sleep until it is free.", number=7, waits_on=(ObjectType.MUTEX,))  # fmt: skip
+           "Own a mutex; sleep until it is free.", number=7,
+           waits_on=(ObjectType.MUTEX, ObjectType.COND))  # fmt: skip
 _table.add("mutex_trylock", Class.SHORT, ObjectType.MUTEX, _MUTEX, 60,
            "Own a mutex if it is free.", number=8, results=(STATUS_RESULT,))  # fmt: skip
 _table.add("mutex_unlock", Class.SHORT, ObjectType.MUTEX, _MUTEX, 60,
@@ -254,8 +255,7 @@ _COND = ("cond", Kind.OBJECT, ObjectType.COND)
 _table.add("cond_wait", Class.MULTI_STAGE, ObjectType.COND,
            _in_order(_COND, ("mutex", Kind.OBJECT, ObjectType.MUTEX)), 60,
            "Unlock a mutex, sleep until the condition is signalled, and lock the mutex again. It may return without a "
-           "signal: wait in a loop.", number=7, restarts_as=("cond_wait", "mutex_lock"),
-           waits_on=(ObjectType.COND,))  # fmt: skip
+           "signal: wait in a loop.", number=7, restarts_as=("cond_wait", "mutex_lock"))  # fmt: skip
 _table.add("cond_signal", Class.SHORT, ObjectType.COND, _in_order(_COND), 60,
            "Let the first who waits for the condition go on.", number=8)  # fmt: skip
 _table.add("cond_broadcast", Class.SHORT, ObjectType.COND, _in_order(_COND), 60,

@@ -65,13 +65,16 @@ class Record:
         return layout.unpack(self.bits)
 
     @property
-    def wait(self) -> tuple[int, int | None, int]:
+    def wait(self) -> tuple[int, int, int] | None:
         """A thread's continuation record, as it follows from the bytes: entry point, waiting for, order."""
+        waiting_for = self.links.get("waiting_for")
+        if waiting_for is None:
+            return None
         words = self.words
         x, wait_order = words["x"], words["wait_order"]
         assert isinstance(x, tuple)
         assert isinstance(wait_order, int)
-        return x[ENTRY_POINT], self.links["waiting_for"], wait_order
+        return x[ENTRY_POINT], waiting_for, wait_order
 
 
 def closed_set(core: Core) -> list[KernelObject]:
