@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import cached_property
 from typing import Protocol
 
 import anyio
@@ -68,7 +69,7 @@ class Request:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the caller could go on with an answer: it is neither stopped nor out of budget."""
+        """Whether the caller could go on with an answer: neither it nor its program is stopped."""
         return self._request.is_awaited
 
     def reply(self, *words: int) -> None:
@@ -107,12 +108,16 @@ class DevicePort:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.scope = anyio.CancelScope()
         self.deferred: set[Request] = set()
         self._waiting: deque[Request] = deque()
         self._undecided = 0
         self._arrival = anyio.Event()
         self._settlement: anyio.Event | None = None
+
+    @cached_property
+    def scope(self) -> anyio.CancelScope:
+        """What the device's task runs in; there is one only where there is an event loop."""
+        return anyio.CancelScope()
 
     def now_ns(self) -> int:
         """The kernel's clock."""
@@ -141,10 +146,14 @@ class DevicePort:
         return any(request.is_awaited for request in self.deferred)
 
     def hand_in(self, request: DeviceRequest) -> None:
-        """Take a request from the kernel."""
-        self._undecided += 1
-        self._waiting.append(Request(self, request))
+        """Take a request from the kernel, for the device's task."""
+        self._waiting.append(self.admit(request))
         self._arrival.set()
+
+    def admit(self, request: DeviceRequest) -> Request:
+        """A request as a device sees it; it has to be decided about."""
+        self._undecided += 1
+        return Request(self, request)
 
     def decided(self) -> None:
         """A request has been decided about."""

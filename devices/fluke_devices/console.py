@@ -58,9 +58,10 @@ class Console:
             if self._stream is not None:
                 tasks.start_soon(self._receive, port, self._stream)
             async for request in port:
-                self._decide(port, request)
+                self.decide(port, request)
 
-    def _decide(self, port: DevicePort, request: Request) -> None:
+    def decide(self, port: DevicePort, request: Request) -> None:
+        """Answer a request, or put it off."""
         match request.words:
             case [operation, *_] if operation == PROBE:
                 request.reply(OK)

@@ -24,9 +24,11 @@ class Timer:
 
     async def run(self, port: DevicePort) -> None:
         async for request in port:
-            self._decide(request, port.now_ns())
+            self.decide(port, request)
 
-    def _decide(self, request: Request, now_ns: int) -> None:
+    def decide(self, port: DevicePort, request: Request) -> None:
+        """Answer a request, at once or at its instant."""
+        now_ns = port.now_ns()
         match request.words:
             case [operation, *_] if operation == PROBE:
                 request.reply(OK)

@@ -1,7 +1,8 @@
 """
 What a program may still execute: one account for all the spaces that it makes, so that none is outside the bound.
 
-A thread whose account is spent is not ready, whatever else it is; nothing of its state is touched.
+A thread whose account is halted, spent or suspended, is not ready, whatever else it is; nothing of its state is touched.
+So the program cannot tell.
 """
 
 from __future__ import annotations
@@ -15,13 +16,19 @@ if TYPE_CHECKING:
 class Account:
     """Instructions left, or None without a bound; and the threads, in the order in which they came."""
 
-    __slots__ = ("instructions_left", "threads")
+    __slots__ = ("instructions_left", "is_suspended", "threads")
 
     def __init__(self) -> None:
         self.instructions_left: int | None = None
+        self.is_suspended = False
         self.threads: dict[Thread, None] = {}
 
     @property
     def is_spent(self) -> bool:
         """Whether the bound has been reached."""
         return self.instructions_left == 0
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether no thread of the program may run."""
+        return self.is_suspended or self.instructions_left == 0

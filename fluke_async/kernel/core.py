@@ -231,17 +231,15 @@ class Core:
         if thread.waiting_for is None and thread.place is not None:
             self.ready.remove(thread)
 
-    def spend(self, account: Account) -> None:
-        """The account is spent: its threads are not ready any more, and somebody outside has to be told."""
+    def halt(self, account: Account) -> None:
+        """The account is spent or suspended: its threads are not ready any more, and somebody outside has to look."""
         for thread in account.threads:
             if thread.waiting_for is None and thread.place is not None:
                 self.ready.remove(thread)
         self.attention = True
 
-    def refill(self, account: Account, instructions: int) -> None:
-        """Add to an account; its threads take their places again."""
-        assert account.instructions_left is not None
-        account.instructions_left += instructions
+    def readmit(self, account: Account) -> None:
+        """The account may be halted no longer: then its threads take their places again."""
         for thread in account.threads:
             if thread.place is None:
                 self._enqueue(thread)

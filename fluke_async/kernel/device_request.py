@@ -31,9 +31,9 @@ class DeviceRequest:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether that thread could go on with it: it is neither stopped nor out of budget."""
+        """Whether that thread could go on with it: neither it nor its program is stopped."""
         thread = self.thread
-        return self.is_open and not thread.stopped and thread.space is not None and not thread.space.account.is_spent
+        return self.is_open and not thread.stopped and thread.space is not None and not thread.space.account.is_halted
 
 
 def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:

@@ -77,7 +77,7 @@ def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dic
         ]
         if address:
             user_memory.touch(core, thread, address, WRITE, kind.layout.size)
-        bits = target.export_bits(core)
+        bits = target.export_bits()
         target.on_export(core, thread)
         if address:
             user_memory.write(core, thread, address, kind.layout.pack(bits))

@@ -98,7 +98,7 @@ def capture(core: Core, objects: Sequence[KernelObject]) -> list[Record]:
 def _read_out(core: Core, each: KernelObject, *, was_stopped: bool) -> Record:
     bits = None
     if each.layout is not None:
-        words = dict(each.export_bits(core))
+        words = dict(each.export_bits())
         if isinstance(each, Thread) and not was_stopped:
             flags = words["flags"]
             assert isinstance(flags, int)

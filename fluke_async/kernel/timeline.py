@@ -48,6 +48,11 @@ class Timeline:
         return self._entries[0][0] if self._entries else None
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether one of the actions would let a thread go on."""
+        return any(request is None or request.is_awaited for _, _, _, request in self._entries)
+
+    @property
     def next_time(self) -> int | None:
         """When the next wanted action is due."""
         while self._entries and not _is_wanted(self._entries[0]):

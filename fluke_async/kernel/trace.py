@@ -17,6 +17,8 @@ class Event(Enum):
 
     SPAWN = ("spawn", ("process", "program"))
     EXIT = ("exit", ("process", "reason", "status"))
+    SUSPEND = ("suspend_process", ("process",))
+    RESUME = ("resume_process", ("process",))
     TRAP = ("trap", ("entry", "pc", "arguments"))
     FINISH = ("finish", ("entry", "status"))
     COMPLETE = ("complete", ("entry", "status"))

@@ -70,7 +70,7 @@ class KernelObject:
         """The first in that queue."""
         return None if self.waiters is None else self.waiters.head()
 
-    def export_bits(self, core: Core) -> StateBits:
+    def export_bits(self) -> StateBits:
         """The bits of this object's state."""
         return {"hash": self.hash}
 

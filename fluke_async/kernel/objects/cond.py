@@ -62,7 +62,7 @@ class Cond(Lender):
             return first
         return next((waiter for waiter in self.queue().in_order() if waiter.wait_order < wait_order), None)
 
-    def export_bits(self, core: Core) -> StateBits:
+    def export_bits(self) -> StateBits:
         return {"hash": self.hash, "flags": self.flags}
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:

@@ -39,7 +39,7 @@ class Mapping(KernelObject):
         self.region: Region | None = None
         self.space: Space | None = None
 
-    def export_bits(self, core: Core) -> StateBits:
+    def export_bits(self) -> StateBits:
         return {
             "hash": self.hash,
             "region_off": self.offset,

@@ -97,7 +97,7 @@ class Mutex(Lender):
             return False
         return named is self and core.entry_name(waiter) == "mutex_lock"
 
-    def export_bits(self, core: Core) -> StateBits:
+    def export_bits(self) -> StateBits:
         return {"hash": self.hash, "flags": self.flags, "locked": int(self.locked), "ceiling": self.ceiling}
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:

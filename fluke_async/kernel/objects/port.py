@@ -67,7 +67,7 @@ class Port(KernelObject):
         except ProgramException:
             return False
 
-    def export_bits(self, core: Core) -> StateBits:
+    def export_bits(self) -> StateBits:
         return {"hash": self.hash, "alias": self.alias}
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:

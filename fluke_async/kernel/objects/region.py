@@ -40,7 +40,7 @@ class Region(KernelObject):
         self.keeper: Port | None = None
         self.mappings: set[Mapping] = set()
 
-    def export_bits(self, core: Core) -> StateBits:
+    def export_bits(self) -> StateBits:
         return {"hash": self.hash, "start_va": self.start, "size": self.size, "prot": self.prot}
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:

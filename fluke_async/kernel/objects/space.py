@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, ObjectType
@@ -132,6 +133,12 @@ class RootSpace(Space):
             if frame is not None:
                 slab[page] = frame
         return frame
+
+    def frames(self) -> Iterator[tuple[int, int]]:
+        """Every address that has a frame, with it."""
+        for slab in self._slabs.values():
+            for page, frame in slab.items():
+                yield page * PAGE_SIZE, frame
 
     def free_slab(self, core: Core, start: int) -> None:
         """Free all frames of a slab, with the objects that live in them."""

@@ -62,6 +62,7 @@ class Condition(Enum):
     READY = "ready"
     WAITING = "waiting"
     SPENT = "out of budget"  # would be ready, but its program has used up its budget
+    SUSPENDED = "suspended"  # would be ready, but the host has suspended its program
     EXCEPTION = "exception"  # stopped by a mistake that nobody handles
     STOPPED = "stopped"
     DESTROYED = "destroyed"
@@ -107,6 +108,7 @@ class Thread(KernelObject):
         "epoch",
         "in_kernel",
         "place",
+        "restarts",
         "stack",
         "stack_epochs",
     )
@@ -158,6 +160,7 @@ class Thread(KernelObject):
         self.epoch = 0
         self.in_kernel = False  # the next step is the dispatch of the call that pc is on
         self.place: tuple[Any, ...] | None = None
+        self.restarts = 0  # how often an operation was dispatched again from the registers
         self.stack: Coroutine[Any, None, int] | None = None  # process model: the suspended operation
         self.stack_epochs: tuple[int, Thread | None, int] | None = None
 
@@ -174,13 +177,16 @@ class Thread(KernelObject):
             return Condition.EMPTY
         if self.waiting_for is not None:
             return Condition.WAITING
-        return Condition.SPENT if self.space.account.is_spent else Condition.READY
+        account = self.space.account
+        if account.is_spent:
+            return Condition.SPENT
+        return Condition.SUSPENDED if account.is_suspended else Condition.READY
 
     @property
     def runnable(self) -> bool:
         """Whether the thread belongs among the ready ones."""
         space = self.space
-        return not (self.stopped or space is None or self.exception or self.waiting_for or space.account.is_spent)
+        return not (self.stopped or space is None or self.exception or self.waiting_for or space.account.is_halted)
 
     @property
     def interruptible(self) -> bool:
@@ -224,7 +230,7 @@ class Thread(KernelObject):
             if server.waiting_for is self:  # it was receiving the request: it waits for another
                 core.wake(server)
 
-    def export_bits(self, core: Core) -> StateBits:
+    def export_bits(self) -> StateBits:
         return thread_state.export_bits(self)
 
     def export_link(self, name: str) -> KernelObject | None:

@@ -1,0 +1,137 @@
+"""
+One check: a program in one configuration, with a branch at every point.
+
+Each point is taken once. Its branch restores what threads wait for (*parked*) and is compared exactly. At some waits a
+second branch issues all calls anew (*re-issued*) and is compared by its outcome; and some branches of the first kind run
+to the end of the program.
+"""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from dataclasses import dataclass, field
+
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.probe import Point
+from fluke_async.verify.branch import Branch, fork
+from fluke_async.verify.canonical import Observer
+from fluke_async.verify.closed_run import ClosedRun, Program
+from fluke_async.verify.coverage import row_of
+from fluke_async.verify.record import PointName, name_of, record
+
+TO_THE_END_EVERY = 50  # one branch in so many runs to the end of the program
+REISSUED_EVERY = 10  # one wait in so many is tried in the re-issued form too
+FAILURES_MAX = 5  # a check that has found so many divergences has found enough
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A point where something differs."""
+
+    number: int
+    point: PointName
+    form: str
+    what: str
+
+    def __str__(self) -> str:
+        time, thread, kind, pc, entry, _ = self.point
+        return f"point {self.number} ({kind} of thread {thread} in {entry} at {time}, pc {pc:#x}), {self.form}: {self.what}"
+
+
+@dataclass(slots=True)
+class Result:
+    """What a check has found; `coverage` are the rows of the table that were taken."""
+
+    program: str
+    model: str
+    preemption: str
+    kernel_points: int = 0
+    instruction_points: int = 0
+    exact: int = 0
+    outcome: int = 0
+    divergences: list[Failure] = field(default_factory=list)
+    stalls: list[Failure] = field(default_factory=list)
+    coverage: set[str] = field(default_factory=set)
+    points: list[PointName] = field(default_factory=list)
+
+
+class Check:
+    """
+    A program under one execution model and one kind of preemption.
+
+    `points` bounds how many points are taken, evenly spread; `only` takes a single one by its number.
+    """
+
+    def __init__(
+        self, program: Program, model: str, preemption: str, *, points: int | None = None, only: int | None = None
+    ) -> None:
+        self.program = program
+        self.result = Result(program.name, model, preemption)
+        self.points_max = points
+        self.only = only
+        self.branch: Branch | None = None  # in a copy of the process
+        self.is_reissued = False
+
+    def run(self) -> Result:
+        """Carry the check out. The process must have no other threads, for it forks."""
+        result = self.result
+        self.undisturbed = record(self.program, result.model, result.preemption)
+        result.points = list(self.undisturbed.points)
+        self.wanted = self._wanted(len(result.points))
+        gc.collect()
+        gc.freeze()  # copies share what is there by now, as long as nobody touches it
+        self.closed = ClosedRun(self.program, result.model, result.preemption)
+        self.observer = Observer(self.closed.hart)
+        try:
+            self.closed.run(self._probe)
+        except BaseException:
+            if self.branch is None:
+                raise
+            self.branch.report(traceback.format_exc())
+        if self.branch is not None:
+            self.branch.report(self.branch.difference_at_end(exact=not self.is_reissued))
+        self.closed.close()
+        gc.unfreeze()
+        return result
+
+    def _wanted(self, count: int) -> set[int]:
+        if self.only is not None:
+            return {self.only}
+        if self.points_max is None or self.points_max >= count:
+            return set(range(count))
+        return {index * count // self.points_max for index in range(self.points_max)}
+
+    def _probe(self, point: Point, thread: Thread) -> bool:
+        if self.branch is not None:
+            return self.branch.probe(point, thread)
+        name = name_of(self.closed.core, point, thread)
+        number = self.undisturbed.points.get(name)
+        if number is None or number not in self.wanted or len(self.result.divergences) >= FAILURES_MAX:
+            return False
+        self.wanted.discard(number)
+        self.result.kernel_points += 1
+        self.result.coverage.add(row_of(point, thread))
+        if self._branch_off(number, name, parked=True):
+            return True
+        wanted_anew = point is Point.WAIT and number % REISSUED_EVERY == 0
+        return wanted_anew and self._branch_off(number, name, parked=False)
+
+    def _branch_off(self, number: int, name: PointName, *, parked: bool) -> bool:
+        """Try a point in a copy; True in the copy, where all has been created again."""
+        to_the_end = not parked or number % TO_THE_END_EVERY == 0
+        branch = fork(self.closed, self.undisturbed, self.observer, to_the_end=to_the_end)
+        if isinstance(branch, Branch):
+            self.branch, self.is_reissued = branch, not parked
+            branch.recreate(parked=parked)
+            return True
+        if parked:
+            self.result.exact += 1
+        else:
+            self.result.outcome += 1
+        form = "parked" if parked else "re-issued"
+        if branch.divergence:
+            self.result.divergences.append(Failure(number, name, form, branch.divergence))
+        if branch.stall:
+            self.result.stalls.append(Failure(number, name, form, branch.stall))
+        return False

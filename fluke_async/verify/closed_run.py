@@ -1,0 +1,165 @@
+"""
+A program on a kernel of its own, driven without an event loop.
+
+Devices are called, not awaited, and every input is there from the start; so the run depends on nothing outside, and a
+fork of the process in the middle of it is a copy that goes on by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from fluke_async.abi.devices import ParentOperation
+from fluke_async.cpu.unicorn_cpu import UnicornCpu
+from fluke_async.device import DevicePort
+from fluke_async.embedding.loader import load_program
+from fluke_async.execution.dispatcher import Dispatcher, Preemption
+from fluke_async.execution.hart import Hart, Outcome
+from fluke_async.execution.interrupt import InterruptModel
+from fluke_async.execution.model import ExecutionModel
+from fluke_async.execution.process import ProcessModel
+from fluke_async.kernel import message
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.device_request import DeviceRequest
+from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.probe import Probe
+from fluke_async.kernel.trace import Event
+
+MODELS: dict[str, type[ExecutionModel]] = {"interrupt": InterruptModel, "process": ProcessModel}
+MEMORY_BYTES = 16 << 20
+EFFORT = 10_000_000  # nothing else waits for its turn
+COMPLETIONS = (Event.FINISH, Event.COMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is run: a name, its ELF file, its arguments and its input."""
+
+    name: str
+    elf: bytes
+    arguments: tuple[str, ...] = ()
+    stdin: bytes = b""
+
+
+class Output:
+    """Takes all that a console writes, at once."""
+
+    is_full = False
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """Add output."""
+        self.data += data
+
+    def on_room(self, action: Callable[[], None]) -> None:
+        """There is always room."""
+
+
+class ClosedRun:
+    """One run. It is a device's `Host` too; `completed` holds the calls that have ended, in order."""
+
+    def __init__(self, program: Program, model: str, preemption: str) -> None:
+        self.cpu = UnicornCpu(MEMORY_BYTES)
+        self.core = Core(self.cpu, MEMORY_BYTES, self._note)
+        self.hart = Hart(self.core, self.cpu, Dispatcher(self.core, MODELS[model](), Preemption(preemption)))
+        self.output = Output()
+        self.exit: tuple[str, int] | None = None
+        self.completed: list[tuple[Any, ...]] = []
+        self._posted: list[Callable[[], None]] = []
+        loaded = load_program(self.core, program.elf, [program.name, *program.arguments], {})
+        self._account = loaded.account
+        loaded.console.receiver = self._plug_in("console:Console", self.output, program.stdin)
+        loaded.timer.receiver = self._plug_in("timer:Timer")
+        loaded.parent.receiver = self._on_parent_request
+        self.core.start(loaded.thread)
+
+    def run(self, probe: Probe) -> None:
+        """Run to the end of the program, showing every point to `probe`."""
+        core = self.core
+        core.probe = probe
+        while True:
+            self._fixed_point()
+            if self.exit is not None:
+                break
+            if self.hart.run(EFFORT) is Outcome.IDLE and not core.requests and not self._posted:
+                next_time = core.timeline.next_time
+                if next_time is None:
+                    self.exit = ("deadlock", 1)
+                    break
+                core.time = max(core.time, next_time)
+        core.probe = None
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.cpu.close()
+
+    @property
+    def threads(self) -> list[Thread]:
+        """The program's threads, in order of creation."""
+        return sorted(self._account.threads, key=lambda thread: thread.hash)
+
+    def _fixed_point(self) -> None:
+        core = self.core
+        core.current = None
+        core.attention = False
+        requests, core.requests = core.requests, []
+        for request in requests:
+            if request.port.receiver is not None:
+                request.port.receiver(request)
+        if core.unfinished is not None:
+            return
+        while self._posted:
+            self._posted.pop(0)()
+        core.exceptions.clear()
+        if self.exit is None and all(thread.condition is Condition.EXCEPTION for thread in self._account.threads):
+            self.exit = ("exception", 1)
+
+    # -- what a device asks of its host -----------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        """The count of instructions."""
+        return self.core.time
+
+    def answer_at(self, instant_ns: int, request: DeviceRequest, words: tuple[int, ...]) -> None:
+        """Complete the request's client at the instant."""
+
+        def answer() -> None:
+            self.core.current = None
+            message.answer(self.core, request, words)
+
+        self.core.at(instant_ns, answer, request)
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Do `action` at the next fixed point."""
+        self._posted.append(action)
+
+    def record_input(self, source: str, data: bytes) -> None:
+        """Nothing comes from outside."""
+
+    def _plug_in(self, name: str, *arguments: object) -> Callable[[DeviceRequest], None]:
+        module, _, attribute = name.partition(":")
+        device = getattr(import_module(f"fluke_devices.{module}"), attribute)(*arguments)
+        port = DevicePort(self)
+
+        def receive(request: DeviceRequest) -> None:
+            device.decide(port, port.admit(request))
+
+        return receive
+
+    def _on_parent_request(self, request: DeviceRequest) -> None:
+        words = request.words
+        if len(words) >= 2 and words[0] == ParentOperation.EXIT:
+            self.post(lambda: self._end(words[1] & 0xFF))
+
+    def _end(self, status: int) -> None:
+        if self.exit is None:
+            self.exit = ("exited", status)
+
+    def _note(self, event: tuple[Any, ...]) -> None:
+        if event[1] in COMPLETIONS:
+            self.completed.append(event)

@@ -1,0 +1,70 @@
+"""What an undisturbed run was: its points in order, and its canonical state wherever a thread returned to its program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fluke_async.abi.entry_points import BY_NUMBER
+from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.probe import Point
+from fluke_async.verify.canonical import Observer, State
+from fluke_async.verify.closed_run import ClosedRun, Program
+
+PointName = tuple[int, int, str, int, str, int]
+
+
+def name_of(core: Core, point: Point, thread: Thread) -> PointName:
+    """
+    What tells a point from all others, before and after everything was created again.
+
+    Time, thread, kind, program counter, the call that the registers name, and the hash of what the thread waits for.
+    """
+    entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
+    name = "none" if entry is None else entry.name
+    waits_for = 0 if thread.waiting_for is None else thread.waiting_for.hash
+    return core.time, thread.hash, point.value, thread.pc, name, waits_for
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a program ended."""
+
+    exit: tuple[str, int] | None
+    output: bytes
+    time: int
+
+
+@dataclass(slots=True)
+class UndisturbedRun:
+    """The record of one run; `states` says for a point of return the state and how many calls had been completed."""
+
+    points: dict[PointName, int] = field(default_factory=dict)
+    states: dict[PointName, tuple[State, int]] = field(default_factory=dict)
+    completed: list[tuple[Any, ...]] = field(default_factory=list)
+    end: End = End(None, b"", 0)
+
+
+def record(program: Program, model: str, preemption: str) -> UndisturbedRun:
+    """Run a program and take everything down."""
+    run = ClosedRun(program, model, preemption)
+    observer = Observer(run.hart)
+    result = UndisturbedRun()
+
+    def probe(point: Point, thread: Thread) -> bool:
+        name = name_of(run.core, point, thread)
+        if name not in result.points:
+            result.points[name] = len(result.points)
+            if point is Point.RETURN:
+                result.states[name] = (observer.state(), len(run.completed))
+        return False
+
+    try:
+        run.run(probe)
+        result.completed = run.completed
+        result.end = End(run.exit, bytes(run.output.data), run.core.time)
+    finally:
+        run.close()
+    return result
