@@ -43,6 +43,16 @@ LAYERS = {
         "fluke_async.cpu",
         "fluke_async.programs",
     ),
+    "fluke_async.verify": (
+        "fluke_async.embedding.loader",
+        "fluke_async.device",
+        "fluke_async.execution",
+        "fluke_async.kernel",
+        "fluke_async.abi",
+        "fluke_async.errors",
+        "fluke_async.cpu",
+        "fluke_async.programs",
+    ),
     "fluke_devices": ("fluke_async.device", "fluke_async.abi", "fluke_async.errors"),
 }
 """Who may import whom inside the project; a layer may always import itself."""

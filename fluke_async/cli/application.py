@@ -37,6 +37,11 @@ def build_application() -> App:
         name="cc",
         help="Compile C for the kernel.",
     )
+    application.command(
+        "fluke_async.cli.verify:verify",
+        name="verify",
+        help="Export, destroy and re-create everything at every point.",
+    )
     application.command("fluke_async.cli.demo:demo", name="demo", help="A tour of the kernel.")
     trace = App(name="trace", help="Look at a trace that `fluke run --trace` has written.")
     trace.command("fluke_async.cli.trace:summary", name="summary", help="Count what happened.")

@@ -1,6 +1,5 @@
 """
-The canonical state of a kernel: all that a program can ever come to see, in an order that does not depend on how it came
-about.
+The canonical state of a kernel: all that a program can ever see, in an order that does not depend on how it came about.
 
 What differs between a kernel that was left alone and one that was created again, but can never be seen, is left out:
 kept stacks, translations, where in a call a thread would be dispatched.

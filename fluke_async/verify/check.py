@@ -2,8 +2,8 @@
 One check: a program in one configuration, with a branch at every point.
 
 Each point is taken once. Its branch restores what threads wait for (*parked*) and is compared exactly. At some waits a
-second branch issues all calls anew (*re-issued*) and is compared by its outcome; and some branches of the first kind run
-to the end of the program.
+second branch issues all calls anew (*re-issued*) and is compared by its outcome; and some branches of the first kind
+run to the end of the program.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Failure:
 
     def __str__(self) -> str:
         time, thread, kind, pc, entry, _ = self.point
-        return f"point {self.number} ({kind} of thread {thread} in {entry} at {time}, pc {pc:#x}), {self.form}: {self.what}"
+        place = f"{kind} of thread {thread} in {entry} at {time}, pc {pc:#x}"
+        return f"point {self.number} ({place}), {self.form}: {self.what}"
 
 
 @dataclass(slots=True)
@@ -60,15 +61,24 @@ class Check:
     """
     A program under one execution model and one kind of preemption.
 
-    `points` bounds how many points are taken, evenly spread; `only` takes a single one by its number.
+    `points` bounds how many kernel points are taken, evenly spread; `only` takes a single one by its number. Beside
+    them, `instructions` boundaries between two instructions are taken, evenly spread over the program's time.
     """
 
     def __init__(
-        self, program: Program, model: str, preemption: str, *, points: int | None = None, only: int | None = None
+        self,
+        program: Program,
+        model: str,
+        preemption: str,
+        *,
+        points: int | None = None,
+        instructions: int = 0,
+        only: int | None = None,
     ) -> None:
         self.program = program
         self.result = Result(program.name, model, preemption)
         self.points_max = points
+        self.instructions = instructions
         self.only = only
         self.branch: Branch | None = None  # in a copy of the process
         self.is_reissued = False
@@ -83,6 +93,9 @@ class Check:
         gc.freeze()  # copies share what is there by now, as long as nobody touches it
         self.closed = ClosedRun(self.program, result.model, result.preemption)
         self.observer = Observer(self.closed.hart)
+        self.closed.on_pause = self._take_instruction_point
+        for index in range(self.instructions):
+            self.closed.pause_at((2 * index + 1) * self.undisturbed.end.time // (2 * self.instructions))
         try:
             self.closed.run(self._probe)
         except BaseException:
@@ -117,6 +130,15 @@ class Check:
         wanted_anew = point is Point.WAIT and number % REISSUED_EVERY == 0
         return wanted_anew and self._branch_off(number, name, parked=False)
 
+    def _take_instruction_point(self) -> None:
+        core = self.closed.core
+        thread = core.ready.head() or next(iter(self.closed.threads), None)
+        if self.branch is not None or thread is None or len(self.result.divergences) >= FAILURES_MAX:
+            return
+        self.result.instruction_points += 1
+        name = (core.time, thread.hash, "instruction", thread.pc, "none", 0)
+        self._branch_off(self.result.instruction_points, name, parked=True)
+
     def _branch_off(self, number: int, name: PointName, *, parked: bool) -> bool:
         """Try a point in a copy; True in the copy, where all has been created again."""
         to_the_end = not parked or number % TO_THE_END_EVERY == 0
@@ -125,10 +147,10 @@ class Check:
             self.branch, self.is_reissued = branch, not parked
             branch.recreate(parked=parked)
             return True
-        if parked:
-            self.result.exact += 1
-        else:
+        if not parked:
             self.result.outcome += 1
+        elif name[2] != "instruction":
+            self.result.exact += 1
         form = "parked" if parked else "re-issued"
         if branch.divergence:
             self.result.divergences.append(Failure(number, name, form, branch.divergence))

@@ -70,6 +70,8 @@ class ClosedRun:
         self.output = Output()
         self.exit: tuple[str, int] | None = None
         self.completed: list[tuple[Any, ...]] = []
+        self.on_pause: Callable[[], None] | None = None
+        self._paused = False
         self._posted: list[Callable[[], None]] = []
         loaded = load_program(self.core, program.elf, [program.name, *program.arguments], {})
         self._account = loaded.account
@@ -77,6 +79,14 @@ class ClosedRun:
         loaded.timer.receiver = self._plug_in("timer:Timer")
         loaded.parent.receiver = self._on_parent_request
         self.core.start(loaded.thread)
+
+    def pause_at(self, time: int) -> None:
+        """Call `on_pause` between two instructions when the count has been reached, or soon after."""
+
+        def pause() -> None:
+            self._paused = self.core.attention = True
+
+        self.core.at(time, pause)
 
     def run(self, probe: Probe) -> None:
         """Run to the end of the program, showing every point to `probe`."""
@@ -86,7 +96,12 @@ class ClosedRun:
             self._fixed_point()
             if self.exit is not None:
                 break
-            if self.hart.run(EFFORT) is Outcome.IDLE and not core.requests and not self._posted:
+            outcome = self.hart.run(EFFORT)
+            if self._paused:
+                self._paused = False
+                if self.on_pause is not None:
+                    self.on_pause()
+            if outcome is Outcome.IDLE and not core.requests and not self._posted:
                 next_time = core.timeline.next_time
                 if next_time is None:
                     self.exit = ("deadlock", 1)

@@ -1,4 +1,4 @@
-"""What an undisturbed run was: its points in order, and its canonical state wherever a thread returned to its program."""
+"""What an undisturbed run was: its points in order, and its state wherever a thread returned to its program."""
 
 from __future__ import annotations
 

@@ -1,0 +1,110 @@
+"""`fluke verify`: everything exported, destroyed and created again, at every point of a program."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from fluke_async.cli.usage import UsageError, at_least
+
+if TYPE_CHECKING:
+    from fluke_async.verify.check import Result
+
+INSTRUCTION_POINTS = 20  # of each check
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is verified."""
+
+    all: Annotated[bool, Parameter(negative="")] = False
+    """Every program of the table, which is also what no PROGRAM at all means."""
+    model: Literal["interrupt", "process"] | None = None
+    """One execution model; the default is both."""
+    preemption: Literal["none", "partial"] | None = None
+    """One kind of preemption; the default is both."""
+    points: str = "all"
+    """How many kernel points are taken of each program in each configuration: all, or a number of them."""
+    point: int | None = None
+    """One single point, by its number."""
+
+
+def verify(
+    *programs: str, selection: Selection | None = None, json: Annotated[bool, Parameter(negative="")] = False
+) -> int:
+    """
+    Interrupt, export, destroy and re-create everything at every point of a program, and compare.
+
+    Exit status 1 if anything differs, stalls, or, with all programs, if a row of the table is never passed.
+
+    Args:
+        programs: Names from `fluke list`, or paths of ELF files.
+        selection: What is verified.
+        json: Print one JSON object.
+    """
+    from fluke_async.verify import campaign  # noqa: PLC0415  (start-up time)
+    from fluke_async.verify.programs import programs as programs_named  # noqa: PLC0415
+
+    selection = selection or Selection()
+    if selection.all and programs:
+        raise UsageError(f"--all and {programs[0]} exclude each other; give one of them")
+    is_whole = not programs and selection.points == "all" and selection.point is None
+    tasks = [
+        campaign.Task(program, model, preemption, _points(selection), INSTRUCTION_POINTS, selection.point)
+        for program in programs_named(programs)
+        for model in campaign.MODELS
+        if selection.model in (None, model)
+        for preemption in campaign.PREEMPTIONS
+        if selection.preemption in (None, preemption)
+    ]
+    if not json:
+        print(_LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls"))
+    results = campaign.run(tasks, None if json else _show)
+    summary = campaign.summary(results)
+    missed = summary["coverage"]["missed"] if is_whole else []
+    if json:
+        import orjson  # noqa: PLC0415  (start-up time)
+
+        sys.stdout.buffer.write(orjson.dumps(summary, option=orjson.OPT_APPEND_NEWLINE))
+    else:
+        coverage = summary["coverage"]
+        print(f"{summary['kernel_points']} kernel points, {summary['exact']} compared exactly, "
+              f"{summary['outcome']} also by their outcome; {summary['divergences']} divergences, "
+              f"{summary['stalls']} stalls; {coverage['hit']} of {coverage['rows']} rows of the table")  # fmt: skip
+        for failure in summary["failures"]:
+            print(failure)
+        for row in missed:
+            print(f"never passed: {row}")
+    return 1 if summary["divergences"] or summary["stalls"] or missed else 0
+
+
+_LINE = "{:16} {:18} {:>7} {:>7} {:>7} {:>7} {:>9} {:>6}"
+
+
+def _show(result: Result) -> None:
+    print(
+        _LINE.format(
+            result.program,
+            f"{result.model}-{result.preemption}",
+            result.kernel_points,
+            result.instruction_points,
+            result.exact,
+            result.outcome,
+            len(result.divergences),
+            len(result.stalls),
+        ),
+        flush=True,
+    )
+
+
+def _points(selection: Selection) -> int | None:
+    if selection.points == "all":
+        return None
+    if not selection.points.isdecimal():
+        raise UsageError(f"--points {selection.points} is no number; give one, or all")
+    at_least(1, "--points", int(selection.points))
+    return int(selection.points)

@@ -1,0 +1,36 @@
+"""
+Verifies a kernel with a mistake planted in it: `python -m tests.verify.planted NAME`.
+
+Prints the first divergence as one line; exit status 1 if there is none. In a process of its own, because a mistake stays
+planted, and because verification forks.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from fluke_async.verify.check import Check
+from fluke_async.verify.programs import program
+from tests.verify import mistakes, mistakes_of_others
+
+MISTAKES = {each.__name__: each for each in (*mistakes.MISTAKES, *mistakes_of_others.MISTAKES)}
+PROGRAMS = ("primes", "bounded_buffer", "bulk", "inversion", "philosophers", "clock", "usertests")
+POINTS = 150
+
+
+def find(name: str) -> str:
+    """The first divergence that a mistake leads to; empty if it is not found."""
+    MISTAKES[name]()
+    for each in PROGRAMS:
+        for model in ("interrupt", "process"):
+            for preemption in ("partial", "none"):
+                result = Check(program(each), model, preemption, points=POINTS, instructions=5).run()
+                for failure in (*result.divergences, *result.stalls):
+                    return f"{each}, {model}-{preemption}: {failure}"
+    return ""
+
+
+if __name__ == "__main__":
+    found = find(sys.argv[1])
+    print(found or "not found")
+    sys.exit(0 if found else 1)
