@@ -8,8 +8,9 @@ work is charged to it here and nowhere else.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, SLOT_SIZE
 from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST, EntryPoint
@@ -19,7 +20,7 @@ from fluke_async.kernel.memory import Frames, Hardware, Quota
 from fluke_async.kernel.objects.space import RootSpace, Space
 from fluke_async.kernel.objects.thread import Continuation, Thread
 from fluke_async.kernel.ordered_queue import OrderedQueue
-from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, UNPACKED_WAITS_MAX
 from fluke_async.kernel.priority import renew
 from fluke_async.kernel.probe import Probe
 from fluke_async.kernel.statistics import Counters
@@ -56,6 +57,7 @@ class Core:
         self.probe: Probe | None = None
         self.requests: list[DeviceRequest] = []
         self.exceptions: list[Thread] = []
+        self._waits: deque[tuple[Thread, tuple[Any, ...] | None]] = deque()
         self._last_hash = 0
         self._objects_in_frame: dict[int, int] = {}
         self.root = RootSpace(self.new_hash())
@@ -88,17 +90,17 @@ class Core:
         target.active = False
         self._leave_name(target)
         target.on_destroy(self)
-        self._wake_waiters(target)
+        self._wake_waiters(target, stopped=False)
         self.quota.release(OBJECT_CHARGE_BYTES[target.type])
         if self.trace is not None:
             by = 0 if self.current is None else self.current.hash
             self.trace((self.time, Event.DESTROY, by, target.type.name, target.hash))
 
-    def _wake_waiters(self, target: KernelObject) -> None:
-        """Let all look again, except who is stopped: that one stays parked, and looks when it starts."""
+    def _wake_waiters(self, target: KernelObject, *, stopped: bool) -> None:
+        """Let all look again; who is stopped stays parked unless it is asked for, and looks when it starts."""
         if target.waiters is not None:
             for thread in tuple(target.waiters.in_order()):
-                if not thread.stopped:
+                if stopped or not thread.stopped:
                     self.wake(thread)
 
     def move(self, target: KernelObject, address: int) -> None:
@@ -108,7 +110,7 @@ class Core:
         target.address = address
         self._enter_name(target)
         if target.named_by_waiters:
-            self._wake_waiters(target)
+            self._wake_waiters(target, stopped=True)  # a wait that starts again finds it active, and would go on
 
     def destroy_objects_in(self, frame: int) -> None:
         """Destroy what lives in a frame that is about to be freed."""
@@ -221,28 +223,24 @@ class Core:
     def enter_space(self, thread: Thread, space: Space) -> None:
         """Give a thread an address space."""
         thread.space = space
-        space.threads[thread] = space.account.threads[thread] = None
+        space.account.threads[thread] = None
 
     def leave_space(self, thread: Thread) -> None:
         """Take a thread's address space away: it cannot run."""
         if thread.space is not None:
-            del thread.space.threads[thread], thread.space.account.threads[thread]
+            del thread.space.account.threads[thread]
             thread.space = None
         if thread.waiting_for is None and thread.place is not None:
             self.ready.remove(thread)
 
-    def halt(self, account: Account) -> None:
-        """The account is spent or suspended: its threads are not ready any more, and somebody outside has to look."""
-        for thread in account.threads:
-            if thread.waiting_for is None and thread.place is not None:
-                self.ready.remove(thread)
-        self.attention = True
-
-    def readmit(self, account: Account) -> None:
-        """The account may be halted no longer: then its threads take their places again."""
+    def settle(self, account: Account) -> None:
+        """An account is halted, or not any more: its threads leave or take their places, and somebody outside looks."""
         for thread in account.threads:
             if thread.place is None:
                 self._enqueue(thread)
+            elif thread.waiting_for is None and account.is_halted:
+                self.ready.remove(thread)
+        self.attention = True
 
     def _by(self) -> int:
         return 0 if self.current is None else self.current.hash
@@ -261,16 +259,27 @@ class Core:
         thread.in_kernel = False
         if not thread.wait_order:
             thread.wait_order = self.new_stamp()
+        thread.run_order = 0
         self._stand_in_line(thread, target)
         if target.heir is not None:
             renew(self, target.heir)
+        self._pack_who_waits_long(thread)
         self.statistics.waits += 1
         if self.trace is not None:
             where = (self.entry_name(thread), target.type.name, target.hash, thread.wait_order)
             self.trace((self.time, Event.WAIT, thread.hash, *where))
 
+    def _pack_who_waits_long(self, thread: Thread) -> None:
+        """A thread that still waits when many others have come to wait keeps its registers packed."""
+        self._waits.append((thread, thread.place))
+        if len(self._waits) > UNPACKED_WAITS_MAX:
+            early, place = self._waits.popleft()
+            if early.place is place:
+                early.pack()
+
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
-        entry = (-thread.effective_priority, thread.wait_order, thread, target, thread.registers[ENTRY_POINT])
+        number = BY_NUMBER[thread.registers[ENTRY_POINT]].number  # the table's, which all records share
+        entry = (-thread.effective_priority, thread.wait_order, thread, target, number)
         target.queue().push(Continuation._make(entry))
 
     def unpark(self, thread: Thread) -> None:

@@ -6,4 +6,5 @@ PAGES_MAX = 1 << 15  # entries in a space's table of translations, which no quot
 MESSAGE_WORDS_MAX = 1 << 40  # longer than any address space: a length that lies
 STAMP_MAX = 1 << 63  # imported orders beyond it are refused, so that stamps never wrap
 STAMP_LEAD_MAX = 1 << 32  # how far ahead an imported order may be: nobody can use up the stamps
+UNPACKED_WAITS_MAX = 1024  # waits after which the registers of who waits still are packed; packing costs some 3 us
 SLAB_SIZE = 1 << 40  # addresses of the root space set aside for one program

@@ -2,15 +2,19 @@
 What must hold between any two steps of the kernel, beyond what `kernel/consistency.py` looks at.
 
 Written from the architecture: every queue is in order and holds those who belong there and nobody else; what two
-objects know of each other agrees; everything is charged; page tables say nothing that the mapping tree does not.
+objects know of each other agrees; effective priorities are what is lent and no more; everything is charged; page tables
+say nothing that the mapping tree does not.
 """
 
 from __future__ import annotations
 
-from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, ObjectType, Prot
+from collections.abc import Iterator, Sequence
+
+from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, MutexFlags, ObjectType, Prot
 from fluke_async.kernel import consistency
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.base import KernelObject, Lender
+from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
@@ -28,6 +32,7 @@ def check(core: Core, *, forged: bool = False) -> None:
     objects = list(core.objects.values())
     threads = [each for each in objects if isinstance(each, Thread)]
     check_queues(core, objects, threads)
+    check_priorities(objects, threads)
     for thread in threads:
         check_thread(core, thread)
     for each in objects:
@@ -78,7 +83,7 @@ def check_thread(core: Core, thread: Thread) -> None:
     assert 0 <= thread.pc < 1 << 64
     assert thread.registers[0] == 0
     if thread.space is not None:
-        assert thread in thread.space.threads
+        assert thread in thread.space.account.threads
     for mutex in thread.owned or ():
         assert mutex.owner is thread
     if thread.stack is not None:
@@ -89,6 +94,51 @@ def check_thread(core: Core, thread: Thread) -> None:
     assert not (thread.exception and thread.waiting_for), f"{thread} is stopped by a mistake and waits"
     if thread.callee is not None:
         assert thread.callee.active
+
+
+def check_priorities(objects: Sequence[KernelObject], threads: Sequence[Thread]) -> None:
+    """Effective priorities are those that follow from the rest of the state; lenders and borrowers know each other."""
+    expected = effective_priorities(objects)
+    lenders: dict[Thread, set[Lender]] = {}
+    for lender, borrower, _ in loans(objects):
+        lenders.setdefault(borrower, set()).add(lender)
+    for thread in threads:
+        assert (thread.lenders or set()) == lenders.get(thread, set()), f"{thread} is lent by {thread.lenders}"
+        effective = thread.effective_priority
+        assert effective == expected[thread], f"{thread} has priority {effective}, not {expected[thread]}"
+
+
+def effective_priorities(objects: Sequence[KernelObject]) -> dict[Thread, int]:
+    """The least priorities that satisfy the rules of lending, computed from base priorities, links and waits alone."""
+    priorities = {each: each.priority for each in objects if isinstance(each, Thread)}
+    waiters: dict[KernelObject, list[Thread]] = {}
+    for thread in priorities:
+        if thread.waiting_for is not None:
+            waiters.setdefault(thread.waiting_for, []).append(thread)
+    all_loans = list(loans(objects))
+    while True:
+        before = dict(priorities)
+        for lender, borrower, least in all_loans:
+            inherited = (priorities[waiter] for waiter in waiters.get(lender, ()) if inherits(lender))
+            priorities[borrower] = max(priorities[borrower], least, *inherited)
+        if priorities == before:
+            return priorities
+
+
+def loans(objects: Sequence[KernelObject]) -> Iterator[tuple[Lender, Thread, int]]:
+    """Who lends to whom, and how much at least."""
+    for each in objects:
+        if isinstance(each, Cond) and each.inheritor is not None:
+            yield each, each.inheritor, 0
+        elif isinstance(each, Mutex) and each.owner is not None:
+            ceiling = each.flags & MutexFlags.PRI_CEILING
+            if ceiling or inherits(each):
+                yield each, each.owner, each.ceiling if ceiling else 0
+
+
+def inherits(lender: Lender) -> bool:
+    """Whether a lender lends the priority of who waits for it."""
+    return isinstance(lender, Cond) or bool(isinstance(lender, Mutex) and lender.flags & MutexFlags.INHERIT_PRI)
 
 
 def check_mutex(mutex: Mutex) -> None:

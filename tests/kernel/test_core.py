@@ -76,10 +76,10 @@ def test_waiter_moves_when_its_priority_changes(machine: Machine) -> None:
 
 def test_stopping_and_starting_a_waiter_changes_nothing_that_others_see(machine: Machine) -> None:
     thread, mutex = waiting(machine)
-    before = dict(thread.export_bits(machine.core))
+    before = dict(thread.export_bits())
     machine.core.stop(thread)
     machine.core.start(thread)
-    assert thread.export_bits(machine.core) == before
+    assert thread.export_bits() == before
     assert mutex.first_waiter() is thread
 
 
@@ -101,7 +101,7 @@ def test_destroying_a_ready_a_waiting_and_a_stopped_thread(machine: Machine) -> 
     for thread in (waiter, ready, stopped):
         machine.core.destroy(thread)
         assert thread.place is None
-        assert thread not in machine.space.threads
+        assert thread not in machine.space.account.threads
     machine.run()
     assert mutex.first_waiter() is None
     assert not machine.happened(Event.SWITCH, ready)

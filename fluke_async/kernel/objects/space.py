@@ -37,7 +37,7 @@ class Space(KernelObject):
     instructions that the threads may still execute; a space has that of the program which made it.
     """
 
-    __slots__ = ("_mappings", "account", "keeper", "pages", "regions", "threads")
+    __slots__ = ("_mappings", "account", "keeper", "pages", "regions")
 
     type = ObjectType.SPACE
     wrong_type = ExceptionCode.NOT_SPACE
@@ -48,7 +48,6 @@ class Space(KernelObject):
     def __init__(self, address: int, hash_: int) -> None:
         super().__init__(address, hash_)
         self.pages: dict[int, int] = {}
-        self.threads: dict[Thread, None] = {}
         self.regions: set[Region] = set()
         self.keeper: Port | None = None
         self.account = Account()
@@ -94,8 +93,9 @@ class Space(KernelObject):
         self._mappings.clear()
         for region in tuple(self.regions):
             region.import_state(core, None, None, {"space": None})
-        for thread in tuple(self.threads):
-            core.leave_space(thread)
+        for thread in tuple(self.account.threads):  # those of all spaces of the program
+            if thread.space is self:
+                core.leave_space(thread)
 
 
 class RootSpace(Space):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Coroutine
 from enum import Enum
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.space import Space
 
 WAITABLE = frozenset({ObjectType.THREAD, ObjectType.PORT, ObjectType.PORTSET, ObjectType.MUTEX, ObjectType.COND})
-NO_REGISTERS = bytes(32 * 8)
+NO_REGISTERS = array("Q", bytes(32 * 8))
 PENDING_INTERRUPT = int(ThreadFlags.PENDING_INTERRUPT)
 
 
@@ -72,7 +73,6 @@ class Thread(KernelObject):
     """A thread's whole state: what is exported, and below it what only the kernel knows."""
 
     __slots__ = (
-        "__weakref__",
         # Exported, as bits.
         "exceptions_enabled",
         "floating",
@@ -101,6 +101,7 @@ class Thread(KernelObject):
         "exception",
         "lenders",
         "owned",
+        "packed",
         "request",
         # The application's task that owns the thread, where it is one of those.
         "host",
@@ -126,7 +127,8 @@ class Thread(KernelObject):
 
     def __init__(self, address: int, hash_: int) -> None:
         super().__init__(address, hash_)
-        self.registers: array[int] | memoryview = array("Q", NO_REGISTERS)
+        self.registers: array[int] | memoryview = NO_REGISTERS[:]
+        self.packed: bytes | None = None
         self.floating: array[int] | None = None
         self.pc = 0
         self.thread_va = 0
@@ -163,6 +165,30 @@ class Thread(KernelObject):
         self.restarts = 0  # how often an operation was dispatched again from the registers
         self.stack: Coroutine[Any, None, int] | None = None  # process model: the suspended operation
         self.stack_epochs: tuple[int, Thread | None, int] | None = None
+
+    def pack(self) -> None:
+        """Keep the registers in as little memory as they need, until somebody looks at them."""
+        registers = self.registers
+        if isinstance(registers, array):  # else they are in the engine
+            used, words = 0, []
+            for number, word in enumerate(registers):
+                if word:
+                    used |= 1 << number
+                    words.append(word)
+            self.packed = struct.pack(f"<I{len(words)}Q", used, *words)
+            del self.registers
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Registers that were packed come back at the first look; nothing else is ever missing."""
+            if name != "registers" or self.packed is None:
+                raise AttributeError(f"a thread has no {name!r}")
+            packed, self.packed = self.packed, None
+            used = int.from_bytes(packed[:4], "little")
+            words = iter(struct.unpack_from(f"<{used.bit_count()}Q", packed, 4))
+            self.registers = array("Q", [next(words) if used >> number & 1 else 0 for number in range(32)])
+            return self.registers
 
     @property
     def condition(self) -> Condition:

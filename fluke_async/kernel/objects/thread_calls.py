@@ -107,7 +107,7 @@ def thread_return_from_exception(core: Core, thread: Thread) -> None:
     if account is not None and account.instructions_left:
         account.instructions_left -= 1
         if account.is_spent:
-            core.halt(account)
+            core.settle(account)
     core.charge(BY_NAME["thread_return_from_exception"].cost)
     registers[A0], registers[A1], registers[A2], registers[A7], thread.pc = thread.saved
     thread.exceptions_enabled = True
