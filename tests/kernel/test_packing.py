@@ -47,7 +47,12 @@ def test_those_who_wait_longest_are_packed_and_handed_the_mutex_in_order(
     monkeypatch.setattr(core, "UNPACKED_WAITS_MAX", 3)
     packed: list[Thread] = []
     pack = Thread.pack
-    monkeypatch.setattr(Thread, "pack", lambda thread: (packed.append(thread), pack(thread)))
+
+    def noted(thread: Thread) -> None:
+        packed.append(thread)
+        pack(thread)
+
+    monkeypatch.setattr(Thread, "pack", noted)
     machine = Machine(model)
     mutex, log = machine.new(Mutex), machine.buffer(16)
     append = (
@@ -56,7 +61,9 @@ def test_those_who_wait_longest_are_packed_and_handed_the_mutex_in_order(
         ("store", "s2", "zero", log),
         ("add", "s3", "s2", log),
     )
-    machine.spawn(machine.call("mutex_lock", mutex=mutex), ("burn", 5000), machine.call("mutex_unlock", mutex=mutex))
+    machine.spawn(
+        machine.call("mutex_lock", mutex=mutex), ("burn", 5000), machine.call("mutex_unlock", mutex=mutex), priority=5
+    )
     threads = [
         machine.spawn(
             ("li", "s4", number),
@@ -67,6 +74,11 @@ def test_those_who_wait_longest_are_packed_and_handed_the_mutex_in_order(
         )
         for number in range(1, 9)
     ]
+    for thread in threads:
+        machine.core.stop(thread)
+    machine.run_for(100)
+    for thread in threads:
+        machine.core.start(thread)
     machine.run_for(3000)
     assert packed == threads[:5]
     machine.run()
