@@ -23,12 +23,14 @@ SHORT, LONG = 2_000, 42_000
 FREE_SLOT_VA = START_BLOCK_VA + 64 * SLOT_SIZE  # beyond the objects that a program starts with
 
 
-async def operation_us(operation: str, model: str, name: str, bound_us: float, per_round: int = 1) -> Figure:
+async def operation_us(
+    operation: str, model: str, name: str, bound_us: float, per_round: int = 1, *, program: str = PROGRAM
+) -> Figure:
     """Microseconds of one operation that the program repeats `per_round` times in a round."""
     samples = []
     async with Kernel(model=model) as kernel:
         for _ in range(RUNS):
-            seconds = [await _timed(kernel, operation, count) for count in (SHORT, LONG)]
+            seconds = [await _timed(kernel, program, operation, count) for count in (SHORT, LONG)]
             samples.append((seconds[1] - seconds[0]) * 1e6 / (LONG - SHORT) / per_round)
     return figure(name, "us", samples, bound_us)
 
@@ -43,9 +45,9 @@ async def ipc_between_spaces_us(model: str, name: str, bound_us: float) -> Figur
     return figure(name, "us", samples, bound_us)
 
 
-async def _timed(kernel: Kernel, operation: str, count: int) -> float:
+async def _timed(kernel: Kernel, program: str, operation: str, count: int) -> float:
     begun = time.perf_counter()
-    process = await kernel.spawn(PROGRAM, args=[operation, str(count)])
+    process = await kernel.spawn(program, args=[operation, str(count)])
     await _check(process)
     return time.perf_counter() - begun
 

@@ -13,6 +13,7 @@ from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
+from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 
 if TYPE_CHECKING:
@@ -42,18 +43,6 @@ class Continuation(NamedTuple):
     thread: Thread
     waiting_for: KernelObject
     entry_point: int
-
-
-class Handlers(NamedTuple):
-    """Where a thread takes its exceptions; 0: nowhere."""
-
-    trap: int = 0
-    interrupt: int = 0
-    client_alert: int = 0
-    server_alert: int = 0
-
-
-NO_HANDLERS = Handlers()
 
 
 class Condition(Enum):
@@ -142,8 +131,8 @@ class Thread(KernelObject):
         self.run_order = 0
         self.quantum_left = QUANTUM_INSTRUCTIONS
         self.handlers = NO_HANDLERS
-        self.saved = (0, 0, 0, 0, 0)  # a0-a2, a7 and pc, while a handler runs
-        self.server_registration = (0, 0, 0, 0, 0)
+        self.saved = NO_WORDS  # a0-a2, a7 and pc, while a handler runs
+        self.server_registration = NO_WORDS
 
         self.space: Space | None = None
         self.scheduler: Port | None = None

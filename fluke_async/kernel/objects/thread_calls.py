@@ -12,7 +12,8 @@ from fluke_async.kernel import user_memory
 from fluke_async.kernel.checks import number
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
-from fluke_async.kernel.objects.thread import Handlers, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_state import Handlers
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:

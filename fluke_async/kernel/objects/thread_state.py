@@ -8,7 +8,7 @@ before it changes any.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fluke_async.abi.codes import (
     PRIORITY_MAX,
@@ -37,6 +37,21 @@ SERVER_FIELDS = (
     "server_reliable_pc",
 )
 HANDLER_FIELDS = ("trap_handler", "interrupt_handler", "client_alert_handler", "server_alert_handler")
+SAVED_FIELDS = ("saved_a0", "saved_a1", "saved_a2", "saved_a7", "saved_pc")
+FiveWords = tuple[int, int, int, int, int]
+NO_WORDS: FiveWords = (0, 0, 0, 0, 0)
+
+
+class Handlers(NamedTuple):
+    """Where a thread takes its exceptions; 0: nowhere."""
+
+    trap: int = 0
+    interrupt: int = 0
+    client_alert: int = 0
+    server_alert: int = 0
+
+
+NO_HANDLERS = Handlers()  # one for all who have none, as `NO_WORDS` is
 NO_FLOATING = (0,) * 32
 
 
@@ -156,16 +171,10 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.exceptions_enabled = bool(flags & ThreadFlags.EXCEPTION_ENABLE)
     thread.pending = int(flags & PENDING)
     thread.quantum_left = _signed(number(bits, "quantum_left"))
-    thread.handlers = type(thread.handlers)(*(number(bits, name) for name in HANDLER_FIELDS))
-    thread.saved = (
-        number(bits, "saved_a0"),
-        number(bits, "saved_a1"),
-        number(bits, "saved_a2"),
-        number(bits, "saved_a7"),
-        number(bits, "saved_pc"),
-    )
-    portset, sp, oneway, idempotent, reliable = (number(bits, name) for name in SERVER_FIELDS)
-    thread.server_registration = (portset, sp, oneway, idempotent, reliable)
+    handlers = [number(bits, name) for name in HANDLER_FIELDS]
+    thread.handlers = Handlers(*handlers) if any(handlers) else NO_HANDLERS
+    thread.saved = _five(bits, SAVED_FIELDS)
+    thread.server_registration = _five(bits, SERVER_FIELDS)
     thread.exception = None
     thread.in_kernel = False
     thread.in_call = bool(flags & ThreadFlags.IN_CALL)
@@ -191,6 +200,12 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
         if target is not None:
             thread.wait_order = wait_order
             core.park(thread, target)
+
+
+def _five(bits: StateBits, names: tuple[str, ...]) -> FiveWords:
+    """Five fields; where all are zero, which is usual, the one tuple for all threads."""
+    one, two, three, four, five = (number(bits, name) for name in names)
+    return (one, two, three, four, five) if one | two | three | four | five else NO_WORDS
 
 
 def _signed(word: int) -> int:
