@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, SLOT_SIZE
+from fluke_async.abi.codes import OBJECT_CHARGE_BYTES
 from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST, EntryPoint
 from fluke_async.abi.registers import ENTRY_POINT, STATUS
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.memory import Frames, Hardware, Quota
+from fluke_async.kernel.object_table import ObjectTable
 from fluke_async.kernel.objects.space import RootSpace, Space
 from fluke_async.kernel.objects.thread import Continuation, Thread
 from fluke_async.kernel.ordered_queue import OrderedQueue
@@ -26,7 +27,6 @@ from fluke_async.kernel.probe import Probe
 from fluke_async.kernel.statistics import Counters
 from fluke_async.kernel.timeline import Timeline
 from fluke_async.kernel.trace import Event, Trace
-from fluke_async.kernel.translation import FRAME_MASK
 
 if TYPE_CHECKING:
     from fluke_async.kernel.device_request import DeviceRequest
@@ -48,7 +48,7 @@ class Core:
         self.ready = OrderedQueue()
         self.quota = Quota(memory_bytes)
         self.frames = Frames(hardware, self.quota)
-        self.objects: dict[int, KernelObject] = {}
+        self.objects = ObjectTable()
         self.statistics = Counters()
         self.timeline = Timeline()
         self.translations_changed = False
@@ -59,7 +59,6 @@ class Core:
         self.exceptions: list[Thread] = []
         self._waits: deque[tuple[Thread, tuple[Any, ...] | None]] = deque()
         self._last_hash = 0
-        self._objects_in_frame: dict[int, int] = {}
         self.root = RootSpace(self.new_hash())
 
     # -- objects ------------------------------------------------------------------------------------------------
@@ -71,14 +70,12 @@ class Core:
 
     def create(self, kind: type[KernelObject], address: int, hash_: int = 0) -> KernelObject | None:
         """Make an object at a free physical slot; None if the quota is used up."""
-        assert address not in self.objects
-        assert address % SLOT_SIZE == 0
         if not self.quota.charge(OBJECT_CHARGE_BYTES[kind.type]):
             return None
         created = kind(address, hash_ or self.new_hash())
         if isinstance(created, Space) and self.current is not None and self.current.space is not None:
             created.account = self.current.space.account
-        self._enter_name(created)
+        self.objects.enter(created)
         if self.trace is not None:
             by = 0 if self.current is None else self.current.hash
             self.trace((self.time, Event.CREATE, by, kind.type.name, created.hash, address))
@@ -88,7 +85,7 @@ class Core:
         """End an object: whoever waits for it looks again."""
         assert target.active
         target.active = False
-        self._leave_name(target)
+        self.objects.leave(target)
         target.on_destroy(self)
         self._wake_waiters(target, stopped=False)
         self.quota.release(OBJECT_CHARGE_BYTES[target.type])
@@ -105,31 +102,16 @@ class Core:
 
     def move(self, target: KernelObject, address: int) -> None:
         """Give an object another free physical slot."""
-        assert address not in self.objects
-        self._leave_name(target)
+        self.objects.leave(target)
         target.address = address
-        self._enter_name(target)
+        self.objects.enter(target)
         if target.named_by_waiters:
             self._wake_waiters(target, stopped=True)  # a wait that starts again finds it active, and would go on
 
     def destroy_objects_in(self, frame: int) -> None:
         """Destroy what lives in a frame that is about to be freed."""
-        if frame in self._objects_in_frame:
-            for address in range(frame, frame + PAGE_SIZE, SLOT_SIZE):
-                if address in self.objects:
-                    self.destroy(self.objects[address])
-
-    def _enter_name(self, target: KernelObject) -> None:
-        self.objects[target.address] = target
-        frame = target.address & FRAME_MASK
-        self._objects_in_frame[frame] = self._objects_in_frame.get(frame, 0) + 1
-
-    def _leave_name(self, target: KernelObject) -> None:
-        del self.objects[target.address]
-        frame = target.address & FRAME_MASK
-        self._objects_in_frame[frame] -= 1
-        if not self._objects_in_frame[frame]:
-            del self._objects_in_frame[frame]
+        for target in self.objects.in_frame(frame):
+            self.destroy(target)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
