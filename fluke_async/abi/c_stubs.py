@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 from fluke_async.abi import registers
 from fluke_async.abi.c_names import LINE_LENGTH, NOTICE, is_hash_chosen, number_name, parameters, stored_results
-from fluke_async.abi.entry_points import ENTRY_POINTS, EntryPoint, Kind, Operand
+from fluke_async.abi.entry_point import EntryPoint, Kind, Operand
+from fluke_async.abi.entry_points import ENTRY_POINTS
 from fluke_async.abi.layouts import IPC_PARAMS
 
 _PARAMS_FIELDS = frozenset(field.name for field in IPC_PARAMS.fields)

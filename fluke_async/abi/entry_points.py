@@ -13,11 +13,9 @@ Classes are those of the OSDI '99 paper; numbers lie above Linux's range, so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-
 from fluke_async.abi import registers
 from fluke_async.abi.codes import ObjectType
+from fluke_async.abi.entry_point import Class, EntryPoint, Kind, Operand, Table
 from fluke_async.abi.layouts import (
     COND_STATE,
     IPC_PARAMS,
@@ -36,106 +34,6 @@ STAGE_COST = 60
 CHUNK_COST = 1024  # an instruction a word
 COMPLETION_COST = 40  # finishing another thread's call
 
-FIRST_NUMBER = 0x1000
-BLOCK_SIZE = 0x40  # numbers reserved for each object type
-
-
-class Class(Enum):
-    """How a call can block (OSDI '99)."""
-
-    TRIVIAL = "trivial"
-    SHORT = "short"
-    LONG = "long"
-    MULTI_STAGE = "multi-stage"
-
-
-class Kind(Enum):
-    """What an argument or a result is; tells the tracer how to print it and C how to declare it."""
-
-    OBJECT = "address of an object"
-    NEW_OBJECT = "address where an object is to be"
-    REFERENCE = "address of a reference, or null"
-    STATE_IN = "address of a state structure to read, or null"
-    STATE_OUT = "address of a state structure to write, or null"
-    VALUE = "number"
-    ADDRESS = "address"
-    WORDS = "number of words"
-    COUNT = "number of items"
-    STATUS = "status code"
-
-
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """An argument or a result: its name, what it is, and the register that holds it."""
-
-    name: str
-    kind: Kind
-    register: int
-    type: ObjectType = ObjectType.NULL
-
-
-@dataclass(frozen=True, slots=True)
-class EntryPoint:
-    """One row of the table."""
-
-    number: int
-    name: str
-    call_class: Class
-    object_type: ObjectType
-    arguments: tuple[Operand, ...]
-    results: tuple[Operand, ...]
-    restarts_as: tuple[str, ...]
-    cost: int
-    summary: str
-    state: Layout | None = None
-    is_message: bool = False
-    waits_on: tuple[ObjectType, ...] = ()
-    has_points: bool = False
-
-
-class _Table:
-    """Collects rows; numbers run on within an object's block, in the order of definition."""
-
-    def __init__(self) -> None:
-        self.rows: list[EntryPoint] = []
-
-    def add(
-        self,
-        name: str,
-        call_class: Class,
-        object_type: ObjectType,
-        arguments: tuple[Operand, ...],
-        cost: int,
-        summary: str,
-        *,
-        number: int,
-        block: int | None = None,
-        results: tuple[Operand, ...] = (),
-        restarts_as: tuple[str, ...] = (),
-        state: Layout | None = None,
-        is_message: bool = False,
-        waits_on: tuple[ObjectType, ...] = (),
-        has_points: bool = False,
-    ) -> None:
-        base = FIRST_NUMBER + BLOCK_SIZE * (object_type if block is None else block)
-        self.rows.append(
-            EntryPoint(
-                base + number,
-                name,
-                call_class,
-                object_type,
-                arguments,
-                results,
-                restarts_as or (name,),
-                cost,
-                summary,
-                state,
-                is_message,
-                waits_on,
-                has_points,
-            )
-        )
-
 
 def _in_order(*operands: tuple[str, Kind] | tuple[str, Kind, ObjectType]) -> tuple[Operand, ...]:
     """Arguments in a0, a1, ... in the order given."""
@@ -143,7 +41,7 @@ def _in_order(*operands: tuple[str, Kind] | tuple[str, Kind, ObjectType]) -> tup
 
 
 STATUS_RESULT = Operand("status", Kind.STATUS, registers.STATUS)
-_table = _Table()
+_table = Table()
 
 
 NOUNS = {"portset": "port set", "ref": "reference"}

@@ -192,6 +192,11 @@ IPC_BUFFER = Layout(
     "One buffer of a table.",
     (Field("words", "length in words"), Field("buffer", "its address", pointee="void")),
 )
+SERVICE = Layout(
+    "fluke_service",
+    "Something that a program was given by name.",
+    (Field("name", "its name", pointee="char"), Field("ref", "reference to it", pointee="fluke_ref_t")),
+)
 START_BLOCK = Layout(
     "fluke_start_block",
     "What a program finds at the address in a0 when it starts.",
@@ -208,6 +213,8 @@ START_BLOCK = Layout(
         Field("parent_ref", "reference to the port that takes exit", pointee="fluke_ref_t"),
         Field("console_ref", "reference to the console port", pointee="fluke_ref_t"),
         Field("timer_ref", "reference to the timer port", pointee="fluke_ref_t"),
+        Field("services", "what else the program was given, by name", pointee="struct fluke_service"),
+        Field("service_count", "how many of these"),
     ),
 )
 
@@ -223,5 +230,6 @@ LAYOUTS = (
     COND_STATE,
     IPC_BUFFER,
     IPC_PARAMS,
+    SERVICE,
     START_BLOCK,
 )

@@ -15,16 +15,8 @@ from pathlib import Path
 
 from fluke_async.abi import codes, devices, registers
 from fluke_async.abi.c_names import exception_name, prototype
-from fluke_async.abi.entry_points import (
-    CHUNK_COST,
-    COMPLETION_COST,
-    ENTRY_POINTS,
-    STAGE_COST,
-    Class,
-    EntryPoint,
-    Kind,
-    Operand,
-)
+from fluke_async.abi.entry_point import Class, EntryPoint, Kind, Operand
+from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST, ENTRY_POINTS, STAGE_COST
 from fluke_async.abi.generated import REPOSITORY, run_generator
 from fluke_async.abi.layouts import LAYOUTS, Layout
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fluke_async.abi.codes import ExceptionCode, Prot, Status
-from fluke_async.abi.entry_points import BY_NAME, Kind
+from fluke_async.abi.entry_point import Kind
+from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.cli.trace_file import EventFields
 
 HEXADECIMAL = {"pc", "address"}

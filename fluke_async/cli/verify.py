@@ -56,10 +56,8 @@ def verify(
     tasks = [
         campaign.Task(program, model, preemption, _points(selection), INSTRUCTION_POINTS, selection.point)
         for program in programs_named(programs)
-        for model in campaign.MODELS
-        if selection.model in (None, model)
-        for preemption in campaign.PREEMPTIONS
-        if selection.preemption in (None, preemption)
+        for model in ([selection.model] if selection.model else campaign.MODELS)
+        for preemption in ([selection.preemption] if selection.preemption else campaign.PREEMPTIONS)
     ]
     if not json:
         print(_LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls"))

@@ -12,7 +12,8 @@ from inspect import iscoroutinefunction
 from typing import Any, NamedTuple
 
 from fluke_async.abi.codes import ExceptionCode
-from fluke_async.abi.entry_points import BY_NAME, EntryPoint
+from fluke_async.abi.entry_point import EntryPoint
+from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.execution.model import ExecutionModel, Stack
 from fluke_async.kernel.core import Core

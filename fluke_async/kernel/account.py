@@ -1,8 +1,8 @@
 """
 What a program may still execute: one account for all the spaces that it makes, so that none is outside the bound.
 
-A thread whose account is halted, spent or suspended, is not ready, whatever else it is; nothing of its state is touched.
-So the program cannot tell.
+A thread whose account is halted, because it is spent or suspended, is not ready, whatever else it is. Nothing of its
+state is touched, so the program cannot tell.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fluke_async.abi.codes import OBJECT_CHARGE_BYTES
-from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST, EntryPoint
+from fluke_async.abi.entry_point import EntryPoint
+from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST
 from fluke_async.abi.registers import ENTRY_POINT, STATUS
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.memory import Frames, Hardware, Quota

@@ -27,3 +27,7 @@ class HostCalls(Protocol):
     def on_exception(self, code: ExceptionCode, subcode: int) -> None:
         """The call was a mistake; the thread has been stopped, its registers as they were."""
         ...
+
+    def on_destroyed(self) -> None:
+        """The thread has been destroyed, in the middle of a call or not."""
+        ...

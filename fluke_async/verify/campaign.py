@@ -49,15 +49,16 @@ def run(tasks: Sequence[Task], on_result: Callable[[Result], None] | None = None
 
 def differing_models(results: Iterable[Result]) -> list[str]:
     """Where the two models do not pass through the same points, under the same preemption: none, if all is well."""
-    by_configuration = {(each.program, each.preemption, each.model): each for each in results}
+    first: dict[tuple[str, str], Result] = {}
     found = []
-    for (program, preemption, model), one in by_configuration.items():
-        other = by_configuration.get((program, preemption, "process"))
-        if model == "process" or other is None:
-            continue
-        for number, (mine, theirs) in enumerate(zip_longest(one.points, other.points)):
+    for each in results:
+        one = first.setdefault((each.program, each.preemption), each)
+        for number, (mine, theirs) in enumerate(zip_longest(one.points, each.points)):
             if mine != theirs:
-                found.append(f"{program}, {preemption}: point {number} is {mine} in one model, {theirs} in the other")
+                found.append(
+                    f"{each.program}, {each.preemption}: point {number} is {mine} in the {one.model} model, "
+                    f"{theirs} in the {each.model} model"
+                )
                 break
     return found
 

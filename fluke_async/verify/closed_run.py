@@ -36,12 +36,13 @@ COMPLETIONS = (Event.FINISH, Event.COMPLETE)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is run: a name, its ELF file, its arguments and its input."""
+    """What is run: a name, its ELF file, its arguments and its input; `tells_time` if its output does."""
 
     name: str
     elf: bytes
     arguments: tuple[str, ...] = ()
     stdin: bytes = b""
+    tells_time: bool = False
 
 
 class Output:

@@ -19,11 +19,14 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "inversion": (),
     "usertests": (),
 }
+TELLS_TIME = ("clock", "inversion")
 
 
 def program(name: str, arguments: tuple[str, ...] | None = None) -> Program:
     """A program to verify; by default with the arguments of the table."""
-    return Program(name, find_program(name), ARGUMENTS.get(name, ()) if arguments is None else arguments, STDIN)
+    if arguments is None:
+        arguments = ARGUMENTS.get(name, ())
+    return Program(name, find_program(name), arguments, STDIN, name in TELLS_TIME)
 
 
 def all_programs() -> list[Program]:

@@ -23,7 +23,8 @@ from fluke_async.abi.codes import (
     Prot,
     Status,
 )
-from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER, ENTRY_POINTS, Class, EntryPoint, Kind
+from fluke_async.abi.entry_point import Class, EntryPoint, Kind
+from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER, ENTRY_POINTS
 from fluke_async.abi.layouts import IPC_PARAMS, LAYOUTS, START_BLOCK, THREAD_STATE, Layout
 
 LINUX_LAST_CALL = 0xFFF  # its numbers are below 500 and grow by a few each year
@@ -59,7 +60,9 @@ def test_a_call_restarts_as_calls_that_exist_and_first_as_itself(entry: EntryPoi
 @each_entry
 def test_a_stage_finds_its_arguments_where_the_call_before_left_them(entry: EntryPoint) -> None:
     at_entry = {operand.register: operand.name for operand in entry.arguments}
-    for name in entry.restarts_as:
+    if entry.name == "cond_wait":  # unlocking puts its mutex where `mutex_lock` takes it
+        at_entry[registers.A0] = at_entry[registers.A1]
+    for name in entry.restarts_as[1:]:
         for operand in BY_NAME[name].arguments:
             assert at_entry[operand.register] == operand.name
 
@@ -78,7 +81,7 @@ def test_calls_that_take_a_state_name_its_structure(entry: EntryPoint) -> None:
     assert not takes_state or entry.state in LAYOUTS
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ObjectType if kind not in (ObjectType.NULL, ObjectType.COND)])
+@pytest.mark.parametrize("kind", [kind for kind in ObjectType if kind is not ObjectType.NULL])
 def test_every_object_can_be_created_destroyed_and_moved(kind: ObjectType) -> None:
     for operation in ("create", "destroy", "move"):
         assert BY_NAME[f"{kind.name.lower()}_{operation}"].object_type is kind

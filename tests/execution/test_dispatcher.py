@@ -8,14 +8,8 @@ import inspect
 import pytest
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, ExceptionCode
-from fluke_async.abi.entry_points import (
-    BY_NAME,
-    CHUNK_COST,
-    COMPLETION_COST,
-    ENTRY_POINTS,
-    STAGE_COST,
-    Class,
-)
+from fluke_async.abi.entry_point import Class
+from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST, COMPLETION_COST, ENTRY_POINTS, STAGE_COST
 from fluke_async.execution import dispatcher
 from fluke_async.execution.dispatcher import ROWS
 from fluke_async.kernel import ipc
@@ -33,9 +27,11 @@ def test_every_row_of_the_table_has_a_handler() -> None:
     assert ROWS.keys() == {entry.number for entry in ENTRY_POINTS}
 
 
-def test_calls_that_may_sleep_are_the_long_and_the_multi_stage_ones() -> None:
-    sleepers = {entry.name for entry in ENTRY_POINTS if ROWS[entry.number].may_sleep}
-    assert sleepers == {entry.name for entry in ENTRY_POINTS if entry.call_class in (Class.LONG, Class.MULTI_STAGE)}
+def test_calls_that_suspend_are_long_or_of_several_stages_or_have_marked_points() -> None:
+    suspending = {entry.name for entry in ENTRY_POINTS if ROWS[entry.number].may_sleep}
+    assert suspending == {
+        entry.name for entry in ENTRY_POINTS if entry.has_points or entry.call_class in (Class.LONG, Class.MULTI_STAGE)
+    }
 
 
 @pytest.mark.parametrize("number", [0, 93, 0xFFF, 0x1FFF, 2**64 - 1])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from fluke_async.abi.entry_points import BY_NUMBER, EntryPoint
+from fluke_async.abi.entry_point import EntryPoint
+from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.layouts import IPC_PARAMS, START_BLOCK
 from fluke_async.abi.registers import A0, A1, A2, ENTRY_POINT, NUMBER_OF, SP
 from fluke_async.cpu.elf import load_elf

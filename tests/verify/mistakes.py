@@ -10,28 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fluke_async.abi.codes import ExceptionCode
+from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import A0, A1, PROGRESS_WORDS
 from fluke_async.execution import dispatcher
 from fluke_async.kernel import ipc
 from fluke_async.kernel.core import Core
+from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.cond import MUTEX_LOCK, Cond
 from fluke_async.kernel.objects.mutex import Mutex, mutex_lock
 from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 from fluke_async.kernel.suspension import WAIT
 
 
 def stage_kept_in_a_local() -> None:
-    """`cond_wait` remembers in a local variable that it has unlocked the mutex; its registers still say to wait."""
+    """`cond_wait` sleeps with its registers as they were, and goes on to the lock behind the wait, as a stack can."""
 
     async def cond_wait(core: Core, thread: Thread) -> int:
         target = object_at(core, thread, thread.registers[A0], Cond)
         mutex = object_at(core, thread, thread.registers[A1], Mutex)
-        if mutex.owner is thread:
-            mutex.hand_over(core)
-            core.park(thread, target)
-            await WAIT
+        if mutex.owner is not thread:
+            raise ProgramException(thread, ExceptionCode.MUTEX_NOT_OWNED, thread.registers[A1])
+        mutex.hand_over(core)
+        core.park(thread, target)
+        await WAIT
         thread.registers[A0] = thread.registers[A1]
         core.enter_stage(thread, MUTEX_LOCK)
         return await mutex_lock(core, thread)
@@ -46,12 +51,12 @@ def order_of_waiters_not_exported() -> None:
 
 def time_slice_not_exported() -> None:
     """What is left of the time slice is exported as a whole one."""
-    replace_exported("quantum_left", lambda _: thread_state.QUANTUM_INSTRUCTIONS)
+    replace_exported("quantum_left", lambda _: QUANTUM_INSTRUCTIONS)
 
 
 def owner_not_exported() -> None:
     """The link to a mutex's owner comes out as null."""
-    Mutex.export_link = lambda self, name: None  # type: ignore[method-assign]
+    Mutex.export_link = lambda _self, _name: None  # type: ignore[method-assign]
 
 
 def lent_priority_exported() -> None:
@@ -84,7 +89,7 @@ def progress_kept_beside_the_thread() -> None:
 
 def replace_handler(name: str, handler: Any) -> None:
     """Let the dispatcher call another function for a call."""
-    number = dispatcher.BY_NAME[name].number
+    number = BY_NAME[name].number
     dispatcher.ROWS[number] = dispatcher.ROWS[number]._replace(handler=handler)
 
 

@@ -1,8 +1,8 @@
 """
 Verifies a kernel with a mistake planted in it: `python -m tests.verify.planted NAME`.
 
-Prints the first divergence as one line; exit status 1 if there is none. In a process of its own, because a mistake stays
-planted, and because verification forks.
+Prints the first divergence as one line; exit status 1 if there is none. It has a process of its own, because a mistake
+stays planted, and because verification forks.
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ def find(name: str) -> str:
 
 if __name__ == "__main__":
     found = find(sys.argv[1])
-    print(found or "not found")
+    sys.stdout.write(f"{found or 'not found'}\n")
     sys.exit(0 if found else 1)

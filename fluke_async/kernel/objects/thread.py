@@ -254,7 +254,8 @@ class Thread(KernelObject):
     def on_export(self, core: Core, by: Thread) -> None:
         if self is by:
             raise ProgramException(by, ExceptionCode.CURRENT_THREAD, by.thread_va)
-        core.stop(self)
+        if self.host is None:  # nobody inside could start that one again
+            core.stop(self)
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
         thread_state.load(core, self, by, bits, links)
@@ -277,3 +278,5 @@ class Thread(KernelObject):
         if core.unfinished is self:
             core.unfinished = None
         core.leave_space(self)
+        if self.host is not None:
+            self.host.on_destroyed()

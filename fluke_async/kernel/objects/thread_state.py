@@ -15,7 +15,8 @@ from fluke_async.abi.codes import (
     ExceptionCode,
     ThreadFlags,
 )
-from fluke_async.abi.entry_points import BY_NUMBER, Class
+from fluke_async.abi.entry_point import Class
+from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
