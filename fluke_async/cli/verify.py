@@ -52,9 +52,10 @@ def verify(
     selection = selection or Selection()
     if selection.all and programs:
         raise UsageError(f"--all and {programs[0]} exclude each other; give one of them")
-    is_whole = not programs and selection.points == "all" and selection.point is None
+    points = _points(selection)
+    is_whole = not programs and points is None and selection.point is None
     tasks = [
-        campaign.Task(program, model, preemption, _points(selection), INSTRUCTION_POINTS, selection.point)
+        campaign.Task(program, model, preemption, points, INSTRUCTION_POINTS, selection.point)
         for program in programs_named(programs)
         for model in ([selection.model] if selection.model else campaign.MODELS)
         for preemption in ([selection.preemption] if selection.preemption else campaign.PREEMPTIONS)

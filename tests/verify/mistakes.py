@@ -56,7 +56,7 @@ def time_slice_not_exported() -> None:
 
 def owner_not_exported() -> None:
     """The link to a mutex's owner comes out as null."""
-    Mutex.export_link = lambda _self, _name: None  # type: ignore[method-assign]
+    Mutex.export_link = lambda _self, _name: None  # type: ignore[assignment,method-assign]
 
 
 def lent_priority_exported() -> None:

@@ -1,5 +1,5 @@
 """
-Verifies a kernel with a mistake planted in it: `python -m tests.verify.planted NAME`.
+Verifies a kernel with a mistake planted in it: `python -m tests.verify.planted NAME [PROGRAM...]`.
 
 Prints the first divergence as one line; exit status 1 if there is none. It has a process of its own, because a mistake
 stays planted, and because verification forks.
@@ -8,6 +8,7 @@ stays planted, and because verification forks.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from fluke_async.verify.check import Check
 from fluke_async.verify.programs import program
@@ -18,10 +19,10 @@ PROGRAMS = ("primes", "bounded_buffer", "bulk", "inversion", "philosophers", "cl
 POINTS = 150
 
 
-def find(name: str) -> str:
+def find(name: str, programs: Sequence[str]) -> str:
     """The first divergence that a mistake leads to; empty if it is not found."""
     MISTAKES[name]()
-    for each in PROGRAMS:
+    for each in programs or PROGRAMS:
         for model in ("interrupt", "process"):
             for preemption in ("partial", "none"):
                 result = Check(program(each), model, preemption, points=POINTS, instructions=5).run()
@@ -31,6 +32,6 @@ def find(name: str) -> str:
 
 
 if __name__ == "__main__":
-    found = find(sys.argv[1])
+    found = find(sys.argv[1], sys.argv[2:])
     sys.stdout.write(f"{found or 'not found'}\n")
     sys.exit(0 if found else 1)
