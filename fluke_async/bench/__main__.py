@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from functools import partial
 
 import anyio
 
 from fluke_async.bench.guest import ipc_between_spaces_us, operation_us
 from fluke_async.bench.host import guest_code_percent, lag_ms, wall_s
 from fluke_async.bench.measure import Figure, figure
+from fluke_async.bench.threads import PROGRAM, crowd_figures, recreation_us
 
 TRACE_PAIRS = 5
 
@@ -41,7 +43,13 @@ def main() -> int:
     for model in ("interrupt", "process"):
         show(anyio.run(operation_us, "null", model, f"thread_self, {model} model", 5))
         show(anyio.run(operation_us, "switch", model, f"switch between two threads, {model} model", 12, 2))
+        for operation, name, bound in (("mutex", "mutex pair", 15), ("cond", "condition ping-pong", 40)):
+            show(anyio.run(partial(operation_us, program=PROGRAM), operation, model, f"{name}, {model} model", bound))
+        show(anyio.run(recreation_us, model, f"export, destroy, re-create a thread, {model} model", 80))
         show(anyio.run(ipc_between_spaces_us, model, f"ipc_call between two spaces, {model} model", 50))
+    for model in ("interrupt", "process"):
+        for each in crowd_figures(model):
+            show(each)
     show(trace_off_percent("trace points of the null call, tracing off", 2))
     show(guest_code_percent("CPU-bound guest code, beside the bare engine", 5))
     show(anyio.run(lag_ms, "event-loop lag p99 beside primes, asyncio", 5))
