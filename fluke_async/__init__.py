@@ -15,8 +15,30 @@ This module re-exports the public names.
 """
 
 from fluke_async.embedding.exit import Exit
+from fluke_async.embedding.host_memory import Buffer
+from fluke_async.embedding.host_messages import Message, Request
+from fluke_async.embedding.host_objects import HostCond, HostMutex, HostPort, HostReference
+from fluke_async.embedding.host_thread import HostThread
 from fluke_async.embedding.kernel import Kernel
 from fluke_async.embedding.process import Process
+from fluke_async.embedding.system_call import SystemCallError, SystemCallResult
 from fluke_async.errors import FlukeError, KernelBug, ProgramError
 
-__all__ = ("Exit", "FlukeError", "Kernel", "KernelBug", "Process", "ProgramError")
+__all__ = (
+    "Buffer",
+    "Exit",
+    "FlukeError",
+    "HostCond",
+    "HostMutex",
+    "HostPort",
+    "HostReference",
+    "HostThread",
+    "Kernel",
+    "KernelBug",
+    "Message",
+    "Process",
+    "ProgramError",
+    "Request",
+    "SystemCallError",
+    "SystemCallResult",
+)

@@ -62,17 +62,26 @@ def compile_program(sources: Sequence[Path], output: Path, *, warnings_are_error
 # The built-in programs and the record of their build
 
 
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
+def _digest(*paths: Path) -> str:
+    content = hashlib.blake2b(digest_size=32)
+    for path in paths:
+        content.update(path.read_bytes())
+    return content.hexdigest()
 
 
 def _program_sources(userland: Path) -> dict[str, Path]:
-    """The C file of each program, test programs included, by name."""
-    files = [path for folder in ("programs", "tests") for path in (userland / folder).glob("*.c")]
-    sources = {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
-    if len(sources) != len(files):
+    """The C file of each program, or the folder that holds its files; test programs included, by name."""
+    found = [path for folder in ("programs", "tests") for path in (userland / folder).iterdir()]
+    found = [path for path in found if path.is_dir() or path.suffix == ".c"]
+    sources = {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
+    if len(sources) != len(found):
         raise FlukeError("two programs of 'userland' have the same name; rename one")
     return sources
+
+
+def _files_of(source: Path) -> list[Path]:
+    """The files of one program, headers of its folder included."""
+    return sorted(source.iterdir()) if source.is_dir() else [source]
 
 
 def _library_files(userland: Path) -> list[Path]:
@@ -81,10 +90,11 @@ def _library_files(userland: Path) -> list[Path]:
 
 
 def _description(source: Path) -> str:
-    """The first comment's first line."""
-    found = re.match(r"/\*\s*(.*?)\s*(\*/)?$", source.read_text("utf-8").partition("\n")[0])
+    """The first comment's first line, in a folder that of main.c."""
+    first_file = source / "main.c" if source.is_dir() else source
+    found = re.match(r"/\*\s*(.*?)\s*(\*/)?$", first_file.read_text("utf-8").partition("\n")[0])
     if found is None or not found[1]:
-        raise FlukeError(f"{source} does not begin with a comment that says in one line what it shows; add it")
+        raise FlukeError(f"{first_file} does not begin with a comment that says in one line what it shows; add it")
     return found[1].removesuffix(".")
 
 
@@ -97,7 +107,7 @@ def _sources_record(userland: Path) -> dict[str, Any]:
             name: {
                 "description": _description(source),
                 "source": str(source.relative_to(userland)),
-                "source_hash": _digest(source),
+                "source_hash": _digest(*_files_of(source)),
             }
             for name, source in _program_sources(userland).items()
         },
@@ -111,7 +121,8 @@ def _compiler() -> str:
 def rebuild(target: Path) -> None:
     """Compile every program of `userland` to `target`/NAME.elf."""
     for name, source in _program_sources(userland_directory()).items():
-        compile_program([source], target / f"{name}.elf", warnings_are_errors=True)
+        files = [path for path in _files_of(source) if path.suffix == ".c"]
+        compile_program(files, target / f"{name}.elf", warnings_are_errors=True)
 
 
 def rebuild_all() -> None:

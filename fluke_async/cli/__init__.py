@@ -3,6 +3,7 @@ The command `fluke`.
 
 ``application``     the commands, and what becomes of errors
 ``run``             run a program
+``ps``              look at a run from outside, and hold it; ``control_client`` is how
 ``host_input``      the host's standard input as a program's
 ``built_programs``  list programs, compile programs
 ``demo``            the tour

@@ -27,6 +27,9 @@ def build_application() -> App:
         suppress_keyboard_interrupt=False,
     )
     application.command("fluke_async.cli.run:run", name="run", help="Run a user program.")
+    application.command("fluke_async.cli.ps:ps", name="ps", help="Show the processes and threads of a run.")
+    application.command("fluke_async.cli.ps:suspend", name="suspend", help="Hold a process of a run.")
+    application.command("fluke_async.cli.ps:resume", name="resume", help="Let a suspended process go on.")
     application.command(
         "fluke_async.cli.built_programs:list_programs",
         name="list",

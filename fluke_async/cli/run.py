@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +50,7 @@ def run(
     stats: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
     uvloop: bool | None = None,
+    control: Path | None = None,
 ) -> int:
     """
     Run a user program; the exit status is the program's.
@@ -63,12 +65,13 @@ def run(
         stats: Print a table of what happened on standard error.
         json: Print one JSON object, with output, exit and statistics, instead of the output.
         uvloop: Use the event loop of uvloop; the default is to use it where it is installed.
+        control: Make a Unix socket for `fluke ps`, `suspend` and `resume`, while the program runs.
     """
     machine = machine or Machine()
     at_least(1, "--budget", budget)
     if machine.trace is not None:
         writable("--trace", machine.trace)
-    outcome = run_async(partial(run_program, machine, program, list(arguments), budget, collect=json), uvloop)
+    outcome = run_async(partial(run_program, machine, program, list(arguments), budget, control, collect=json), uvloop)
     if json:
         sys.stdout.buffer.write(outcome.as_json())
     if stats and not json:
@@ -106,14 +109,17 @@ def note_exception(message: str) -> None:
 
 
 async def run_program(
-    machine: Machine, program: str, arguments: list[str], budget: int | None, *, collect: bool
+    machine: Machine, program: str, arguments: list[str], budget: int | None, control: Path | None, *, collect: bool
 ) -> Outcome:
     """Run the program to its end, printing what it writes, or collecting it."""
     import fluke_async as fluke  # noqa: PLC0415  (wrong usage is told without it)
 
     settings = {field.name: getattr(machine, field.name) for field in dataclasses.fields(machine)}
     collected = bytearray()
-    async with fluke.Kernel(**settings) as kernel:
+    async with AsyncExitStack() as stack:
+        kernel = await stack.enter_async_context(fluke.Kernel(**settings))
+        if control is not None:
+            await stack.enter_async_context(kernel.control(control))
         process = await kernel.spawn(program, args=arguments, stdin=host_input(), budget=budget)
         process.on_thread_exception = note_exception
         async for chunk in process.stdout:

@@ -59,7 +59,8 @@ class VirtualClock:
     def idle_for(self) -> float | None:
         core = self._core
         next_time = core.timeline.next_time
-        if next_time is None:
+        # For nobody but stopped programs the clock does not jump: they would find that time had passed.
+        if next_time is None or not core.timeline.is_awaited:
             return None
         if next_time > core.time:
             core.time = next_time

@@ -9,19 +9,18 @@ here, never in the kernel. The end of a slice is invisible to programs; only the
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TypeVar
 
-import anyio
 from anyio.lowlevel import checkpoint
 
 from fluke_async.abi.devices import ParentOperation
 from fluke_async.device import DevicePort
 from fluke_async.embedding.clock import Clock
-from fluke_async.embedding.exit import Exit
+from fluke_async.embedding.exit import Exit, stuck_exit
+from fluke_async.embedding.host_context import HostContext
+from fluke_async.embedding.host_queue import HostQueue
 from fluke_async.embedding.process import Process
-from fluke_async.embedding.snapshot import describe_exception, describe_wait
+from fluke_async.embedding.snapshot import describe_exception, describe_thread
 from fluke_async.errors import FlukeError, KernelBug
 from fluke_async.execution.hart import Hart, Outcome
 from fluke_async.kernel import message
@@ -30,67 +29,26 @@ from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.objects.thread import Condition
 from fluke_async.kernel.trace import Event
 
-T = TypeVar("T")
-
 SLICE_NS = 1_000_000  # host time between two turns of the event loop
 EFFORT_START, EFFORT_MIN, EFFORT_MAX = 100_000, 10_000, 20_000_000
 
 
-class Driver:
+class Driver(HostQueue):
     """Drives one kernel. What it offers to devices is `fluke_async.device.Host`."""
 
     def __init__(self, core: Core, hart: Hart, clock: Clock) -> None:
+        super().__init__()
         self.core = core
         self.hart = hart
         self.clock = clock
         self.ports: list[DevicePort] = []
-        self.processes: list[Process] = []
+        self.processes: list[Process] = []  # those that run
+        self.present: dict[int, Process] = {}  # and those that their budgets have stopped, by number
+        self.host_threads: list[HostContext] = []
         self.on_breath: Callable[[], None] | None = None
-        self._calls: deque[Callable[[], None]] = deque()
-        self._news = anyio.Event()
-        self._callers: set[anyio.Event] = set()
-        self.closing = False
-        self._closed = anyio.Event()
         self._effort = EFFORT_START
 
-    # -- what the host and the devices may do at any time ---------------------------------------------------------
-
-    def post(self, action: Callable[[], None]) -> None:
-        """Do `action` at the next fixed point; from the kernel's event loop only."""
-        self._calls.append(action)
-        self._news.set()
-
-    async def call(self, action: Callable[[], T]) -> T:
-        """
-        Do `action` at the next fixed point and return its result, or raise its FlukeError.
-
-        Raises:
-            FlukeError: the kernel has stopped.
-        """
-        if self.closing:
-            raise FlukeError("the kernel has stopped: use it inside its `async with` block")
-        done = anyio.Event()
-        outcome: list[T | FlukeError] = []
-
-        def carry_out() -> None:
-            try:
-                outcome.append(action())
-            except FlukeError as error:
-                outcome.append(error)
-            done.set()
-
-        self.post(carry_out)
-        self._callers.add(done)
-        try:
-            await done.wait()
-        finally:
-            self._callers.discard(done)
-        if not outcome:
-            raise FlukeError("the kernel has stopped: see the error that its `async with` block raised")
-        result = outcome[0]
-        if isinstance(result, FlukeError):
-            raise result
-        return result
+    # -- what devices may do at any time ----------------------------------------------------------------------------
 
     def now_ns(self) -> int:
         """The kernel's clock."""
@@ -123,6 +81,10 @@ class Driver:
                     await self._hand_out()
                 if self.closing:
                     break
+                if self.turn_owed:
+                    self.turn_owed = False
+                    await checkpoint()
+                    continue
                 begun = time.perf_counter_ns()
                 outcome = self.hart.run(self._effort)
                 self._adapt(outcome, time.perf_counter_ns() - begun)
@@ -138,19 +100,20 @@ class Driver:
         except Exception as error:
             raise KernelBug(f"{error!r}\n{self.report()}") from error
         finally:
-            self.closing = True
-            self._closed.set()
+            self.loop_ended()
 
     async def close(self) -> None:
-        """End all processes, then the loop."""
+        """End all processes and host threads, then the loop."""
 
         def stop() -> None:
             self.end_all(tuple(self.processes), Exit("killed", 1, "the kernel was closed"))
+            for host_thread in tuple(self.host_threads):
+                self.end_host_thread(host_thread)
             self.closing = True
 
         if not self.closing:
             self.post(stop)
-        await self._closed.wait()
+        await self.closed()
 
     def abandon(self) -> None:
         """The loop has ended, if only by an error: tell everybody who still waits for something."""
@@ -158,23 +121,24 @@ class Driver:
         for process in tuple(self.processes):
             process.ended(Exit("killed", 1, "the kernel has stopped"), gone=True)
         self.processes.clear()
-        for caller in self._callers:
-            caller.set()
+        self.present.clear()
+        for host_thread in self.host_threads:
+            host_thread.caller.abandon()
+        self.abandon_callers()
 
     async def _fixed_point(self) -> None:
         """Take in what came from the host, hand out what goes to devices, and settle who has ended."""
         core = self.core
         core.current = None
         while True:
-            while self._calls:
-                self._calls.popleft()()
+            self.do_all()
             core.attention = False
             await self._hand_out()
-            if self._calls:
+            if self.has_actions():
                 continue  # an exit that has been asked for comes before the end of a budget
             self.clock.collect()
             self._end_who_cannot_go_on()
-            if not self._calls and not core.requests:
+            if not self.has_actions() and not core.requests:
                 return
 
     async def _hand_out(self) -> None:
@@ -189,19 +153,21 @@ class Driver:
 
     async def _idle(self) -> None:
         """No thread is ready: go to the next thing that happens, or find that nothing can."""
-        if self._calls or self.core.requests:
+        if self.has_actions() or self.core.requests:
             return
         wait_s: float | None = None
-        outside_may_speak = any(port.has_open_requests for port in self.ports)
+        callers = [host_thread.caller for host_thread in self.host_threads]
+        outside_may_speak = any(port.has_open_requests for port in self.ports) or any(
+            caller.holds_time for caller in callers
+        )
         if not outside_may_speak or self.clock.is_real:
             wait_s = self.clock.idle_for()
             if wait_s == 0:
                 return
-        if wait_s is None and not outside_may_speak and self._end_deadlocked():
+        nobody_may_act = wait_s is None and not outside_may_speak and not any(caller.may_act for caller in callers)
+        if nobody_may_act and self._end_deadlocked():
             return
-        self._news = anyio.Event()
-        with anyio.move_on_after(wait_s):
-            await self._news.wait()
+        await self.news(wait_s)
 
     def _adapt(self, outcome: Outcome, spent_ns: int) -> None:
         """Aim the next slice at SLICE_NS of host time."""
@@ -217,6 +183,7 @@ class Driver:
         loaded = process.loaded
         loaded.parent.receiver = lambda request: self._on_parent_request(process, request)
         self.processes.append(process)
+        self.present[process.number] = process
         if self.core.trace is not None:
             self.core.trace((self.core.time, Event.SPAWN, loaded.thread.hash, process.number, process.name))
         self.core.start(loaded.thread)
@@ -227,7 +194,20 @@ class Driver:
             return
         if process not in self.processes:
             self.processes.append(process)
-        self.core.refill(process.loaded.account, instructions)
+        account = process.loaded.account
+        assert account.instructions_left is not None
+        account.instructions_left += instructions
+        self.core.settle(account)
+
+    def set_suspended(self, process: Process, suspended: bool) -> None:
+        """Halt a process until it is told to go on; see `Process.suspend`."""
+        loaded, core = process.loaded, self.core
+        if loaded is None or loaded.account.is_suspended == suspended:
+            return
+        loaded.account.is_suspended = suspended
+        core.settle(loaded.account)
+        if core.trace is not None:
+            core.trace((core.time, Event.SUSPEND if suspended else Event.RESUME, 0, process.number))
 
     def end(self, process: Process, exit_: Exit) -> None:
         """End a process and free all that it had; a budget's end leaves it whole, but its threads are not ready."""
@@ -244,13 +224,20 @@ class Driver:
             return
         for thread in tuple(loaded.account.threads):
             core.destroy(thread)
-        core.root.free_slab(core, loaded.slab)
+        loaded.slab.free()
+        del self.present[process.number]
         process.ended(exit_, gone=True)
 
     def end_all(self, processes: Iterable[Process], exit_: Exit) -> None:
         """End several processes."""
         for process in processes:
             self.end(process, exit_)
+
+    def end_host_thread(self, host_thread: HostContext) -> None:
+        """Destroy a host thread and free all that it had."""
+        if host_thread in self.host_threads:
+            self.host_threads.remove(host_thread)
+            host_thread.end()
 
     def _on_parent_request(self, process: Process, request: DeviceRequest) -> None:
         words = request.words
@@ -266,32 +253,30 @@ class Driver:
             if account.is_spent:
                 self.end(process, Exit("budget", 1, "the budget of instructions is used up"))
             elif all(thread.condition is Condition.EXCEPTION for thread in account.threads):
-                self.end(process, self._stuck(process))
+                self.end(process, stuck_exit(account.threads))
             elif process.on_thread_exception is not None:
                 for thread in stopped:
                     if thread in account.threads:
                         process.on_thread_exception(describe_exception(thread))
 
     def _end_deadlocked(self) -> bool:
-        """Nothing can happen any more by itself: end every process, and say what each thread waits for."""
+        """
+        Nothing can happen any more by itself: end every process, and say what each thread waits for.
+
+        Not while one is suspended: what happens when it goes on is not known.
+        """
+        if any(process.is_suspended for process in self.processes):
+            return False
         stuck = tuple(self.processes)
-        exits = [self._stuck(process) for process in stuck]
+        exits = [stuck_exit(process.loaded.account.threads) for process in stuck if process.loaded is not None]
         for process, exit_ in zip(stuck, exits, strict=True):
             self.end(process, exit_)
         return bool(stuck)
-
-    def _stuck(self, process: Process) -> Exit:
-        assert process.loaded is not None
-        threads = sorted(process.loaded.account.threads, key=lambda thread: thread.hash)
-        for thread in threads:
-            if thread.exception is not None:
-                return Exit("exception", 1, describe_exception(thread))
-        waits = "; ".join(describe_wait(thread) for thread in threads)
-        return Exit("deadlock", 1, f"no thread can go on: {waits or 'there is none'}")
 
     def report(self) -> str:
         """The kernel's state in words, for a bug report."""
         lines = [f"at time {self.core.time}, {len(self.core.objects)} objects"]
         for process in self.processes:
             lines += [f"{process!r}", *(f"  {thread}" for thread in process.threads())]
+        lines += [f"host thread: {describe_thread(each.caller.thread)}" for each in self.host_threads]
         return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +13,13 @@ import anyio
 
 from fluke_async.device import Device, DevicePort
 from fluke_async.embedding.clock import RealClock, VirtualClock
+from fluke_async.embedding.control import serve_control
 from fluke_async.embedding.driver import Driver
+from fluke_async.embedding.exception_group import unwrapped
 from fluke_async.embedding.exit import Exit
+from fluke_async.embedding.host_context import HostContext
+from fluke_async.embedding.host_objects import Named, resolve
+from fluke_async.embedding.host_thread import HostThread
 from fluke_async.embedding.loader import load_program
 from fluke_async.embedding.options import check, check_spawn
 from fluke_async.embedding.process import Process
@@ -132,7 +137,7 @@ class Kernel:
                 finally:
                     devices.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            only = _only(group, of_the_body)
+            only = unwrapped(group, of_the_body)
             raise only from only.__cause__
         finally:
             driver.abandon()
@@ -148,6 +153,7 @@ class Kernel:
         stdin: bytes | Any | None = b"",
         stdout: Any | None = None,
         budget: int | None = None,
+        services: Mapping[str, Named] | None = None,
     ) -> Process:
         """
         Start a program.
@@ -159,22 +165,24 @@ class Kernel:
             stdin: its input: bytes, or an async stream whose `receive` gives bytes; None is empty.
             stdout: where its output goes: an async byte stream with `send`; by default `process.stdout`.
             budget: instructions after which it is stopped, exactly.
+            services: what it is given by name: ports of host threads, references that they hold, and devices. (In C,
+                `fluke_service(name)` is the reference.)
 
         Raises:
             ProgramError: the file is not one that can be run.
             FlukeError: an argument is not one that can be passed on, or the kernel has stopped.
         """
-        if self._driver is None or self._outputs is None:
-            raise FlukeError(NOT_STARTED)
-        check_spawn(program, args, env, stdin, stdout, budget)
+        driver = self._running_driver()
+        assert self._outputs is not None
+        check_spawn(program, args, env, stdin, stdout, budget, services)
         name = "program" if isinstance(program, bytes) else Path(program).stem
         data = program if isinstance(program, bytes) else find_program(str(program))
-        driver = self._driver
         started: list[Process] = []
 
         def start() -> Process:
             try:
-                loaded = load_program(driver.core, data, [name, *args], dict(env or {}))
+                given = {service: resolve(driver, target) for service, target in (services or {}).items()}
+                loaded = load_program(driver.core, data, [name, *args], dict(env or {}), given)
             except ProgramError as error:
                 shown = name if isinstance(program, bytes) else str(program)
                 raise ProgramError(f"{shown!r} is refused: {error}") from None
@@ -195,8 +203,49 @@ class Kernel:
             driver.post(lambda: driver.end_all(started, Exit("killed", 1, "spawn was cancelled")))
             raise
         if stdout is not None:
-            self._outputs.start_soon(_pump, process, stdout)
+            self._outputs.start_soon(process.stdout.send_on, stdout)
         return process
+
+    @asynccontextmanager
+    async def host_thread(self) -> AsyncIterator[HostThread]:
+        """
+        A thread of the kernel for the calling task, as long as the block lasts; see `HostThread`.
+
+        At the end it is destroyed with its memory. A mutex that it owns in memory of others stays locked, with the flag
+        OWNER_DEAD.
+
+        Raises:
+            FlukeError: the kernel's memory does not suffice, or the kernel does not run.
+        """
+        driver = self._running_driver()
+        made: list[HostContext] = []
+
+        def make() -> None:
+            made.append(HostContext(driver))
+            driver.host_threads.extend(made)
+
+        def end() -> None:
+            for host_thread in made:
+                driver.end_host_thread(host_thread)
+
+        try:
+            await driver.call(make)
+            yield HostThread(made[0], self._timer)
+        finally:
+            await driver.ensure(end)
+
+    def plug_in(self, device: Device) -> DevicePort:
+        """
+        Run a device of one's own until the kernel ends; see `fluke_async.device`.
+
+        What is returned can be given to programs (`spawn` with `services`) and called by host threads.
+
+        Raises:
+            FlukeError: it is no device, or the kernel does not run.
+        """
+        if not callable(getattr(device, "run", None)):
+            raise FlukeError(f"{device!r} is no device: give an object with `async def run(self, port)`")
+        return self._plug_in(self._running_driver(), device)
 
     async def inspect(self, look: Callable[[Core], T]) -> T:
         """
@@ -204,9 +253,7 @@ class Kernel:
 
         For tools and tests; what `look` changes is its own responsibility.
         """
-        if self._driver is None:
-            raise FlukeError(NOT_STARTED)
-        driver = self._driver
+        driver = self._running_driver()
 
         def safely() -> tuple[list[T], Exception | None]:
             try:
@@ -219,11 +266,37 @@ class Kernel:
             raise error
         return result[0]
 
+    def processes(self) -> tuple[Process, ...]:
+        """Every process that runs, is suspended, or was stopped by its budget, in order of their numbers."""
+        return tuple(self._running_driver().present.values())
+
+    def control(self, path: str | Path) -> AbstractAsyncContextManager[None]:
+        """
+        Answer `fluke ps`, `fluke suspend` and `fluke resume` on a Unix socket, as long as the block lasts.
+
+        Args:
+            path: where the socket is to be, at most 107 bytes long. Only its owner can use it. A socket that nobody
+                listens on any more is replaced.
+
+        Raises:
+            FlukeError: something else is at the path, it cannot be used, or the kernel does not run.
+        """
+        self._running_driver()
+        assert self._devices is not None
+        return serve_control(self, Path(path), self._devices)
+
     def statistics(self) -> KernelStatistics:
         """What has happened and what is in use; stops nothing."""
         if self._driver is None:
             raise FlukeError(NOT_STARTED)
         return kernel_statistics(self._driver.core, len(self._driver.processes))
+
+    def _running_driver(self) -> Driver:
+        if self._driver is None:
+            raise FlukeError(NOT_STARTED)
+        if self._driver.closing:
+            raise FlukeError("the kernel has stopped: use it inside its `async with` block")
+        return self._driver
 
     def _plug_in(self, driver: Driver, device: Device) -> DevicePort:
         assert self._devices is not None
@@ -242,22 +315,6 @@ def _device(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def _only(error: BaseException, whole: BaseException | None) -> BaseException:
-    """What task groups wrapped: the one exception itself, where it is one; `whole` is taken for one."""
-    while error is not whole and isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
 async def _serve(device: Device, port: DevicePort) -> None:
     with port.scope:
         await device.run(port)
-
-
-async def _pump(process: Process, stdout: Any) -> None:
-    """Send the output on, until nobody takes it any more."""
-    try:
-        async for chunk in process.stdout:
-            await stdout.send(chunk)
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        await process.stdout.aclose()

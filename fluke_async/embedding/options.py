@@ -49,7 +49,9 @@ def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: s
     return Options(model, Preemption(preemption), memory_size(memory), clock, seed)
 
 
-def check_spawn(program: object, args: object, env: object, stdin: object, stdout: object, budget: object) -> None:
+def check_spawn(
+    program: object, args: object, env: object, stdin: object, stdout: object, budget: object, services: object
+) -> None:
     """
     See that what `Kernel.spawn` was given is of the right kind.
 
@@ -73,6 +75,8 @@ def check_spawn(program: object, args: object, env: object, stdin: object, stdou
         )
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 1):
         raise FlukeError(f"budget {budget!r} is no positive number of instructions: give one, or None")
+    if not isinstance(services, Mapping | None):
+        raise FlukeError(f"services {services!r} is no mapping: give one, such as services={{'name': port}}, or None")
 
 
 def memory_size(memory: str | int) -> int:

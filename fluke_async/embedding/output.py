@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 from anyio.abc import ByteReceiveStream
@@ -68,6 +69,14 @@ class OutputStream(ByteReceiveStream):
     async def read_all(self) -> bytes:
         """All that comes until the program ends."""
         return b"".join([chunk async for chunk in self])
+
+    async def send_on(self, stdout: Any) -> None:
+        """Send everything on to another stream, until nobody takes it any more."""
+        try:
+            async for chunk in self:
+                await stdout.send(chunk)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await self.aclose()
 
     async def aclose(self) -> None:
         """Read no more: what is there and what still comes is thrown away, and the program does not wait for it."""

@@ -74,6 +74,30 @@ class Process:
             self.stdout.reopen()
         self._driver.post(lambda: self._driver.add_budget(self, instructions))
 
+    async def suspend(self) -> None:
+        """
+        Let no thread of the process run until `resume`; the process cannot tell, and `wait` goes on waiting.
+
+        What its threads wait for still comes to them. Nothing happens if the process is suspended or has ended already.
+        A process that its budget has stopped needs both to go on, `resume` and `add_budget`. While a process is
+        suspended, the kernel takes no other for deadlocked.
+
+        Raises:
+            FlukeError: the kernel has stopped.
+        """
+        if self._loaded is not None:
+            await self._driver.call(lambda: self._driver.set_suspended(self, True))
+
+    async def resume(self) -> None:
+        """
+        Let a suspended process go on where it was; nothing happens if it is not suspended.
+
+        Raises:
+            FlukeError: the kernel has stopped.
+        """
+        if self._loaded is not None:
+            await self._driver.call(lambda: self._driver.set_suspended(self, False))
+
     def threads(self) -> tuple[ThreadInfo, ...]:
         """A snapshot of every thread, in order of creation; stops nothing."""
         if self._loaded is None:
@@ -85,6 +109,18 @@ class Process:
     def loaded(self) -> Loaded | None:
         """What the kernel has of the process; None once it is gone."""
         return self._loaded
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the process has been suspended."""
+        return self._loaded is not None and self._loaded.account.is_suspended
+
+    @property
+    def state(self) -> str:
+        """In one word: "running", "suspended", or the reason for which it has ended."""
+        if self._exit is not None:
+            return self._exit.reason
+        return "suspended" if self.is_suspended else "running"
 
     @property
     def has_ended(self) -> bool:
@@ -102,5 +138,4 @@ class Process:
         self._ended.set()
 
     def __repr__(self) -> str:
-        state = "running" if self._exit is None else self._exit.reason
-        return f"<Process {self.number} {self.name!r} {state}>"
+        return f"<Process {self.number} {self.name!r} {self.state}>"

@@ -25,16 +25,23 @@ class ContinuationInfo:
 
 @dataclass(frozen=True, slots=True)
 class ThreadInfo:
-    """A thread: its registers are x0 to x31; `stack` names the kept operation in the process model."""
+    """
+    A thread: its registers are x0 to x31; `stack` names the kept operation in the process model.
+
+    `effective_priority` is the thread's own or a greater one that it is lent; `restarts` says how often an operation of
+    the thread was dispatched again from its registers.
+    """
 
     hash: int
     condition: str
     priority: int
+    effective_priority: int
     pc: int
     registers: tuple[int, ...]
     entry_point: str | None
     waiting_for: str | None
     continuation: ContinuationInfo | None
+    restarts: int
     stack: str | None
     exception: str | None
 
@@ -67,12 +74,13 @@ class KernelStatistics:
 def describe_thread(thread: Thread) -> ThreadInfo:
     """A thread as it is now."""
     record = thread.continuation
-    inside = thread.condition is Condition.WAITING or thread.in_kernel
+    inside = thread.condition is Condition.WAITING or thread.in_kernel or thread.stack is not None
     entry = BY_NUMBER.get(thread.registers[ENTRY_POINT]) if inside else None
     return ThreadInfo(
         hash=thread.hash,
         condition=thread.condition.value,
         priority=thread.priority,
+        effective_priority=thread.effective_priority,
         pc=thread.pc,
         registers=tuple(thread.registers),
         entry_point=None if entry is None else entry.name,
@@ -85,6 +93,7 @@ def describe_thread(thread: Thread) -> ThreadInfo:
             -record.negative_priority,
             record.wait_order,
         ),
+        restarts=thread.restarts,
         stack=None if thread.stack is None else describe_stack(thread),
         exception=None if thread.exception is None else describe_exception(thread),
     )

@@ -130,7 +130,7 @@ class Hart:
             if left is not None:
                 account.instructions_left = left - retired
                 if retired == left:
-                    core.spend(account)
+                    core.settle(account)
             if cause == Cause.ECALL:
                 if thread.quantum_left > 0 and (next_action_time is None or core.time < next_action_time):
                     dispatcher.dispatch(thread)  # else what is due comes first, and the thread is still on its ecall

@@ -23,6 +23,7 @@ class InterruptModel:
             core.trace((core.time, Event.CONTINUATION_SAVED, thread.hash, core.entry_name(thread)))
 
     def resume(self, core: Core, thread: Thread) -> Stack | None:
+        thread.restarts += 1
         core.statistics.restarts += 1
         if core.trace is not None:
             core.trace((core.time, Event.RESTARTED, thread.hash, core.entry_name(thread)))

@@ -39,6 +39,7 @@ class ProcessModel:
             core.statistics.stacks_dropped += 1
             if core.trace is not None:
                 core.trace((core.time, Event.STACK_DROPPED, thread.hash, core.entry_name(thread)))
+        thread.restarts += 1
         core.statistics.restarts += 1
         if core.trace is not None:
             core.trace((core.time, Event.RESTARTED, thread.hash, core.entry_name(thread)))

@@ -145,6 +145,9 @@ class Core:
     def _enqueue(self, thread: Thread) -> None:
         if thread.runnable:
             self.ready.push((-thread.effective_priority, thread.run_order, thread))
+            if thread.in_call:  # it was cut off at a marked point, and nothing was to happen before it goes on
+                thread.in_call = False
+                self.unfinished = self.unfinished or thread
 
     def end_quantum(self, thread: Thread) -> None:
         """Put the running thread behind the others of its priority, with a new time slice."""
@@ -174,15 +177,15 @@ class Core:
         thread.stopped = False
         target = thread.waiting_for
         if target is not None:
+            thread.in_call = False
+            if thread.interruptible:
+                thread.drop_call(self)
             if thread.interruptible or not target.expects(self, thread):
                 self.wake(thread)  # an interrupt came, or what it waits for has gone, while it was stopped
         else:
             if thread.run_order == 0:
                 thread.run_order = self.new_stamp()
             self._enqueue(thread)
-            if thread.in_call and self.unfinished is None and thread.runnable:
-                self.unfinished = thread
-        thread.in_call = False
         if self.trace is not None:
             self.trace((self.time, Event.START, self._by(), thread.hash))
 
@@ -261,7 +264,9 @@ class Core:
                 early.pack()
 
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
-        number = BY_NUMBER[thread.registers[ENTRY_POINT]].number  # the table's, which all records share
+        number = thread.registers[ENTRY_POINT]
+        if number in BY_NUMBER:  # else a state is being loaded, which ends the wait
+            number = BY_NUMBER[number].number  # the table's, which all records share
         entry = (-thread.effective_priority, thread.wait_order, thread, target, number)
         target.queue().push(Continuation._make(entry))
 

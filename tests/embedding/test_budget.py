@@ -34,8 +34,8 @@ async def test_more_budget_goes_on_exactly(make_kernel: MakeKernel) -> None:
     async with make_kernel() as kernel:
         process = await kernel.spawn(LOOP, budget=1)
         for more in (1, 1, 5, 100_000, 333_333):
-            total = kernel.statistics().time_ns
             assert (await process.wait()).reason == "budget"
+            total = kernel.statistics().time_ns
             process.add_budget(more)
             assert not process.has_ended
             assert (await process.wait()).reason == "budget"

@@ -1,4 +1,4 @@
-"""Anything at any time: processes are started, killed, fed and given budgets at random, and all stays sound."""
+"""Anything at any time: processes are started, killed, held, fed and given budgets at random, and all stays sound."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ class Chaos:
     async def kill(self) -> None:
         await self.chance.choice(self.processes).kill()
 
+    async def suspend(self) -> None:
+        await self.chance.choice(self.processes).suspend()
+
+    async def resume(self) -> None:
+        await self.chance.choice(self.processes).resume()
+
     async def add_budget(self) -> None:
         process = self.chance.choice(self.processes)
         if process.loaded is not None and process.loaded.account.instructions_left is not None:
@@ -67,6 +73,7 @@ class Chaos:
 
     async def step(self) -> None:
         actions = [self.start] * 4 + [self.kill, self.add_budget, self.add_budget, self.feed, self.end_input, self.look]
+        actions += [self.suspend, self.resume]
         await (self.chance.choice(actions) if self.processes else self.start)()
 
 

@@ -110,7 +110,8 @@ def test_budget_ends_at_its_exact_instruction(machine: Machine) -> None:
     assert thread.pc == min(machine.programs) + 300 * 4
     machine.core.attention = False
     assert machine.hart.run(COARSE) is Outcome.IDLE
-    machine.core.refill(account, 10_000)
+    account.instructions_left += 10_000
+    machine.core.settle(account)
     machine.run()
     assert machine.done(thread)
     assert account.instructions_left == 10_000 - 700

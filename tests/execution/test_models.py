@@ -13,8 +13,9 @@ from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.abi.registers import A0
 from fluke_async.cpu.scripted_cpu import assemble
 from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.objects.thread import Handlers, Thread
+from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_calls import thread_interrupt
+from fluke_async.kernel.objects.thread_state import Handlers
 from fluke_async.kernel.trace import Event
 from tests.execution.scenarios import SCENARIOS, Scenario, long_calls, play
 from tests.kernel.invariants import check
@@ -186,7 +187,7 @@ def disturb(machine: Machine, kind: str, threads: list[Thread]) -> None:
     elif thread.stopped and kind == "start":
         core.start(thread)
     elif thread.stopped and kind == "priority":
-        bits = THREAD_STATE.unpack(THREAD_STATE.pack(thread.export_bits(core)))
+        bits = THREAD_STATE.unpack(THREAD_STATE.pack(thread.export_bits()))
         thread.import_state(core, None, {**bits, "priority": 31 - thread.priority}, {})
     elif thread.stopped and kind == "unpark":
         thread.import_state(core, None, None, {"waiting_for": None})

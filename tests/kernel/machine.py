@@ -45,7 +45,8 @@ from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
-from fluke_async.kernel.objects.thread import Handlers, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_state import Handlers
 from fluke_async.kernel.trace import Event
 from tests.kernel.invariants import check
 

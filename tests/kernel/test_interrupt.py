@@ -2,83 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
-
 from fluke_async.abi.codes import ExceptionCode, Status
-from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.objects.port import Port
-from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
 from tests.kernel.machine import Machine, Part
-from tests.kernel.messages import Service
-
-Wait = Callable[[Machine], tuple[list[Part], Callable[[], None]]]  # the call that waits, and what ends the wait
-
-
-def mutex_lock(machine: Machine) -> tuple[list[Part], Callable[[], None]]:
-    mutex = machine.new(Mutex)
-    machine.spawn(
-        machine.call("mutex_lock", mutex=mutex),
-        machine.call("ipc_send", destination_ref=machine.reference(machine.new(Port))),
-    )
-    machine.run()
-    clear = machine.reference()
-
-    def end() -> None:
-        machine.invoke("mutex_set_state", mutex=mutex, owner_ref=clear)
-
-    return [machine.call("mutex_lock", mutex=mutex)], end
-
-
-def ipc_send(machine: Machine) -> tuple[list[Part], Callable[[], None]]:
-    service = Service(machine)
-
-    def end() -> None:
-        service.server()
-        machine.run()
-
-    return [machine.call("ipc_send", destination_ref=service.reference)], end
-
-
-def ipc_call_for_a_server(machine: Machine) -> tuple[list[Part], Callable[[], None]]:
-    service = Service(machine)
-
-    def end() -> None:
-        service.server()
-        machine.run()
-
-    return [machine.call("ipc_call", destination_ref=service.reference)], end
-
-
-def ipc_call_for_a_reply(machine: Machine) -> tuple[list[Part], Callable[[], None]]:
-    service = Service(machine)
-    gate = machine.new(Mutex)
-    machine.spawn(machine.call("mutex_lock", mutex=gate))
-    machine.run()
-    service.server(work=(machine.call("mutex_lock", mutex=gate), machine.call("mutex_unlock", mutex=gate)))
-    clear = machine.reference()
-
-    def end() -> None:
-        machine.invoke("mutex_set_state", mutex=gate, owner_ref=clear)
-
-    return [machine.call("ipc_call", destination_ref=service.reference)], end
-
-
-def receive(machine: Machine) -> tuple[list[Part], Callable[[], None]]:
-    portset, port = machine.new(Portset), machine.new(Port)
-    machine.load(port, None, portset=portset)
-    reference = machine.reference(port)
-
-    def end() -> None:
-        machine.invoke("ipc_send", destination_ref=reference)
-
-    return [machine.call("ipc_setup_wait_receive", portset=portset)], end
-
-
-WAITS: tuple[Wait, ...] = (mutex_lock, ipc_send, ipc_call_for_a_server, ipc_call_for_a_reply, receive)
+from tests.kernel.waits import Kind, each_wait
 
 
 def victim_of(machine: Machine, parts: list[Part], hits: int) -> Thread:
@@ -97,54 +25,52 @@ def victim_of(machine: Machine, parts: list[Part], hits: int) -> Thread:
     )
 
 
-@pytest.mark.parametrize("wait", WAITS, ids=lambda wait: wait.__name__)
-def test_interrupt_is_taken_in_a_wait_and_the_call_goes_on(machine: Machine, wait: Wait) -> None:
-    parts, end = wait(machine)
+@each_wait
+def test_interrupt_is_taken_in_a_wait_and_the_call_goes_on(machine: Machine, kind: Kind) -> None:
+    wait = kind(machine)
     hits = machine.buffer(1)
-    victim = victim_of(machine, parts, hits)
-    machine.run()
-    assert victim.waiting_for is not None
+    victim = victim_of(machine, wait.parts, hits)
+    wait.reach(victim, machine)
     for times in (1, 2, 3):
         machine.invoke("thread_interrupt", thread=victim)
         assert machine.word(hits) == times
         assert victim.waiting_for is not None
     assert machine.register(victim, "s7") == machine.addresses[victim]  # what the handler got
-    end()
+    wait.end()
     assert machine.done(victim)
     assert machine.register(victim, "a0") == Status.SUCCESS
     assert machine.word(hits) == 3
 
 
-@pytest.mark.parametrize("wait", WAITS, ids=lambda wait: wait.__name__)
-def test_interrupt_waits_while_exceptions_are_disabled(machine: Machine, wait: Wait) -> None:
-    parts, end = wait(machine)
+@each_wait
+def test_interrupt_waits_while_exceptions_are_disabled(machine: Machine, kind: Kind) -> None:
+    wait = kind(machine)
     hits = machine.buffer(1)
-    victim = victim_of(machine, parts, hits)
+    victim = victim_of(machine, wait.parts, hits)
     victim.exceptions_enabled = False
-    machine.run()
-    target = victim.waiting_for
+    target = wait.reach(victim, machine)
     waits = len(machine.happened(Event.WAIT, victim))
     machine.invoke("thread_interrupt", thread=victim)
     assert victim.waiting_for is target
     assert len(machine.happened(Event.WAIT, victim)) == waits  # it did not stir
-    end()
+    wait.end()
     assert machine.done(victim)
     assert machine.word(hits) == 0
 
 
-@pytest.mark.parametrize("wait", WAITS, ids=lambda wait: wait.__name__)
-def test_interrupt_of_a_stopped_waiter_is_taken_when_it_starts(machine: Machine, wait: Wait) -> None:
-    parts, end = wait(machine)
+@each_wait
+def test_interrupt_of_a_stopped_waiter_is_taken_when_it_starts(machine: Machine, kind: Kind) -> None:
+    wait = kind(machine)
     hits = machine.buffer(1)
-    victim = victim_of(machine, parts, hits)
-    machine.run()
+    victim = victim_of(machine, wait.parts, hits)
+    wait.reach(victim, machine)
     machine.core.stop(victim)
     machine.invoke("thread_interrupt", thread=victim)
     assert machine.word(hits) == 0
     machine.core.start(victim)
     machine.run()
     assert machine.word(hits) == 1
-    end()
+    wait.end()
     assert machine.done(victim)
 
 

@@ -37,11 +37,11 @@ def test_impossible_states_are_refused_whole(
     machine: Machine, kind: str, fields: dict[str, int], code: ExceptionCode
 ) -> None:
     target: Any = machine.new({"mapping": Mapping, "region": Region}[kind])
-    before = target.export_bits(machine.core)
+    before = target.export_bits()
     space = machine.reference(machine.new(Space))
     result = set_state(machine, kind, target, bits(**fields), space_ref=space)
     assert result.exception is code
-    assert target.export_bits(machine.core) == before
+    assert target.export_bits() == before
     assert target.space is None
 
 

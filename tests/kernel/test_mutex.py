@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluke_async.abi.codes import ExceptionCode, MutexFlags, Status
+from fluke_async.abi.codes import PRIORITY_MAX, ExceptionCode, MutexFlags, Status
 from fluke_async.abi.layouts import MUTEX_STATE
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
@@ -171,12 +171,23 @@ def test_clearing_the_owner_unlocks_for_the_first_who_waits(machine: Machine) ->
         assert mutex.flags == 0
 
 
-@pytest.mark.parametrize("words", [(0, MutexFlags.INHERIT_PRI, 0), (0, 1 << 40, 0)])
-def test_flags_that_there_are_not_are_refused(machine: Machine, words: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("flags", [1 << 4, 1 << 40, 1 << 63, 2**64 - 1])
+def test_flags_that_there_are_not_are_refused(machine: Machine, flags: int) -> None:
     mutex = machine.new(Mutex)
-    state = machine.buffer(words)
-    result = machine.invoke("mutex_set_state", mutex=mutex, state=state)
-    assert result.exception is ExceptionCode.INVALID_STATE
+    before = mutex.export_bits()
+    result = machine.invoke("mutex_set_state", mutex=mutex, state=machine.buffer([0, flags, 0, 0]))
+    assert (result.exception, result.subcode) == (ExceptionCode.INVALID_STATE, flags)
+    assert mutex.export_bits() == before
+
+
+@pytest.mark.parametrize("ceiling", [PRIORITY_MAX + 1, 2**64 - 1])
+def test_ceiling_above_all_priorities_is_refused(machine: Machine, ceiling: int) -> None:
+    mutex = machine.new(Mutex)
+    before = mutex.export_bits()
+    for flags in (0, MutexFlags.PRI_CEILING):
+        result = machine.invoke("mutex_set_state", mutex=mutex, state=machine.buffer([0, flags, 0, ceiling]))
+        assert (result.exception, result.subcode) == (ExceptionCode.INVALID_STATE, ceiling)
+    assert mutex.export_bits() == before
 
 
 def test_unlocked_mutex_has_no_owner(machine: Machine) -> None:

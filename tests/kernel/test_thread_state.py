@@ -9,6 +9,7 @@ import pytest
 from fluke_async.abi.codes import ExceptionCode, ThreadFlags
 from fluke_async.abi.entry_points import BY_NAME, ENTRY_POINTS
 from fluke_async.abi.layouts import THREAD_STATE
+from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Condition, Thread
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
@@ -187,9 +188,9 @@ def test_destroyed_peer_posts_nothing_to_a_stopped_thread(model: str) -> None:
     assert server.client is client
     machine.core.stop(client)
     machine.core.stop(server)
-    before = dict(server.export_bits(machine.core))
+    before = dict(server.export_bits())
     machine.core.destroy(client)
-    after = dict(server.export_bits(machine.core))
+    after = dict(server.export_bits())
     for state in (before, after):
         flags = state["flags"]
         assert isinstance(flags, int)
@@ -221,10 +222,51 @@ def test_destroyed_peer_posts_nothing_to_a_stopped_thread(model: str) -> None:
 )
 def test_impossible_states_are_refused_whole(machine: Machine, field: str, value: int) -> None:
     thread = machine.new(Thread)
-    before = thread.export_bits(machine.core)
+    before = thread.export_bits()
     result = set_state(machine, thread, {**everything(), field: value})
     assert result.exception is ExceptionCode.INVALID_STATE
-    assert thread.export_bits(machine.core) == before
+    assert thread.export_bits() == before
+
+
+@pytest.mark.parametrize("number", [0, 1, 2**64 - 1, BY_NAME["thread_self"].number])
+def test_waiter_can_be_given_the_registers_of_anything_else(machine: Machine, number: int) -> None:
+    """It waits no more, and what it does next is its own affair."""
+    mutex = machine.new(Mutex)
+    lock = machine.call("mutex_lock", mutex=mutex)
+    machine.spawn(lock)
+    waiter = machine.spawn(lock)
+    machine.run()
+    machine.core.stop(waiter)
+    state = state_of(machine, waiter)
+    x = list(state["x"])
+    x[ENTRY_POINT] = number
+    changed = {**state, "x": tuple(x)}
+    assert set_state(machine, waiter, changed).exception is ExceptionCode.INVALID_STATE
+    assert waiter.waiting_for is mutex
+    assert set_state(machine, waiter, changed, waiting_for_ref=machine.reference()).exception is None
+    assert waiter.waiting_for is None
+    assert state_of(machine, waiter)["x"] == tuple(x)
+
+
+def test_thread_that_a_mistake_has_stopped_tries_again_when_it_is_loaded(machine: Machine) -> None:
+    """The exception is not part of the state: whoever gets it runs from the registers, or waits as it says."""
+    mutex = machine.new(Mutex)
+    lock = machine.call("mutex_lock", mutex=mutex)
+    machine.spawn(lock)
+    machine.run()
+    thread = machine.spawn(lock, start=False)
+    machine.invoke("mutex_move", mutex=mutex, new_address=(slot := machine.slot()))
+    machine.core.start(thread)
+    machine.run()
+    assert machine.failure(thread) is ExceptionCode.NO_OBJECT
+    machine.core.stop(thread)
+    machine.invoke("mutex_move", mutex=slot, new_address=machine.addresses[mutex])
+    machine.invoke("thread_set_state", thread=thread, waiting_for_ref=machine.reference(mutex))
+    machine.core.start(thread)
+    machine.run()
+    assert thread.condition is Condition.WAITING
+    machine.invoke("mutex_set_state", mutex=mutex, owner_ref=machine.reference())
+    assert machine.done(thread)
 
 
 def test_nobody_can_use_up_the_stamps(machine: Machine) -> None:

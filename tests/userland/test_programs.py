@@ -30,7 +30,17 @@ def count_primes(first: int, end: int) -> int:
 
 def test_every_program_is_there() -> None:
     names = [name for name, _ in list_programs()]
-    assert {"bulk", "clock", "echo", "hello", "primes"} == set(names)
+    assert {
+        "bounded_buffer",
+        "bulk",
+        "clock",
+        "echo",
+        "hello",
+        "inversion",
+        "philosophers",
+        "primes",
+        "usertests",
+    } == set(names)
     for name, description in list_programs():
         assert find_program(name).startswith(b"\x7fELF")
         assert description

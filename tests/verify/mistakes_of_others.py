@@ -81,16 +81,6 @@ def rounding_mode_not_exported() -> None:
     replace_exported("fcsr", lambda _: 0)
 
 
-def lock_of_a_dead_owner_not_exported() -> None:
-    """Whether a mutex is locked is taken from whether it has an owner."""
-    original = Mutex.export_bits
-
-    def export_bits(self: Mutex) -> StateBits:
-        return {**original(self), "locked": int(self.owner is not None)}
-
-    Mutex.export_bits = export_bits  # type: ignore[method-assign]
-
-
 # -- what becomes of the state when a thread starts again ---------------------------------------------------------
 
 
@@ -112,6 +102,18 @@ def priority_not_lent_by_a_loaded_mutex() -> None:
     def import_state(self: Mutex, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
         original(self, core, by, bits, links)
         lend(core, self, self.owner, None)
+
+    Mutex.import_state = import_state  # type: ignore[method-assign]
+
+
+def lock_of_a_dead_owner_not_loaded() -> None:
+    """A mutex that is loaded with no owner is loaded as a free one."""
+    original = Mutex.import_state
+
+    def import_state(self: Mutex, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
+        if bits is not None and "owner" in links and links["owner"] is None:
+            bits = {**bits, "locked": 0}
+        original(self, core, by, bits, links)
 
     Mutex.import_state = import_state  # type: ignore[method-assign]
 
@@ -251,9 +253,9 @@ MISTAKES: tuple[Callable[[], None], ...] = (
     client_of_a_working_server_not_exported,
     saved_entry_point_taken_from_its_register,
     rounding_mode_not_exported,
-    lock_of_a_dead_owner_not_exported,
     pending_interrupt_not_loaded,
     priority_not_lent_by_a_loaded_mutex,
+    lock_of_a_dead_owner_not_loaded,
     order_of_ready_threads_not_kept,
     waiter_looks_again_when_it_starts,
     device_not_asked_again,

@@ -271,6 +271,13 @@ struct fluke_ipc_params {
 };
 _Static_assert(sizeof(struct fluke_ipc_params) == 112, "fluke_ipc_params");
 
+/* Something that a program was given by name. */
+struct fluke_service {
+    char *name;                                  /* its name */
+    fluke_ref_t *ref;                            /* reference to it */
+};
+_Static_assert(sizeof(struct fluke_service) == 16, "fluke_service");
+
 /* What a program finds at the address in a0 when it starts. */
 struct fluke_start_block {
     uint64_t size;                               /* bytes of this structure */
@@ -285,8 +292,10 @@ struct fluke_start_block {
     fluke_ref_t *parent_ref;                     /* reference to the port that takes exit */
     fluke_ref_t *console_ref;                    /* reference to the console port */
     fluke_ref_t *timer_ref;                      /* reference to the timer port */
+    struct fluke_service *services;              /* what else the program was given, by name */
+    uint64_t service_count;                      /* how many of these */
 };
-_Static_assert(sizeof(struct fluke_start_block) == 96, "fluke_start_block");
+_Static_assert(sizeof(struct fluke_start_block) == 112, "fluke_start_block");
 
 /* Word 0 of every request is the operation; this one, of every device, asks whether it is there. */
 enum {

@@ -37,6 +37,7 @@ void *malloc(size_t size);
 void *calloc(size_t count, size_t size);
 void *realloc(void *block, size_t size);
 void free(void *block);
+size_t fluke_heap_in_use(void); /* bytes of blocks that were not freed, with what the heap adds to each */
 
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
@@ -57,6 +58,9 @@ long atol(const char *text);
 _Noreturn void exit(int status);
 char *getenv(const char *name);
 
+/* The reference to a service that the program was given by this name; a null pointer if there is none. */
+fluke_ref_t *fluke_service(const char *name);
+
 /* The program's start block: arguments, heap, and references to the devices it was given. */
 extern const struct fluke_start_block *fluke_start_block;
 
@@ -66,6 +70,12 @@ extern const struct fluke_start_block *fluke_start_block;
  * the thread sleeps for ever; the program ends when `main` returns or anybody calls `exit`.
  */
 fluke_thread_t *fluke_thread_start(void (*function)(void *), void *argument, size_t stack_size);
+
+/*
+ * Destroys a thread that was started so, wherever it is, and frees its stack. Mutexes that it owns stay locked: end a
+ * thread that uses none, neither its own nor those of the console and the heap.
+ */
+void fluke_thread_end(fluke_thread_t *thread);
 
 /* Time, in microseconds of the kernel's clock. */
 uint64_t fluke_now_us(void);

@@ -14,8 +14,9 @@ struct block {
 #define UNIT sizeof(struct block)
 _Static_assert(UNIT == FLUKE_SLOT_SIZE, "a block can hold objects");
 
-static fluke_mutex_t heap_mutex; /* guards the list */
+static fluke_mutex_t heap_mutex; /* guards what follows */
 static struct block *first_free;
+static size_t in_use; /* bytes of taken blocks, with their headers */
 static bool prepared;
 
 void fluke_heap_start(void)
@@ -96,6 +97,8 @@ void *malloc(size_t size)
     if (!prepared)
         prepare();
     struct block *block = take(size);
+    if (block != NULL)
+        in_use += block->size;
     fluke_mutex_unlock(&heap_mutex);
     return block == NULL ? NULL : block + 1;
 }
@@ -104,8 +107,10 @@ void free(void *memory)
 {
     if (memory == NULL)
         return;
+    struct block *block = (struct block *)memory - 1;
     fluke_mutex_lock(&heap_mutex);
-    give_back((struct block *)memory - 1);
+    in_use -= block->size;
+    give_back(block);
     fluke_mutex_unlock(&heap_mutex);
 }
 
@@ -132,4 +137,9 @@ void *realloc(void *memory, size_t size)
         free(memory);
     }
     return larger;
+}
+
+size_t fluke_heap_in_use(void)
+{
+    return in_use;
 }

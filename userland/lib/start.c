@@ -41,3 +41,13 @@ char *getenv(const char *name)
             return *entry + length + 1;
     return NULL;
 }
+
+fluke_ref_t *fluke_service(const char *name)
+{
+    const struct fluke_service *services = fluke_start_block->services;
+
+    for (uint64_t i = 0; i < fluke_start_block->service_count; i++)
+        if (strcmp(services[i].name, name) == 0)
+            return services[i].ref;
+    return NULL;
+}

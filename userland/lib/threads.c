@@ -54,3 +54,9 @@ fluke_thread_t *fluke_thread_start(void (*function)(void *), void *argument, siz
     fluke_thread_set_state(&thread->object, &state, fluke_start_block->space_ref, NULL, NULL, NULL, NULL);
     return &thread->object;
 }
+
+void fluke_thread_end(fluke_thread_t *thread)
+{
+    fluke_thread_destroy(thread);
+    free(thread); /* the object comes first in the block */
+}

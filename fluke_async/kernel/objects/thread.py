@@ -239,11 +239,16 @@ class Thread(KernelObject):
     def drop_call(self, core: Core) -> None:
         """Abandon an idempotent call in flight; it will be issued again from the registers."""
         self.request = None
-        server = self.callee
-        if server is not None:
+        for server in self.servers():
             server.release()
             if server.waiting_for is self:  # it was receiving the request: it waits for another
                 core.wake(server)
+
+    def servers(self) -> list[Thread]:
+        """Who has taken this thread's call, and who was loaded as one that receives it, before the call goes on."""
+        taken = [] if self.callee is None else [self.callee]
+        waiting = () if self.waiters is None else self.waiters.in_order()
+        return taken + [each for each in waiting if each.client is self and each is not self.callee]
 
     def export_bits(self) -> StateBits:
         return thread_state.export_bits(self)
@@ -266,8 +271,8 @@ class Thread(KernelObject):
         if self.place is not None:
             core.ready.remove(self)
         self.request = None
-        if self.callee is not None:
-            self.callee.release()  # if it waits for this thread, it is among the waiters
+        for server in self.servers():
+            server.release()  # if it waits for this thread, it is among the waiters
         self.release()
         for mutex in self.owned or ():
             mutex.owner_died()

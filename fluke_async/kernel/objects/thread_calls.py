@@ -93,6 +93,7 @@ def thread_interrupt(core: Core, thread: Thread) -> int:
     if target.interruptible and not target.stopped:
         target.drop_stack()
         if target.waiting_for is not None:
+            target.drop_call(core)  # at once: when it no longer waits, its state does not tell who serves it
             core.wake(target)
     return 0
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fluke_async.abi.codes import (
     PRIORITY_MAX,
     ExceptionCode,
+    ObjectType,
     ThreadFlags,
 )
 from fluke_async.abi.entry_point import Class
@@ -107,6 +108,7 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
     _check_links(thread, by, bits, links)
 
     thread.drop_stack()
+    thread.exception = None  # it is not exported: who goes on makes the same mistake again, or another
     if bits is not None:
         _load_bits(core, thread, bits)
     _load_links(core, thread, links)
@@ -162,7 +164,9 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     assert not isinstance(x, int)
     assert not isinstance(f, int)
     if (thread.pc, *thread.registers[1:]) != (number(bits, "pc"), *x[1:]):
-        thread.drop_call(core)  # it is another call by now, or none
+        thread.request = None  # it is another call by now, or none
+        if thread.callee is not None:  # else who waits for this thread was loaded before it
+            thread.drop_call(core)
     thread.registers = array("Q", (0, *x[1:]))
     fcsr = number(bits, "fcsr")
     thread.floating = array("Q", (*f, fcsr)) if fcsr or any(f) else None
@@ -176,7 +180,6 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.handlers = Handlers(*handlers) if any(handlers) else NO_HANDLERS
     thread.saved = _five(bits, SAVED_FIELDS)
     thread.server_registration = _five(bits, SERVER_FIELDS)
-    thread.exception = None
     thread.in_kernel = False
     thread.in_call = bool(flags & ThreadFlags.IN_CALL)
     thread.run_order = number(bits, "run_order")
@@ -192,7 +195,7 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
     if "scheduler" in links:
         thread.scheduler = links["scheduler"]  # type: ignore[assignment]
     if "client" in links and links["client"] is not thread.client:
-        thread.release()  # a connection counts when both ends agree: the client by waiting for this thread
+        thread.release()
         thread.client = links["client"]  # type: ignore[assignment]
     if "waiting_for" in links:
         target = links["waiting_for"]
@@ -201,6 +204,15 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
         if target is not None:
             thread.wait_order = wait_order
             core.park(thread, target)
+    _connect(thread.client, thread)
+    if thread.waiting_for is not None and thread.waiting_for.type is ObjectType.THREAD:
+        _connect(thread, thread.waiting_for)  # type: ignore[arg-type]  # its type says so
+
+
+def _connect(client: Thread | None, server: Thread) -> None:
+    """A connection counts when both ends agree: the client waits for the server, which serves it."""
+    if client is not None and client.waiting_for is server and server.client is client:
+        client.callee = server
 
 
 def _five(bits: StateBits, names: tuple[str, ...]) -> FiveWords:
