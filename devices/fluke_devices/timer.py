@@ -5,9 +5,9 @@ Requests, in 64-bit words; times are nanoseconds of the kernel's clock:
 
     PROBE               -> OK
     NOW                 -> OK now
-    WAIT_UNTIL instant  -> OK now, not before the instant, which is at most 2**62
+    WAIT_UNTIL instant  -> OK instant, when that has come; at most 2**62
 
-A sleep names the instant at which it ends, so asking again does not sleep longer.
+A sleep names the instant at which it ends, so asking again does not sleep longer, nor get another answer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ class Timer:
             case [TimerOperation.NOW, *_]:
                 request.reply(OK, now_ns)
             case [TimerOperation.WAIT_UNTIL, instant_ns, *_] if instant_ns <= TIME_MAX_NS:
-                end_ns = max(now_ns, instant_ns)
-                request.reply_at(end_ns, OK, end_ns)
+                request.reply_at(max(now_ns, instant_ns), OK, instant_ns)
             case _:
                 request.reply(BAD_REQUEST)

@@ -25,7 +25,7 @@ class ConsoleOperation(IntEnum):
 
 
 class TimerOperation(IntEnum):
-    """`NOW` -> `status now`; `WAIT_UNTIL instant` -> `status now`, not before the instant."""
+    """`NOW` -> `status now`; `WAIT_UNTIL instant` -> `status instant`, when that has come."""
 
     NOW = 1
     WAIT_UNTIL = 2

@@ -159,8 +159,9 @@ class Core:
             self.trace((self.time, Event.QUANTUM, thread.hash))
 
     def stop(self, thread: Thread) -> None:
-        """Stop a thread at once, wherever it is; a waiter keeps its place in the queue."""
+        """Stop a thread at once, wherever it is; a waiter keeps its place in the queue, and will ask its device anew."""
         thread.drop_stack()
+        thread.request = None
         if thread.waiting_for is None and thread.place is not None:
             self.ready.remove(thread)
         thread.stopped = True
@@ -178,9 +179,8 @@ class Core:
         target = thread.waiting_for
         if target is not None:
             thread.in_call = False
-            if thread.interruptible:
-                thread.drop_call(self)
             if thread.interruptible or not target.expects(self, thread):
+                thread.drop_call(self)
                 self.wake(thread)  # an interrupt came, or what it waits for has gone, while it was stopped
         else:
             if thread.run_order == 0:

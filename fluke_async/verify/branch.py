@@ -22,7 +22,7 @@ from fluke_async.verify.canonical import Observer
 from fluke_async.verify.closed_run import ClosedRun
 from fluke_async.verify.record import End, UndisturbedRun, name_of
 
-SETTLING_POINTS = 40  # points after which a branch is compared even though a thread still waits
+SETTLING_POINTS = 20  # points after which a branch is compared even though a thread still waits
 BRANCH_S = 20  # a branch that takes longer hangs
 DIVERGENCE_MAX = 3000  # characters of a message, which fits into a pipe at once
 

@@ -2,8 +2,8 @@
 One check: a program in one configuration, with a branch at every point.
 
 Each point is taken once. Its branch restores what threads wait for (*parked*) and is compared exactly. At some waits a
-second branch issues all calls anew (*re-issued*), which takes time, and is compared by its outcome, unless the program
-tells the time; and some branches of the first kind run to the end of the program.
+second branch issues all calls anew (*re-issued*) and is compared by its outcome, if the program is indifferent to that;
+and some branches of the first kind run to the end of the program.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Check:
         self.result.coverage.add(row_of(point, thread))
         if self._branch_off(number, name, parked=True):
             return True
-        wanted_anew = point is Point.WAIT and number % REISSUED_EVERY == 0 and not self.program.tells_time
+        wanted_anew = point is Point.WAIT and number % REISSUED_EVERY == 0 and self.program.indifferent
         return wanted_anew and self._branch_off(number, name, parked=False)
 
     def _take_instruction_point(self) -> None:

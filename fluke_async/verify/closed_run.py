@@ -36,13 +36,16 @@ COMPLETIONS = (Event.FINISH, Event.COMPLETE)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is run: a name, its ELF file, its arguments and its input; `tells_time` if its output does."""
+    """What is run: a name, its ELF file, its arguments and its input; and whether it is `indifferent`.
+
+    It is if its outcome is the same when calls are issued again, which takes time and lets waiters return early.
+    """
 
     name: str
     elf: bytes
     arguments: tuple[str, ...] = ()
     stdin: bytes = b""
-    tells_time: bool = False
+    indifferent: bool = False
 
 
 class Output:

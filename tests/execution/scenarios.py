@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS
+from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.thread import Thread
@@ -128,6 +129,41 @@ def moved_port(machine: Machine) -> None:
     )
 
 
+def conditions(machine: Machine) -> None:
+    """Threads that wait twice, signalled one by one and all together, with the mutex free or not."""
+    mutex, cond = machine.new(Mutex), machine.new(Cond)
+    lock, unlock = machine.call("mutex_lock", mutex=mutex), machine.call("mutex_unlock", mutex=mutex)
+    wait = machine.call("cond_wait", cond=cond, mutex=mutex)
+    signal, broadcast = (machine.call(name, cond=cond) for name in ("cond_signal", "cond_broadcast"))
+    for number in range(4):
+        machine.spawn(("burn", 30 * number + 1), lock, *[wait, ("burn", 70)] * 2, unlock, priority=10 + number % 2)
+    machine.spawn(("burn", 600), signal, lock, signal, broadcast, ("burn", 200), unlock, broadcast, priority=12)
+    machine.spawn(*[("burn", 500), broadcast] * 4, priority=9)
+
+
+def inheritance(machine: Machine) -> None:
+    """A chain of two mutexes that lend, a ceiling, and an inheritor; others of middle priority are in between."""
+    mutexes = [machine.new(Mutex) for _ in range(3)]
+    for mutex, flags in zip(mutexes, (1, 1, 2), strict=True):
+        machine.load(mutex, {"flags": flags, "ceiling": 13})
+    cond = machine.new(Cond)
+    locks, unlocks = ([machine.call(f"mutex_{way}", mutex=each) for each in mutexes] for way in ("lock", "unlock"))
+    low = machine.spawn(
+        locks[0], ("burn", 900), unlocks[0], ("burn", 300), machine.call("cond_broadcast", cond=cond), priority=5
+    )
+    machine.load(cond, None, inheritor=low)
+    for number, parts in enumerate(
+        (
+            (locks[1], locks[0], ("burn", 100), unlocks[0], unlocks[1]),
+            (locks[2], ("burn", 1000), unlocks[2], ("burn", 100)),
+            (locks[1], ("burn", 100), machine.call("cond_wait", cond=cond, mutex=mutexes[1]), unlocks[1]),
+        )
+    ):
+        thread = machine.spawn(*parts, priority=7 + 4 * number, start=False)
+        machine.start_at(200 + 150 * number, thread)
+    machine.start_at(400, machine.spawn(("burn", 2000), priority=12, start=False))
+
+
 def faults(machine: Machine) -> None:
     """Mistakes with and without a handler, among them inside system calls."""
     machine.spawn(("load", "s2", "zero", 0x4000_0000))
@@ -152,5 +188,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     long_calls_among_equals,
     one_way,
     moved_port,
+    conditions,
+    inheritance,
     faults,
 )

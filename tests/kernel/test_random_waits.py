@@ -33,7 +33,11 @@ NOBODY = -1
 
 
 class Puppets:
-    """Threads that make one call each time they are told to; an interrupt ends the call. What cannot be is left out."""
+    """
+    Threads that make one call each time they are told to; an interrupt or a mistake ends the call.
+
+    Each call ends at a breakpoint, where the thread stops. What cannot be is left out.
+    """
 
     def __init__(self, model: str, preemption: str) -> None:
         self.machine = Machine(model, preemption, effort=SLICE)
@@ -51,6 +55,7 @@ class Puppets:
             "flags": int(ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE),
             "thread_va": self.machine.addresses[thread],
             "pc": CODE + 4,
+            "trap_handler": CODE + 4,
             "interrupt_handler": CODE + 4,
             "quantum_left": 100,
             "priority": 1 + len(self.machine.addresses) % 20,
@@ -61,7 +66,7 @@ class Puppets:
     def call(self, who: int, name: str, *operands: KernelObject) -> None:
         """Have a thread make a call, unless it is in one."""
         thread = self.threads[who]
-        if thread.condition in (Condition.EXCEPTION, Condition.STOPPED) and thread.waiting_for is None:
+        if thread.condition in (Condition.EXCEPTION, Condition.STOPPED) and thread.export_link("waiting_for") is None:
             x = list(thread.registers)
             x[ENTRY_POINT] = BY_NAME[name].number
             x[A0 : A0 + len(operands)] = [self.machine.addresses[each] for each in operands]
@@ -74,6 +79,26 @@ class Puppets:
             self.machine.core.stop(thread)
         bits = THREAD_STATE.unpack(THREAD_STATE.pack(thread.export_bits()))
         thread.import_state(self.machine.core, None, {**bits, **changes}, links)
+
+    def recreate(self) -> None:
+        """Create everything again, from what is exported."""
+        core = self.machine.core
+        recreate(self.machine)
+
+        def new(each: KernelObject) -> Any:
+            return core.objects[each.address]
+
+        self.threads, self.mutexes, self.conds = (
+            [new(each) for each in many] for many in (self.threads, self.mutexes, self.conds)
+        )
+
+    def visible(self) -> dict[int, Any]:
+        """What a program could read out."""
+        seen = {}
+        for each in (*self.threads, *self.mutexes, *self.conds):
+            targets = [each.export_link(link.name) for link in each.links]
+            seen[each.address] = (each.export_bits(), [target and target.address for target in targets])
+        return seen
 
     def lock(self, who: int, which: int) -> None:
         self.call(who, "mutex_lock", self.mutexes[which])
@@ -163,7 +188,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     model=st.sampled_from(["interrupt", "process"]),
     preemption=st.sampled_from(["none", "partial"]),
@@ -190,6 +215,26 @@ def test_priorities_are_the_least_that_follow_from_the_state(
         thread = core.objects[address]
         assert isinstance(thread, Thread)
         assert thread.effective_priority == priority
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    model=st.sampled_from(["interrupt", "process"]),
+    steps=st.lists(STEP, min_size=20, max_size=50),
+    point=st.integers(0, 49),
+)
+def test_history_goes_on_the_same_when_everything_was_created_again(
+    model: str, steps: list[tuple[Any, ...]], point: int
+) -> None:
+    undisturbed, recreated = Puppets(model, "none"), Puppets(model, "none")
+    for number, (step, *numbers) in enumerate(steps):
+        for puppets in (undisturbed, recreated):
+            step(puppets, *numbers)
+            puppets.machine.run()
+        if number == min(point, len(steps) - 1):
+            recreated.recreate()
+            recreated.machine.run()
+        assert recreated.visible() == undisturbed.visible(), f"after step {number}"
 
 
 def test_the_steps_do_what_they_say() -> None:

@@ -308,7 +308,7 @@ enum {
     FLUKE_CONSOLE_READ  = 2,
 };
 
-/* NOW -> status now; WAIT_UNTIL instant -> status now, not before the instant. */
+/* NOW -> status now; WAIT_UNTIL instant -> status instant, when that has come. */
 enum {
     FLUKE_TIMER_NOW        = 1,
     FLUKE_TIMER_WAIT_UNTIL = 2,

@@ -108,6 +108,8 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
     _check_links(thread, by, bits, links)
 
     thread.drop_stack()
+    if thread.export_link("waiting_for") is None:
+        core.unpark(thread)  # what it waited for has gone while it was stopped
     thread.exception = None  # it is not exported: who goes on makes the same mistake again, or another
     if bits is not None:
         _load_bits(core, thread, bits)
@@ -136,7 +138,7 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
 
 def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
     """A thread can only be parked where its registers name a call that may wait."""
-    if links.get("waiting_for", thread.waiting_for) is not None:
+    if links.get("waiting_for", thread.export_link("waiting_for")) is not None:
         x = bits["x"] if bits is not None else thread.registers
         assert not isinstance(x, int)
         entry = BY_NUMBER.get(x[ENTRY_POINT])

@@ -67,8 +67,10 @@ static void touch_another(void)
     struct fluke_thread_saved_state saved;
     fluke_thread_t *another = fluke_thread_self() + 1;
 
-    CHECK_MISTAKE(fluke_thread_get_handlers(another, NULL, NULL, NULL, NULL), FLUKE_INSANITY_NOT_CURRENT_THREAD, another);
-    CHECK_MISTAKE(fluke_thread_set_handlers(another, NULL, NULL, NULL, NULL), FLUKE_INSANITY_NOT_CURRENT_THREAD, another);
+    CHECK_MISTAKE(fluke_thread_get_handlers(another, NULL, NULL, NULL, NULL), FLUKE_INSANITY_NOT_CURRENT_THREAD,
+                  another);
+    CHECK_MISTAKE(fluke_thread_set_handlers(another, NULL, NULL, NULL, NULL), FLUKE_INSANITY_NOT_CURRENT_THREAD,
+                  another);
     CHECK_MISTAKE(fluke_thread_enable_exceptions(another), FLUKE_INSANITY_NOT_CURRENT_THREAD, another);
     CHECK_MISTAKE(fluke_thread_disable_exceptions(another), FLUKE_INSANITY_NOT_CURRENT_THREAD, another);
     CHECK_MISTAKE(fluke_thread_get_saved_state(another, &saved), FLUKE_INSANITY_NOT_CURRENT_THREAD, another);

@@ -58,8 +58,10 @@ static void link_wrong_types(void)
     fluke_thread_get_state(&thread, &state, NULL, NULL, NULL, NULL, NULL);
     CHECK_MISTAKE(fluke_thread_set_state(&thread, NULL, fluke_start_block->timer_ref, NULL, NULL, NULL, NULL),
                   FLUKE_INSANITY_NOT_SPACE_REF, fluke_start_block->timer_ref);
-    CHECK_MISTAKE(fluke_thread_set_state(&thread, NULL, NULL, &ref, NULL, NULL, NULL), FLUKE_INSANITY_NOT_PORT_REF, &ref);
-    CHECK_MISTAKE(fluke_thread_set_state(&thread, NULL, NULL, NULL, &ref, NULL, NULL), FLUKE_INSANITY_INVALID_STATE, &ref);
+    CHECK_MISTAKE(fluke_thread_set_state(&thread, NULL, NULL, &ref, NULL, NULL, NULL), FLUKE_INSANITY_NOT_PORT_REF,
+                  &ref);
+    CHECK_MISTAKE(fluke_thread_set_state(&thread, NULL, NULL, NULL, &ref, NULL, NULL), FLUKE_INSANITY_INVALID_STATE,
+                  &ref);
     CHECK_MISTAKE(fluke_thread_set_state(&thread, NULL, NULL, NULL, NULL, &ref, NULL), FLUKE_INSANITY_NOT_THREAD_REF,
                   &ref);
     CHECK_MISTAKE(fluke_thread_set_state(&thread, NULL, NULL, NULL, NULL, NULL, &ref), FLUKE_INSANITY_NOT_THREAD_REF,

@@ -8,10 +8,10 @@
 #include "usertests.h"
 
 static const struct usertest *const tables[] = {
-    thread_tests,    thread_state_tests, link_tests,      exception_tests, interrupt_tests,    priority_tests,
-    mutex_tests,     condition_tests,    reference_tests, port_tests,      call_tests,         serving_tests,
-    message_tests,   long_message_tests, space_tests,     region_tests,    mapping_tests,      device_tests,
-    library_tests,
+    thread_tests,    thread_state_tests, link_tests,         exception_tests,    interrupt_tests,
+    priority_tests,  mutex_tests,        condition_tests,    reference_tests,    port_tests,
+    call_tests,      serving_tests,      server_state_tests, message_tests,      long_message_tests,
+    space_tests,     region_tests,       mapping_tests,      device_tests,       library_tests,
 };
 enum { TABLES = sizeof tables / sizeof *tables };
 

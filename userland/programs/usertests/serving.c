@@ -4,7 +4,6 @@
 
 static struct service service;
 static fluke_mutex_t gate;
-static fluke_ref_t client_ref, null_ref;
 
 static void answer_nobody(void)
 {
@@ -172,65 +171,6 @@ static void serve_at_once(void)
     finish_gate();
 }
 
-static void read_server(void)
-{
-    struct exchange exchange = {.service = &service};
-    struct fluke_thread_state state;
-
-    begin_gate();
-    struct worker *server = start(serve_once, &exchange);
-    get_state(server, &state);
-    CHECK(is_on_call(&state, FLUKE_CALL_IPC_WAIT_RECEIVE)); /* the port set has been named by then */
-    CHECK(state.server_portset == (uint64_t)&service.portset);
-    CHECK((state.flags & FLUKE_THREAD_IDEMPOTENT) == 0);
-    end(server);
-    finish_gate();
-}
-
-/* Whom a server serves is part of its state: it can be taken out and put back. */
-static void link_client(void)
-{
-    struct exchange exchange = {.service = &service, .gate = &gate, .request = 1};
-    struct fluke_thread_state serving, state;
-
-    begin_gate();
-    fluke_ref_create(&client_ref);
-    fluke_ref_create(&null_ref);
-    struct worker *client = start(call_service, &exchange), *server = start(serve_once, &exchange);
-    fluke_thread_get_state(&server->thread, &serving, NULL, NULL, NULL, &client_ref, NULL);
-    CHECK(serving.flags & FLUKE_THREAD_IDEMPOTENT);
-    fluke_thread_set_state(&server->thread, NULL, NULL, NULL, NULL, &null_ref, NULL);
-    fluke_thread_reference(&client->thread, &null_ref);
-    CHECK(fluke_ref_compare(&client_ref, &null_ref));
-    fluke_thread_get_state(&server->thread, &state, NULL, NULL, NULL, &null_ref, NULL);
-    CHECK((state.flags & FLUKE_THREAD_IDEMPOTENT) == 0 && fluke_ref_type(&null_ref) == FLUKE_NULL);
-    fluke_thread_set_state(&server->thread, &serving, NULL, NULL, NULL, &client_ref, NULL);
-    fluke_mutex_unlock(&gate);
-    CHECK(server->done && client->done && exchange.reply == 2);
-    end(client);
-    end(server);
-    fluke_ref_destroy(&null_ref);
-    fluke_ref_destroy(&client_ref);
-    finish_gate();
-}
-
-static void stop_server(void)
-{
-    struct exchange exchange = {.service = &service, .gate = &gate, .request = 1};
-    struct fluke_thread_state state;
-
-    begin_gate();
-    struct worker *client = start(call_service, &exchange), *server = start(serve_once, &exchange);
-    get_state(server, &state);
-    CHECK(waits_for(client) == FLUKE_THREAD); /* it does not notice */
-    set_state(server, &state);
-    fluke_mutex_unlock(&gate);
-    CHECK(client->done && exchange.reply == 2);
-    end(client);
-    end(server);
-    finish_gate();
-}
-
 const struct usertest serving_tests[] = {
     {"reply_to_nobody", "Does nothing happen to an answer that nobody waits for?", answer_nobody},
     {"reply_and_receive", "Can a server answer and wait for the next in one call?", answer_and_receive},
@@ -241,8 +181,5 @@ const struct usertest serving_tests[] = {
     {"receive_from_client", "Can a server receive its client's message once more?", receive_from_client},
     {"receive_from_nobody", "Does a server without a client receive from the next?", receive_from_nobody},
     {"serve_two", "Can two servers of a port set serve at once?", serve_at_once},
-    {"server_state", "Do a waiting server's registers name the stage that it is in?", read_server},
-    {"server_client", "Is the client of a server part of the server's state?", link_client},
-    {"server_stopped", "Does a client wait for a server that is stopped and started?", stop_server},
     {0},
 };

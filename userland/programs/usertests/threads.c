@@ -139,8 +139,10 @@ static void act_on_oneself(void)
 
     CHECK_MISTAKE(fluke_thread_destroy(self), FLUKE_INSANITY_CURRENT_THREAD, self);
     CHECK_MISTAKE(fluke_thread_move(self, &other), FLUKE_INSANITY_CURRENT_THREAD, self);
-    CHECK_MISTAKE(fluke_thread_get_state(self, NULL, NULL, NULL, NULL, NULL, NULL), FLUKE_INSANITY_CURRENT_THREAD, self);
-    CHECK_MISTAKE(fluke_thread_set_state(self, NULL, NULL, NULL, NULL, NULL, NULL), FLUKE_INSANITY_CURRENT_THREAD, self);
+    CHECK_MISTAKE(fluke_thread_get_state(self, NULL, NULL, NULL, NULL, NULL, NULL), FLUKE_INSANITY_CURRENT_THREAD,
+                  self);
+    CHECK_MISTAKE(fluke_thread_set_state(self, NULL, NULL, NULL, NULL, NULL, NULL), FLUKE_INSANITY_CURRENT_THREAD,
+                  self);
     CHECK_MISTAKE(fluke_thread_interrupt(self), FLUKE_INSANITY_CURRENT_THREAD, self);
 }
 
@@ -202,7 +204,8 @@ const struct usertest thread_tests[] = {
     {"thread_hash", "Can a thread's hash be chosen, or left to the kernel?", choose_hash},
     {"thread_exists", "What if there is an object already where one is to be?", make_twice},
     {"thread_misaligned", "What if an object's address is not aligned?", misalign},
-    {"thread_no_memory", "What if nothing is mapped where an object is to be, or it cannot be written?", have_no_memory},
+    {"thread_no_memory", "What if nothing is mapped where an object is to be, or it cannot be written?",
+     have_no_memory},
     {"thread_none", "What if there is no object at an address?", find_none},
     {"thread_other_type", "What if the object there is no thread?", find_another_type},
     {"thread_reference", "What does a reference say of a thread?", refer},

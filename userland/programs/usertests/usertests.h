@@ -13,8 +13,8 @@ struct usertest {
 
 extern const struct usertest thread_tests[], thread_state_tests[], link_tests[], exception_tests[], interrupt_tests[],
     priority_tests[], mutex_tests[], condition_tests[], reference_tests[], port_tests[], call_tests[], serving_tests[],
-    message_tests[], long_message_tests[], space_tests[], region_tests[], mapping_tests[], device_tests[],
-    library_tests[], hidden_tests[];
+    server_state_tests[], message_tests[], long_message_tests[], space_tests[], region_tests[], mapping_tests[],
+    device_tests[], library_tests[], hidden_tests[];
 
 /* An address at which nothing is mapped, and one that can be read only; both aligned for an object. */
 #define NOWHERE ((void *)0x3000000000)
@@ -27,7 +27,8 @@ extern const uint64_t constants[2];
 void check(bool holds, const char *what);
 
 /* The call must be a mistake of its caller: an exception with this code, about this address or number. */
-#define CHECK_MISTAKE(call, code, subject) ((void)(call), check_mistake(&runner, code, (uint64_t)(subject), HERE(#call)))
+#define CHECK_MISTAKE(call, code, subject) \
+    ((void)(call), check_mistake(&runner, code, (uint64_t)(subject), HERE(#call)))
 
 /* Likewise for what a worker has done by now. */
 #define CHECK_MISTAKE_OF(worker, code, subject) check_mistake(worker, code, (uint64_t)(subject), HERE(#worker))
