@@ -17,7 +17,7 @@ from fluke_async.kernel.probe import Point
 from fluke_async.verify.branch import Branch, fork
 from fluke_async.verify.canonical import Observer
 from fluke_async.verify.closed_run import ClosedRun, Program
-from fluke_async.verify.coverage import row_of
+from fluke_async.verify.coverage import rows_of
 from fluke_async.verify.record import PointName, name_of, record
 
 TO_THE_END_EVERY = 50  # one branch in so many runs to the end of the program
@@ -124,7 +124,7 @@ class Check:
             return False
         self.wanted.discard(number)
         self.result.kernel_points += 1
-        self.result.coverage.add(row_of(point, thread))
+        self.result.coverage.update(rows_of(point, thread, self.closed.threads))
         if self._branch_off(number, name, parked=True):
             return True
         wanted_anew = point is Point.WAIT and number % REISSUED_EVERY == 0 and self.program.indifferent

@@ -1,13 +1,13 @@
 """
 Coverage: the rows of the table of system calls that a verification has to pass through.
 
-For every call: its trap; each kind of object on which its registers may be parked; its marked points; and its return,
-save for the one call that returns to where its registers speak of another.
+For every call: its trap; each kind of object that a thread has been created again waiting for, with that call in its
+registers; its marked points; and its return, save for the one call that returns to where its registers speak of another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fluke_async.abi.entry_points import BY_NUMBER, ENTRY_POINTS
 from fluke_async.abi.registers import ENTRY_POINT
@@ -29,10 +29,14 @@ def rows() -> Iterator[str]:
             yield f"{entry.name} return"
 
 
-def row_of(point: Point, thread: Thread) -> str:
-    """The row that a point belongs to; one that `rows` does not have is no system call's."""
+def rows_of(point: Point, thread: Thread, threads: Iterable[Thread]) -> Iterator[str]:
+    """The rows that a point of `thread` belongs to, while these threads are there; rows of no call are not counted."""
+    yield f"{_call_of(thread)} {point.value}"
+    for each in threads:
+        if each.waiting_for is not None:
+            yield f"{_call_of(each)} wait on {each.waiting_for.type.name.lower()}"
+
+
+def _call_of(thread: Thread) -> str:
     entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
-    name = "none" if entry is None else entry.name
-    if point is Point.WAIT and thread.waiting_for is not None:
-        return f"{name} wait on {thread.waiting_for.type.name.lower()}"
-    return f"{name} {point.value}"
+    return "none" if entry is None else entry.name
