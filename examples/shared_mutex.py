@@ -16,7 +16,7 @@ import sys
 import fluke_async as fluke
 
 PAGE = 4096
-COUNTER = 32  # where the program `shared_counter` expects it in the page; the mutex is at its start
+CHANGED, COUNTER = 16, 32  # where the program `shared_counter` expects them in the page; the mutex is at its start
 PROGRAMS, PROGRAM_TURNS, HOST_TURNS = 3, 2_000, 200
 
 
@@ -30,6 +30,7 @@ async def main() -> None:
     async with fluke.Kernel() as kernel, kernel.host_thread() as me, kernel.host_thread() as server:
         page = await me.buffer(PAGE)
         mutex = await me.mutex(within=page)
+        changed = await me.cond(within=page, offset=CHANGED)
         region = await me.share(page)
         port = await server.port()
         service = asyncio.create_task(hand_out(server, port, region))
@@ -43,6 +44,9 @@ async def main() -> None:
                 before = int.from_bytes(page.read(COUNTER, 8), "little")
                 await asyncio.sleep(0)  # others have their turn; were there no mutex, their additions would be lost
                 page.write((before + 1).to_bytes(8, "little"), COUNTER)
+        async with mutex:
+            while int.from_bytes(page.read(COUNTER, 8), "little") < HOST_TURNS + PROGRAMS * PROGRAM_TURNS:
+                await changed.wait(mutex)  # the programs signal whenever they have counted
         for program in programs:
             print(f"{program.name} {program.number}: {(await program.wait()).reason}")
         print(f"counted together: {int.from_bytes(page.read(COUNTER, 8), 'little')}")

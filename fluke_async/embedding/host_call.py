@@ -87,8 +87,7 @@ class HostCaller:
     def _check_alive(self) -> None:
         if self._gone:
             raise FlukeError(self._gone)
-        if self.driver.closing:
-            raise FlukeError("the kernel has stopped: use it inside its `async with` block")
+        self.driver.check_open()
 
     async def at_fixed_point(self, action: Callable[[], T]) -> T:
         """

@@ -43,13 +43,13 @@ class HostQueue:
         Raises:
             FlukeError: the kernel has stopped.
         """
-        if self.closing:
-            raise FlukeError("the kernel has stopped: use it inside its `async with` block")
+        self.check_open()
         done = anyio.Event()
         outcome: list[T | FlukeError] = []
 
         def carry_out() -> None:
             try:
+                self.check_open()  # it may be closed by what was asked for before
                 outcome.append(action())
             except FlukeError as error:
                 outcome.append(error)
@@ -68,6 +68,16 @@ class HostQueue:
         if isinstance(result, FlukeError):
             raise result
         return result
+
+    def check_open(self) -> None:
+        """
+        See that something can be asked for.
+
+        Raises:
+            FlukeError: the kernel has stopped.
+        """
+        if self.closing:
+            raise FlukeError("the kernel has stopped: use it inside its `async with` block")
 
     async def ensure(self, action: Callable[[], None]) -> None:
         """Do `action` at the next fixed point, and wait for that even if cancelled; not if the loop has ended."""

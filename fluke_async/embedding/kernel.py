@@ -294,8 +294,7 @@ class Kernel:
     def _running_driver(self) -> Driver:
         if self._driver is None:
             raise FlukeError(NOT_STARTED)
-        if self._driver.closing:
-            raise FlukeError("the kernel has stopped: use it inside its `async with` block")
+        self._driver.check_open()
         return self._driver
 
     def _plug_in(self, driver: Driver, device: Device) -> DevicePort:

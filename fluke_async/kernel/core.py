@@ -264,11 +264,9 @@ class Core:
                 early.pack()
 
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
-        number = thread.registers[ENTRY_POINT]
-        if number in BY_NUMBER:  # else a state is being loaded, which ends the wait
-            number = BY_NUMBER[number].number  # the table's, which all records share
-        entry = (-thread.effective_priority, thread.wait_order, thread, target, number)
-        target.queue().push(Continuation._make(entry))
+        number = thread.registers[ENTRY_POINT]  # no call, where a state is being loaded that ends the wait
+        number = BY_NUMBER[number].number if number in BY_NUMBER else number  # the table's, which all records share
+        target.queue().push(Continuation._make((-thread.effective_priority, thread.wait_order, thread, target, number)))
 
     def unpark(self, thread: Thread) -> None:
         """End a wait without readying the thread."""

@@ -18,10 +18,13 @@ from fluke_async.abi.codes import (
     SLOT_SIZE,
     STATUS_MEANING,
     WORD_SIZE,
+    CondFlags,
     ExceptionCode,
+    MutexFlags,
     ObjectType,
     Prot,
     Status,
+    ThreadFlags,
 )
 from fluke_async.abi.entry_point import Class, EntryPoint, Kind
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER, ENTRY_POINTS
@@ -85,6 +88,37 @@ def test_calls_that_take_a_state_name_its_structure(entry: EntryPoint) -> None:
 def test_every_object_can_be_created_destroyed_and_moved(kind: ObjectType) -> None:
     for operation in ("create", "destroy", "move"):
         assert BY_NAME[f"{kind.name.lower()}_{operation}"].object_type is kind
+
+
+@pytest.mark.parametrize(
+    ("prefix", "others"),
+    [
+        ("mutex", {"reference", "get_state", "set_state", "create_hash", "lock", "trylock", "unlock"}),
+        ("cond", {"reference", "get_state", "set_state", "create_hash", "wait", "signal", "broadcast"}),
+        ("ref", {"check", "compare", "copy", "hash", "type"}),
+        ("port", {"reference", "get_state", "set_state", "create_hash"}),
+        ("portset", {"reference", "get_state", "set_state", "create_hash"}),
+        ("space", {"reference", "get_state", "set_state", "create_hash"}),
+    ],
+)
+def test_calls_of_a_type_are_those_of_the_manual(prefix: str, others: set[str]) -> None:
+    names = {entry.name.partition("_")[2] for entry in ENTRY_POINTS if entry.name.partition("_")[0] == prefix}
+    assert names == {"create", "destroy", "move"} | others
+
+
+@each_entry
+def test_only_calls_that_may_sleep_are_waited_in(entry: EntryPoint) -> None:
+    """And each of those waits somewhere, in one of its stages, or passes marked points on its way."""
+    sleeps = entry.call_class in (Class.LONG, Class.MULTI_STAGE)
+    stages = [BY_NAME[name] for name in entry.restarts_as]
+    assert sleeps or not entry.waits_on
+    assert sleeps == any(stage.waits_on for stage in stages) or entry.has_points
+
+
+@pytest.mark.parametrize("flags", [ThreadFlags, MutexFlags, CondFlags, Prot], ids=lambda flags: flags.__name__)
+def test_flags_are_single_bits_without_gaps(flags: type[ThreadFlags | MutexFlags | CondFlags | Prot]) -> None:
+    single = sorted(int(flag) for flag in flags if int(flag).bit_count() == 1)
+    assert single == [1 << number for number in range(len(single))]
 
 
 @each_layout

@@ -104,10 +104,12 @@ async def test_memory_has_a_limit(make_kernel: MakeKernel) -> None:
         assert caught.value.code is None
 
 
-async def test_a_kernel_without_memory_has_no_host_threads(make_kernel: MakeKernel) -> None:
+@pytest.mark.parametrize("pages_left", range(4))
+async def test_a_kernel_without_memory_has_no_host_threads(make_kernel: MakeKernel, pages_left: int) -> None:
     async with make_kernel(memory="1M") as kernel:
         async with kernel.host_thread() as me:
-            await me.buffer((1 << 20) - kernel.statistics().memory_used_bytes - PAGE_SIZE)
+            used = kernel.statistics().memory_used_bytes + pages_left * PAGE_SIZE
+            await me.buffer(((1 << 20) - used) // PAGE_SIZE * PAGE_SIZE)
             async with clean(kernel):
                 with pytest.raises(fluke.FlukeError, match="is used up: give it more"):
                     async with kernel.host_thread():
@@ -334,6 +336,38 @@ async def test_a_program_that_computes_does_not_keep_a_host_thread_from_its_turn
         after = kernel.statistics()
         assert after.system_calls - before.system_calls >= 40
         assert after.quanta_ended - before.quanta_ended <= 45  # at most one a call
+
+
+async def test_every_call_takes_its_turn_and_its_place_anew(make_kernel: MakeKernel) -> None:
+    async with make_kernel() as kernel, clean(kernel), kernel.host_thread() as one, kernel.host_thread() as other:
+        page = await one.buffer(PAGE_SIZE)
+        mutexes = [await one.mutex(page, offset) for offset in (0, 16)]
+        seen = await other.map(await one.share(page), PAGE_SIZE)
+        theirs = [other.mutex_at(seen.address + offset) for offset in (0, 16)]
+        thread = thread_of(one)
+
+        async def lock_in_vain() -> None:
+            with pytest.raises(fluke.SystemCallError, match="NO_OBJECT"):
+                await mutexes[0].lock()
+
+        for mutex in theirs:
+            await mutex.lock()
+        stamps = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lock_in_vain)
+            await until(lambda: thread.waiting_for is not None)
+            stamps.append(thread.wait_order)
+            await other.system_call("mutex_destroy", mutex=theirs[0])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(mutexes[1].lock)
+            await until(lambda: thread.waiting_for is not None)
+            stamps.append(thread.wait_order)
+            await theirs[1].unlock()
+        assert stamps[0] < stamps[1]
+        await mutexes[1].unlock()
+        before = thread.run_order
+        await one.system_call("thread_self")
+        assert before < thread.run_order
 
 
 async def test_two_kernels_have_their_own_host_threads(make_kernel: MakeKernel) -> None:

@@ -57,6 +57,8 @@ def is_at_rest(thread: Thread) -> bool:
         and thread.request is None
         and not thread.in_kernel
         and not thread.wait_order
+        and thread.host is not None
+        and not thread.host.issued
     )
 
 

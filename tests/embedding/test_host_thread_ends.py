@@ -209,6 +209,41 @@ async def test_whoever_is_in_a_call_when_the_kernel_breaks_is_told(make_kernel: 
         await mutex.unlock()
 
 
+class Breaks:
+    """A device that fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = anyio.Event()
+
+    async def run(self, port: fluke.device.DevicePort) -> None:
+        async for _ in port:
+            await self.now.wait()
+            raise RuntimeError("the device is broken")
+
+
+async def test_a_cancelled_call_does_not_wait_for_a_kernel_that_breaks(make_kernel: MakeKernel) -> None:
+    device = Breaks()
+    with pytest.raises(RuntimeError, match="the device is broken"):
+        async with make_kernel() as kernel:
+            port = kernel.plug_in(device)
+            async with kernel.host_thread() as me, kernel.host_thread() as other:
+                mutex, cond = await me.mutex(), await me.cond()
+                async with mutex:
+                    waiting = asyncio.create_task(cond.wait(mutex))
+                    await until(lambda: thread_of(me).waiting_for is not None)
+                    calling = asyncio.create_task(other.call(port))
+                    await until(lambda: port.is_unsettled)
+                    waiting.cancel()  # it has to ask the kernel, which waits for the device
+                    await idle()
+                    assert not waiting.done()
+                    device.now.set()
+                    with anyio.CancelScope(shield=True):
+                        await asyncio.wait([waiting])
+                    assert waiting.cancelled()
+    with pytest.raises(fluke.FlukeError, match=STOPPED):
+        await calling
+
+
 async def test_host_threads_of_a_device(make_kernel: MakeKernel) -> None:
     """A device may have a host thread; it is in no hurry at the end."""
 

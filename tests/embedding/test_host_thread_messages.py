@@ -114,6 +114,16 @@ async def test_references_travel_in_both_directions(make_kernel: MakeKernel) -> 
         assert (await me.exchange(port, b"", [me.space], references_max=0)).references == ()
 
 
+async def test_references_that_are_released_make_room_for_others(make_kernel: MakeKernel) -> None:
+    async with make_kernel() as kernel, clean(kernel), kernel.host_thread() as me:
+        await (await me._context.new_reference()).release()
+        before = kernel.statistics().memory_used_bytes
+        for _ in range(300):  # more than fit into a page
+            await (await me._context.new_reference()).release()
+        await kernel.inspect(lambda _: None)
+        assert kernel.statistics().memory_used_bytes == before
+
+
 async def test_a_port_that_is_gone_is_told(make_kernel: MakeKernel) -> None:
     async with make_kernel() as kernel, clean(kernel), kernel.host_thread() as me:
         async with kernel.host_thread() as server:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from fluke_async.abi.codes import PRIORITY_DEFAULT, WORD_SIZE
 from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex
@@ -69,3 +71,9 @@ class WaitingRoom:
         """The numbers noted so far, in order."""
         used = self.machine.word(self.log_address) // WORD_SIZE
         return self.machine.read(self.log_address + WORD_SIZE, used)
+
+
+@pytest.fixture
+def room(machine: Machine) -> WaitingRoom:
+    """A room on a machine of each model and preemption."""
+    return WaitingRoom(machine)

@@ -208,8 +208,8 @@ def test_thread_that_is_destroyed_there_leaves_nothing_to_go_on_with(machine: Ma
     assert machine.done(*waiters)
 
 
-def test_thread_that_cannot_run_does_not_go_first(machine: Machine) -> None:
-    """It has lost its space; when it has one again, its call is dispatched in its turn."""
+def test_thread_that_cannot_run_goes_first_when_it_can(machine: Machine) -> None:
+    """It has lost its space, and gets another one."""
     _, waiters, broadcaster = cut_off_broadcast(machine)
     machine.load(broadcaster, None, space=None)
     machine.core.start(broadcaster)
@@ -218,6 +218,7 @@ def test_thread_that_cannot_run_does_not_go_first(machine: Machine) -> None:
     machine.core.stop(broadcaster)
     machine.load(broadcaster, None, space=machine.space)
     machine.core.start(broadcaster)
+    assert machine.core.unfinished is broadcaster
     machine.run()
     assert machine.done(broadcaster, *waiters)
     assert machine.register(broadcaster, "a0") == Status.SUCCESS

@@ -203,9 +203,7 @@ def test_owner_that_waits_for_its_own_mutex_can_be_helped(machine: Machine) -> N
 
 
 @pytest.mark.parametrize(("locked", "owned"), [(False, False), (True, True), (True, False)])
-def test_owner_dead_is_a_flag_of_locked_mutexes_without_an_owner(
-    machine: Machine, locked: bool, owned: bool
-) -> None:
+def test_owner_dead_is_a_flag_of_locked_mutexes_without_an_owner(machine: Machine, locked: bool, owned: bool) -> None:
     mutex, owner = machine.new(Mutex), machine.spawn(start=False)
     flags = MutexFlags.OWNER_DEAD | MutexFlags.MULTITASK
     operands = {"owner_ref": machine.reference(owner)} if owned else {}

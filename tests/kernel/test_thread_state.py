@@ -9,30 +9,13 @@ import pytest
 from fluke_async.abi.codes import ExceptionCode, ThreadFlags
 from fluke_async.abi.entry_points import BY_NAME, ENTRY_POINTS
 from fluke_async.abi.layouts import THREAD_STATE
-from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Condition, Thread
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 from tests.kernel.invariants import check
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
-
-WORDS = THREAD_STATE.size // 8
-
-
-def state_of(machine: Machine, thread: Thread) -> dict[str, Any]:
-    """What a program that asks for a thread's state gets."""
-    address = machine.buffer(WORDS)
-    result = machine.invoke("thread_get_state", thread=thread, state=address)
-    assert result.exception is None
-    data = b"".join(word.to_bytes(8, "little") for word in machine.read(address, WORDS))
-    return dict(THREAD_STATE.unpack(data))
-
-
-def set_state(machine: Machine, thread: Thread, state: dict[str, Any], **references: Any) -> Any:
-    packed = memoryview(THREAD_STATE.pack(state)).cast("Q")
-    address = machine.buffer(packed.tolist())
-    return machine.invoke("thread_set_state", thread=thread, state=address, **references)
+from tests.kernel.states import set_state, state_of
 
 
 def everything() -> dict[str, Any]:
@@ -226,47 +209,6 @@ def test_impossible_states_are_refused_whole(machine: Machine, field: str, value
     result = set_state(machine, thread, {**everything(), field: value})
     assert result.exception is ExceptionCode.INVALID_STATE
     assert thread.export_bits() == before
-
-
-@pytest.mark.parametrize("number", [0, 1, 2**64 - 1, BY_NAME["thread_self"].number])
-def test_waiter_can_be_given_the_registers_of_anything_else(machine: Machine, number: int) -> None:
-    """It waits no more, and what it does next is its own affair."""
-    mutex = machine.new(Mutex)
-    lock = machine.call("mutex_lock", mutex=mutex)
-    machine.spawn(lock)
-    waiter = machine.spawn(lock)
-    machine.run()
-    machine.core.stop(waiter)
-    state = state_of(machine, waiter)
-    x = list(state["x"])
-    x[ENTRY_POINT] = number
-    changed = {**state, "x": tuple(x)}
-    assert set_state(machine, waiter, changed).exception is ExceptionCode.INVALID_STATE
-    assert waiter.waiting_for is mutex
-    assert set_state(machine, waiter, changed, waiting_for_ref=machine.reference()).exception is None
-    assert waiter.waiting_for is None
-    assert state_of(machine, waiter)["x"] == tuple(x)
-
-
-def test_thread_that_a_mistake_has_stopped_tries_again_when_it_is_loaded(machine: Machine) -> None:
-    """The exception is not part of the state: whoever gets it runs from the registers, or waits as it says."""
-    mutex = machine.new(Mutex)
-    lock = machine.call("mutex_lock", mutex=mutex)
-    machine.spawn(lock)
-    machine.run()
-    thread = machine.spawn(lock, start=False)
-    machine.invoke("mutex_move", mutex=mutex, new_address=(slot := machine.slot()))
-    machine.core.start(thread)
-    machine.run()
-    assert machine.failure(thread) is ExceptionCode.NO_OBJECT
-    machine.core.stop(thread)
-    machine.invoke("mutex_move", mutex=slot, new_address=machine.addresses[mutex])
-    machine.invoke("thread_set_state", thread=thread, waiting_for_ref=machine.reference(mutex))
-    machine.core.start(thread)
-    machine.run()
-    assert thread.condition is Condition.WAITING
-    machine.invoke("mutex_set_state", mutex=mutex, owner_ref=machine.reference())
-    assert machine.done(thread)
 
 
 def test_nobody_can_use_up_the_stamps(machine: Machine) -> None:

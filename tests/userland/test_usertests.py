@@ -14,12 +14,13 @@ import pytest
 import fluke_async as fluke
 from fluke_async.abi.codes import ExceptionCode
 from fluke_async.abi.entry_points import ENTRY_POINTS
+from fluke_async.embedding.snapshot import KernelStatistics
 from fluke_async.kernel.core import Core
 
 one_loop = pytest.mark.asyncio(loop_factories=["asyncio"])  # there are many cases, and the loop plays no part in them
 
 
-async def run(*args: str, **options: str | Path) -> tuple[list[str], fluke.Exit, fluke.KernelStatistics]:
+async def run(*args: str, **options: str | Path) -> tuple[list[str], fluke.Exit, KernelStatistics]:
     """The lines of a run, how it ended, and the kernel's counts then."""
     async with fluke.Kernel(**options) as kernel:  # type: ignore[arg-type]
         process = await kernel.spawn("usertests", args=args)
@@ -145,7 +146,7 @@ def test_every_case_has_a_name_of_its_own_and_asks_a_question() -> None:
 async def test_every_call_is_made_and_every_mistake(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     await run(trace=trace)
-    events = [json.loads(line) for line in trace.read_bytes().splitlines()]  # noqa: ASYNC240  # a local file
+    events = [json.loads(line) for line in trace.read_bytes().splitlines()]
     called = {event["entry"] for event in events if event["event"] == "trap"}
     assert called == {entry.name for entry in ENTRY_POINTS}
     made = {ExceptionCode(event["code"]) for event in events if event["event"] == "exception"}

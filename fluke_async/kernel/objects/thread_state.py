@@ -77,7 +77,7 @@ def export_bits(thread: Thread) -> StateBits:
         "flags": flags,
         "priority": thread.priority,
         "sched_val": thread.sched_val,
-        "wait_order": thread.wait_order,
+        "wait_order": _wait_order(thread),
         "run_order": thread.run_order,
         "quantum_left": thread.quantum_left % WORD,
         "pc": thread.pc,
@@ -95,6 +95,12 @@ def export_bits(thread: Thread) -> StateBits:
         "saved_pc": pc,
         **dict(zip(SERVER_FIELDS, thread.server_registration, strict=True)),
     }
+
+
+def _wait_order(thread: Thread) -> int:
+    """The order that the thread goes on with: that of a stage is worth nothing where what ends the stage has gone."""
+    target = thread.waiting_for
+    return 0 if target is not None and target.ends_stage and not target.active else thread.wait_order
 
 
 def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
