@@ -5,11 +5,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint types fresh elf-check bench clean
+.PHONY: help demo test verify lint types fresh elf-check bench clean
 
 help:
 	@echo 'make demo       a tour of what this kernel does, in under a minute'
 	@echo 'make test       the tests'
+	@echo 'make verify     everything re-created at every point of every program; the tests have a short form of it'
 	@echo 'make lint types fresh elf-check    style, types, generated files, built programs'
 	@echo 'make bench      the tables of measurements'
 	@echo 'make clean      remove .venv and everything built'
@@ -19,6 +20,9 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp
 	$(RUN) -m pytest
+
+verify: $(VENV)/demo.stamp
+	$(RUN) -m fluke_async verify --all
 
 lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check
