@@ -101,6 +101,8 @@ THREAD_STATE = Layout(
         Field("server_oneway_pc", "entry for one-way messages; 0: the waiting call returns"),
         Field("server_idempotent_pc", "entry for idempotent requests; 0: the waiting call returns"),
         Field("server_reliable_pc", "entry for reliable connections; 0: the waiting call returns"),
+        Field("exception", "code of the mistake that stopped the thread, and keeps it so; 0: none"),
+        Field("exception_subcode", "the address or number concerned"),
     ),
 )
 THREAD_SAVED_STATE = Layout(

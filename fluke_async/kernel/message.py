@@ -38,8 +38,9 @@ def check_buffers(core: Core, thread: Thread, roles: tuple[int, int, int, int], 
     """Whether a thread's own side of a message can be used; what is wrong is its exception."""
     registers = thread.registers
     buffer, words, references, count = (registers[role] for role in roles)
-    if buffer % WORD_SIZE or (count and references % WORD_SIZE):
-        raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, buffer)
+    for address in (buffer, references if count else 0):
+        if address % WORD_SIZE:
+            raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, address)
     if words > MESSAGE_WORDS_MAX or count > MAX_MESSAGE_REFERENCES or registers[table_count]:
         raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, words)
     user_memory.touch(core, thread, buffer, access, min(words, COPY_CHUNK_WORDS) * WORD_SIZE)

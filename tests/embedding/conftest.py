@@ -32,3 +32,10 @@ def path() -> Iterator[Path]:
     """A path that is short enough for a socket."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder) / "s"
+
+
+@pytest.fixture(params=["native", "scope"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How a task is cancelled."""
+    name: str = request.param
+    return name

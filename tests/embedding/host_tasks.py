@@ -18,6 +18,7 @@ from fluke_async.kernel.objects.thread import Thread
 from tests.kernel import invariants
 
 TURNS_MAX = 20_000
+PRIORITY_MAX = 31
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -136,3 +137,63 @@ async def service(
     """The same, with a host thread of its own."""
     async with kernel.host_thread() as me, serving(serve, me) as port:
         yield port
+
+
+def is_at_rest(thread: Thread) -> bool:
+    """Whether nothing is left of a call but its registers."""
+    return (
+        thread.stopped
+        and thread.waiting_for is None
+        and thread.place is None
+        and thread.stack is None
+        and thread.callee is None
+        and thread.request is None
+        and not thread.in_kernel
+        and not thread.wait_order
+        and thread.host is not None
+        and not thread.host.issued
+    )
+
+
+@asynccontextmanager
+async def starved(kernel: fluke.Kernel) -> AsyncIterator[None]:
+    """Nobody else gets a turn during the block."""
+    process = await kernel.spawn("spin")
+    await reorder(kernel, process, PRIORITY_MAX)
+    yield
+    await process.kill()
+
+
+class Pair:
+    """Two host threads and a mutex that both can lock."""
+
+    def __init__(self, one: fluke.HostThread, other: fluke.HostThread) -> None:
+        self.one = one
+        self.other = other
+
+    async def set_up(self) -> None:
+        self.mutex = await self.one.mutex()
+        page = page_of(self.one)
+        seen = await self.other.map(await self.one.share(page), page.size)
+        self.theirs = self.other.mutex_at(seen.address + self.mutex.address - page.address)
+
+    @property
+    def thread(self) -> Thread:
+        return thread_of(self.one)
+
+
+@asynccontextmanager
+async def pair(kernel: fluke.Kernel) -> AsyncIterator[Pair]:
+    async with kernel.host_thread() as one, kernel.host_thread() as other:
+        both = Pair(one, other)
+        await both.set_up()
+        yield both
+
+
+async def check_usable(kernel: fluke.Kernel, me: fluke.HostThread) -> None:
+    """A host thread that was cut off is as good as new."""
+    assert is_at_rest(thread_of(me))
+    await kernel.inspect(invariants.check)
+    mutex = await me.mutex()
+    async with mutex:
+        await me.sleep(0)

@@ -15,7 +15,14 @@ from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.kernel.core import Core
 from tests.embedding.conftest import MakeKernel
 from tests.embedding.guest import idle
-from tests.embedding.host_tasks import clean, echo, page_of, service, thread_of, until
+from tests.embedding.host_tasks import (
+    clean,
+    echo,
+    page_of,
+    service,
+    thread_of,
+    until,
+)
 from tests.embedding.test_lifecycle import other_tasks
 
 ENDED, STOPPED = "this host thread has ended", "kernel has stopped"

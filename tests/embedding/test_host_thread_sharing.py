@@ -13,7 +13,13 @@ from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.layouts import THREAD_STATE
 from tests.embedding.conftest import MakeKernel
-from tests.embedding.host_tasks import clean, page_of, serving, thread_of, until
+from tests.embedding.host_tasks import (
+    clean,
+    page_of,
+    serving,
+    thread_of,
+    until,
+)
 from tests.kernel import invariants
 
 COND, COUNTER = 16, 32  # offsets in the page that shared_counter.c knows

@@ -7,7 +7,14 @@ import pytest
 
 from tests.embedding.conftest import MakeKernel
 from tests.embedding.guest import RECEIVES_FROM_NOBODY, idle
-from tests.embedding.host_tasks import echo, page_of, service, serving, thread_of, until
+from tests.embedding.host_tasks import (
+    echo,
+    page_of,
+    service,
+    serving,
+    thread_of,
+    until,
+)
 
 SECOND_NS = 10**9
 

@@ -9,6 +9,7 @@ from fluke_async.kernel.objects.thread import Thread
 from tests.kernel.machine import Machine, Result
 
 WORDS = THREAD_STATE.size // 8
+NO_MISTAKE = {"exception": 0, "exception_subcode": 0}
 
 
 def state_of(machine: Machine, thread: Thread) -> dict[str, Any]:

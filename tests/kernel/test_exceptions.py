@@ -101,6 +101,10 @@ def test_failed_thread_goes_on_when_its_state_is_set_anew(machine: Machine) -> N
     offset = thread.layout.offset_of("pc")
     machine.write(state + offset, [machine.word(state + offset) + 4])
     machine.invoke("thread_set_state", thread=thread, state=state)
+    assert machine.failure(thread) is ExceptionCode.ILLEGAL_INSTRUCTION, "what has stopped it is in its state"
+    machine.write(state + thread.layout.offset_of("exception"), [0, 0])
+    machine.invoke("thread_get_state", thread=thread)
+    machine.invoke("thread_set_state", thread=thread, state=state)
     assert machine.done(thread)
     assert machine.register(thread, "s2") == 1
 

@@ -68,22 +68,21 @@ def test_thread_stopped_by_a_mistake_stays_so_when_it_is_created_again(machine: 
     assert not mutex.locked
 
 
-def test_thread_that_a_mistake_has_stopped_tries_again_when_it_is_loaded(machine: Machine) -> None:
-    """The exception is not part of the state: whoever gets it runs from the registers, or waits as it says."""
+def test_thread_that_a_mistake_has_stopped_cannot_be_parked(machine: Machine) -> None:
+    """Not until a state without a mistake is loaded; then it waits as the state says."""
     mutex = machine.new(Mutex)
     lock = machine.call("mutex_lock", mutex=mutex)
     machine.spawn(lock)
     machine.run()
-    thread = machine.spawn(lock, start=False)
-    machine.invoke("mutex_move", mutex=mutex, new_address=(slot := machine.slot()))
-    machine.core.start(thread)
+    thread = machine.spawn(machine.call("mutex_lock", mutex=machine.slot()))
     machine.run()
     assert machine.failure(thread) is ExceptionCode.NO_OBJECT
-    machine.core.stop(thread)
-    machine.invoke("mutex_move", mutex=slot, new_address=machine.addresses[mutex])
-    machine.invoke("thread_set_state", thread=thread, waiting_for_ref=machine.reference(mutex))
-    machine.core.start(thread)
-    machine.run()
+    state = state_of(machine, thread)
+    target = machine.reference(mutex)
+    parked = machine.invoke("thread_set_state", thread=thread, waiting_for_ref=target)
+    assert parked.exception is ExceptionCode.INVALID_STATE
+    assert set_state(machine, thread, state, waiting_for_ref=target).exception is ExceptionCode.INVALID_STATE
+    assert machine.failure(thread) is ExceptionCode.NO_OBJECT
+    good = {**state, "exception": 0, "exception_subcode": 0, "flags": 0}
+    assert set_state(machine, thread, good, waiting_for_ref=target).exception is None
     assert thread.condition is Condition.WAITING
-    machine.invoke("mutex_set_state", mutex=mutex, owner_ref=machine.reference())
-    assert machine.done(thread)

@@ -128,6 +128,8 @@ class World:
                 "saved_a7": choose(NUMBERS),
                 **{f"server_{name}_pc": 0 for name in ("oneway", "idempotent", "reliable")},
             }
+            bits["exception"] = choose([*[0] * 9, ExceptionCode.NO_OBJECT])
+            bits["exception_subcode"] = self.word() if bits["exception"] else 0
             if bits["priority"] > 31:
                 bits["priority"] //= 2
         elif isinstance(target, Mutex | Cond):

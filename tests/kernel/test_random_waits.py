@@ -26,6 +26,7 @@ from fluke_async.kernel.translation import WRITE
 from tests.kernel.invariants import check, effective_priorities
 from tests.kernel.machine import CODE, Machine
 from tests.kernel.recreation import recreate
+from tests.kernel.states import NO_MISTAKE
 
 THREADS, MUTEXES, CONDS = 6, 4, 2
 SLICE = 10_000
@@ -71,7 +72,7 @@ class Puppets:
             x[ENTRY_POINT] = BY_NAME[name].number
             x[A0 : A0 + len(operands)] = [self.machine.addresses[each] for each in operands]
             flags = int(ThreadFlags.EXCEPTION_ENABLE)
-            self.load(thread, {"x": tuple(x), "pc": CODE, "flags": flags, "wait_order": 0})
+            self.load(thread, {"x": tuple(x), "pc": CODE, "flags": flags, "wait_order": 0, **NO_MISTAKE})
 
     def load(self, thread: Thread, changes: dict[str, Any], **links: Any) -> None:
         """Stop a thread and change a part of its state."""
@@ -142,7 +143,7 @@ class Puppets:
         """Have a thread wait for something by a state, or for nothing any more."""
         if self.threads[who].registers[ENTRY_POINT] == BY_NAME["mutex_lock"].number:
             target = (*self.mutexes, *self.conds, None)[which]
-            self.load(self.threads[who], {"pc": CODE}, waiting_for=target)
+            self.load(self.threads[who], {"pc": CODE, **NO_MISTAKE}, waiting_for=target)
 
     def end_mutex(self, which: int) -> None:
         self.machine.core.destroy(self.mutexes[which])

@@ -15,7 +15,7 @@ from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 from tests.kernel.invariants import check
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
-from tests.kernel.states import set_state, state_of
+from tests.kernel.states import NO_MISTAKE, set_state, state_of
 
 
 def everything() -> dict[str, Any]:
@@ -47,6 +47,8 @@ def everything() -> dict[str, Any]:
         "saved_pc": 309,
         "server_portset": 310,
         "server_sp": 311,
+        "exception": ExceptionCode.NO_OBJECT,
+        "exception_subcode": 312,
     }
 
 
@@ -240,7 +242,7 @@ def test_a_thread_can_be_parked_only_in_a_call_that_may_wait(entry: Any) -> None
     thread, mutex = machine.new(Thread), machine.reference(machine.new(Mutex))
     x = [0] * 32
     x[17] = entry.number
-    result = set_state(machine, thread, {**everything(), "x": tuple(x)}, waiting_for_ref=mutex)
+    result = set_state(machine, thread, {**everything(), **NO_MISTAKE, "x": tuple(x)}, waiting_for_ref=mutex)
     sleeps = entry.call_class.value in ("long", "multi-stage")
     assert result.exception is (None if sleeps else ExceptionCode.INVALID_STATE)
     assert (thread.waiting_for is not None) == sleeps

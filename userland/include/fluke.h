@@ -178,8 +178,10 @@ struct fluke_thread_state {
     uint64_t server_oneway_pc;                   /* entry for one-way messages; 0: the waiting call returns */
     uint64_t server_idempotent_pc;               /* entry for idempotent requests; 0: the waiting call returns */
     uint64_t server_reliable_pc;                 /* entry for reliable connections; 0: the waiting call returns */
+    uint64_t exception;                          /* code of the mistake that stopped the thread, and keeps it so; 0: none */
+    uint64_t exception_subcode;                  /* the address or number concerned */
 };
-_Static_assert(sizeof(struct fluke_thread_state) == 704, "fluke_thread_state");
+_Static_assert(sizeof(struct fluke_thread_state) == 720, "fluke_thread_state");
 
 /* The registers that change when a handler is entered, as they were before; returning reloads them. */
 struct fluke_thread_saved_state {

@@ -16,7 +16,7 @@ int main(int argc, char **argv)
         block[i] = i * 0x9e3779b97f4a7c15;
     for (size_t i = 0; i < words; i++) {
         if (block[i] != i * 0x9e3779b97f4a7c15) {
-            printf("word %zu is %#lx\n", i, block[i]);
+            printf("word %zu is 0x%lx\n", i, block[i]);
             return 1;
         }
     }

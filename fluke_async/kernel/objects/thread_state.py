@@ -41,6 +41,7 @@ SERVER_FIELDS = (
 HANDLER_FIELDS = ("trap_handler", "interrupt_handler", "client_alert_handler", "server_alert_handler")
 SAVED_FIELDS = ("saved_a0", "saved_a1", "saved_a2", "saved_a7", "saved_pc")
 FiveWords = tuple[int, int, int, int, int]
+EXCEPTIONS = frozenset({0, *ExceptionCode})
 NO_WORDS: FiveWords = (0, 0, 0, 0, 0)
 
 
@@ -71,6 +72,7 @@ def export_bits(thread: Thread) -> StateBits:
     floating = thread.floating
     a0, a1, a2, a7, pc = thread.saved
     handlers = thread.handlers
+    code, subcode = (0, 0) if thread.exception is None else thread.exception
     return {
         "hash": thread.hash,
         "thread_va": thread.thread_va,
@@ -93,6 +95,8 @@ def export_bits(thread: Thread) -> StateBits:
         "saved_a2": a2,
         "saved_a7": a7,
         "saved_pc": pc,
+        "exception": code,
+        "exception_subcode": subcode,
         **dict(zip(SERVER_FIELDS, thread.server_registration, strict=True)),
     }
 
@@ -116,7 +120,6 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
     thread.drop_stack()
     if thread.export_link("waiting_for") is None:
         core.unpark(thread)  # what it waited for has gone while it was stopped
-    thread.exception = None  # it is not exported: who goes on makes the same mistake again, or another
     if bits is not None:
         _load_bits(core, thread, bits)
     _load_links(core, thread, links)
@@ -133,6 +136,8 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
         ("wait_order", number(bits, "wait_order") > stamp_max),
         ("run_order", number(bits, "run_order") > stamp_max),
         ("quantum_left", _signed(number(bits, "quantum_left")) > QUANTUM_INSTRUCTIONS),
+        ("exception", number(bits, "exception") not in EXCEPTIONS),
+        ("exception_subcode", number(bits, "exception_subcode") and not number(bits, "exception")),
         ("fcsr", number(bits, "fcsr") > 0xFF),
         ("server_oneway_pc", number(bits, "server_oneway_pc")),
         ("server_idempotent_pc", number(bits, "server_idempotent_pc")),
@@ -143,8 +148,10 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
 
 
 def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
-    """A thread can only be parked where its registers name a call that may wait."""
+    """A thread can only be parked where its registers name a call that may wait, and not if a mistake has stopped it."""
     if links.get("waiting_for", thread.export_link("waiting_for")) is not None:
+        if thread.exception is not None if bits is None else number(bits, "exception"):
+            raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
         x = bits["x"] if bits is not None else thread.registers
         assert not isinstance(x, int)
         entry = BY_NUMBER.get(x[ENTRY_POINT])
@@ -188,6 +195,8 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.handlers = Handlers(*handlers) if any(handlers) else NO_HANDLERS
     thread.saved = _five(bits, SAVED_FIELDS)
     thread.server_registration = _five(bits, SERVER_FIELDS)
+    code = number(bits, "exception")
+    thread.exception = (ExceptionCode(code), number(bits, "exception_subcode")) if code else None
     thread.in_kernel = False
     thread.in_call = bool(flags & ThreadFlags.IN_CALL)
     thread.run_order = number(bits, "run_order")

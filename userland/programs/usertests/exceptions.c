@@ -147,7 +147,9 @@ static void check_stopped_at(struct worker *worker, uint64_t number)
     CHECK(!worker->done && worker->mistake.count == 0);
     get_state(worker, &state);
     CHECK(is_on_call(&state, number));
+    CHECK(state.exception != 0);
     state.pc += 4;
+    state.exception = state.exception_subcode = 0;
     set_state(worker, &state);
     CHECK(worker->done);
     end(worker);

@@ -93,6 +93,7 @@ static void load_impossible(void)
         {&bad.run_order, UINT64_MAX},     {&bad.quantum_left, 1ul << 40},
         {&bad.fcsr, 0x100},               {&bad.server_oneway_pc, 4},
         {&bad.server_idempotent_pc, 4},   {&bad.server_reliable_pc, 4},
+        {&bad.exception, 1},              {&bad.exception_subcode, 5},
     };
 
     fluke_thread_create(&thread);
@@ -128,6 +129,7 @@ static void load_everything(void)
     state.x[0] = 0;
     state.x[A7] = FLUKE_CALL_IPC_CALL; /* a call that can be cut off, as IN_CALL says */
     state.fcsr = 0xe1;
+    state.exception = FLUKE_INSANITY_NO_OBJECT;
     state.server_oneway_pc = state.server_idempotent_pc = state.server_reliable_pc = 0;
     fluke_thread_set_state(&thread, &state, NULL, NULL, NULL, NULL, NULL);
     fluke_thread_set_state(&thread, NULL, NULL, NULL, NULL, NULL, NULL);
