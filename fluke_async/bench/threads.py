@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ RUNS = 7
 RECREATIONS = 1_000
 FEW, SOME, MANY = 1_000, 20_000, 100_000
 CROWD_RUNS, CROWD_RUNS_FEW = 3, 9
+BOUND_BYTES = {"interrupt": 0.9 * 1024}
 CROWD_MEMORY = "512M"
 
 
@@ -109,7 +111,7 @@ def crowd_figures(model: str) -> list[Figure]:
     slopes = [
         (many.resident_bytes - some.resident_bytes) / (MANY - SOME) for some, many in zip(middle, large, strict=True)
     ]
-    bound_bytes = 0.9 * 1024 if model == "interrupt" else float("inf")
+    bound_bytes = BOUND_BYTES.get(model, math.inf)
     figures.append(figure(f"memory of a blocked thread, {model} model", "B", slopes, bound_bytes))
     return figures
 

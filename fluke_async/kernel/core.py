@@ -159,7 +159,7 @@ class Core:
             self.trace((self.time, Event.QUANTUM, thread.hash))
 
     def stop(self, thread: Thread) -> None:
-        """Stop a thread at once, wherever it is; a waiter keeps its place in the queue, and will ask its device anew."""
+        """Stop a thread at once, wherever it is; a waiter keeps its place in line, and will ask its device anew."""
         thread.drop_stack()
         thread.request = None
         if thread.waiting_for is None and thread.place is not None:

@@ -2,7 +2,7 @@
 Coverage: the rows of the table of system calls that a verification has to pass through.
 
 For every call: its trap; each kind of object that a thread has been created again waiting for, with that call in its
-registers; its marked points; and its return, save for the one call that returns to where its registers speak of another.
+registers; its marked points; and its return, save for the one call that returns to where the registers name another.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
 
 
 def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
-    """A thread can only be parked where its registers name a call that may wait, and not if a mistake has stopped it."""
+    """A thread can only be parked if its registers name a call that may wait, and no mistake has stopped it."""
     if links.get("waiting_for", thread.export_link("waiting_for")) is not None:
         if thread.exception is not None if bits is None else number(bits, "exception"):
             raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
