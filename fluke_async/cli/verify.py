@@ -13,7 +13,8 @@ from fluke_async.cli.usage import UsageError, at_least
 if TYPE_CHECKING:
     from fluke_async.verify.check import Result
 
-INSTRUCTION_POINTS = 20  # of each check
+POINTS = "3500"  # of each check: all of most programs; every row of the coverage is among them
+INSTRUCTION_POINTS = 20
 
 
 @Parameter(name="*")
@@ -27,8 +28,8 @@ class Selection:
     """One execution model; the default is both."""
     preemption: Literal["none", "partial"] | None = None
     """One kind of preemption; the default is both."""
-    points: str = "all"
-    """How many kernel points are taken of each program in each configuration: all, or a number of them."""
+    points: str = POINTS
+    """How many kernel points are taken of each program in each configuration: all, or so many."""
     point: int | None = None
     """One single point, by its number."""
 
@@ -53,7 +54,7 @@ def verify(
     if selection.all and programs:
         raise UsageError(f"--all and {programs[0]} exclude each other; give one of them")
     points = _points(selection)
-    is_whole = not programs and points is None and selection.point is None
+    is_whole = not programs and selection.points in ("all", POINTS) and selection.point is None
     tasks = [
         campaign.Task(program, model, preemption, points, INSTRUCTION_POINTS, selection.point)
         for program in programs_named(programs)

@@ -61,8 +61,9 @@ class Check:
     """
     A program under one execution model and one kind of preemption.
 
-    `points` bounds how many kernel points are taken, evenly spread; `only` takes a single one by its number. Beside
-    them, `instructions` boundaries between two instructions are taken, evenly spread over the program's time.
+    `points` bounds how many kernel points are taken: evenly spread ones, and the first of each row of the coverage;
+    `only` takes a single one by its number. Beside them, `instructions` boundaries between two instructions are taken,
+    evenly spread over the program's time.
     """
 
     def __init__(
@@ -113,7 +114,8 @@ class Check:
             return {self.only}
         if self.points_max is None or self.points_max >= count:
             return set(range(count))
-        return {index * count // self.points_max for index in range(self.points_max)}
+        spread = {index * count // self.points_max for index in range(self.points_max)}
+        return spread | set(self.undisturbed.first_of_row.values())
 
     def _probe(self, point: Point, thread: Thread) -> bool:
         if self.branch is not None:

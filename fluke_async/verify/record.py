@@ -12,6 +12,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.verify.canonical import Observer, State
 from fluke_async.verify.closed_run import ClosedRun, Program
+from fluke_async.verify.coverage import rows_of
 
 PointName = tuple[int, int, str, int, str, int]
 
@@ -39,10 +40,15 @@ class End:
 
 @dataclass(slots=True)
 class UndisturbedRun:
-    """The record of one run; `states` says for a point of return the state and how many calls had been completed."""
+    """
+    The record of one run: its points, numbered in order, and the first that belongs to each row of the coverage.
+
+    `states` says for a point of return the state, and how many calls had been completed.
+    """
 
     points: dict[PointName, int] = field(default_factory=dict)
     states: dict[PointName, tuple[State, int]] = field(default_factory=dict)
+    first_of_row: dict[str, int] = field(default_factory=dict)
     completed: list[tuple[Any, ...]] = field(default_factory=list)
     end: End = End(None, b"", 0)
 
@@ -56,7 +62,9 @@ def record(program: Program, model: str, preemption: str) -> UndisturbedRun:
     def probe(point: Point, thread: Thread) -> bool:
         name = name_of(run.core, point, thread)
         if name not in result.points:
-            result.points[name] = len(result.points)
+            number = result.points[name] = len(result.points)
+            for row in rows_of(point, thread, run.threads):
+                result.first_of_row.setdefault(row, number)
             if point is Point.RETURN:
                 result.states[name] = (observer.state(), len(run.completed))
         return False

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from fluke_async.verify import branch, check
+from fluke_async.verify.campaign import differing_models
 from fluke_async.verify.check import Check
 from fluke_async.verify.programs import program
 from tests.verify import mistakes, mistakes_of_others
@@ -20,14 +22,20 @@ POINTS = 150
 
 
 def find(name: str, programs: Sequence[str]) -> str:
-    """The first divergence that a mistake leads to; empty if it is not found."""
+    """The first divergence that a mistake leads to; empty if it is not found. A program may be NAME:ARGUMENT,..."""
+    check.FAILURES_MAX, branch.BRANCH_S = 1, 5  # the first will do, and a copy that hangs has diverged
     MISTAKES[name]()
     for each in programs or PROGRAMS:
-        for model in ("interrupt", "process"):
-            for preemption in ("partial", "none"):
-                result = Check(program(each), model, preemption, points=POINTS, instructions=5).run()
-                for failure in (*result.divergences, *result.stalls):
+        title, _, arguments = each.partition(":")
+        named = program(title, tuple(arguments.split(",")) if arguments else None)
+        for preemption in ("partial", "none"):
+            results = []
+            for model in ("interrupt", "process"):
+                results.append(Check(named, model, preemption, points=POINTS, instructions=5).run())
+                for failure in (*results[-1].divergences, *results[-1].stalls):
                     return f"{each}, {model}-{preemption}: {failure}"
+            for difference in differing_models(results):
+                return difference
     return ""
 
 
