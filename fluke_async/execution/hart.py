@@ -142,6 +142,7 @@ class Hart:
         """A thread without code begins the call that its task has issued, or is back from one."""
         if host.issued:
             host.issued = False
+            self.park_resident()  # the call may read that thread's state out
             self.dispatcher.dispatch(thread)
         else:
             self.core.stop(thread)
