@@ -75,7 +75,7 @@ class Driver(HostQueue):
         breath_ns = time.perf_counter_ns()
         try:
             while True:
-                if self.core.unfinished is None:
+                if self.core.unfinished is None or self.has_actions():  # the state is whole at a marked point too
                     await self._fixed_point()
                 elif self.core.requests:
                     await self._hand_out()

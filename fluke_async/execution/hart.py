@@ -22,6 +22,7 @@ from fluke_async.kernel.trace import Event
 from fluke_async.kernel.translation import EXECUTE, READ, WRITE, resolve
 
 TRAP_EFFORT = 1000  # what a trap costs the host, in guest instructions: some 3 us at 300 MIPS
+EFFORT_PER_LINK = 1000  # likewise a thread ranked anew, where priorities are inherited along a chain of waits
 EFFORT_PER_POINT = 3000  # likewise a chunk copied
 
 ACCESS_OF_FAULT = {
@@ -72,6 +73,9 @@ class Hart:
             if core.attention:
                 core.current = None
                 return Outcome.ATTENTION
+            if core.links_ranked:
+                effort -= core.links_ranked * EFFORT_PER_LINK
+                core.links_ranked = 0
             if effort <= 0:
                 core.current = None
                 return Outcome.SLICE

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import OBJECT_CHARGE_BYTES
 from fluke_async.abi.entry_point import EntryPoint
@@ -54,11 +54,12 @@ class Core:
         self.timeline = Timeline()
         self.translations_changed = False
         self.attention = False
+        self.links_ranked = 0  # work of the host's that the hart has not allowed for yet
         self.unfinished: Thread | None = None  # in a call that was cut off at a marked point, and goes on first
         self.probe: Probe | None = None
         self.requests: list[DeviceRequest] = []
         self.exceptions: list[Thread] = []
-        self._waits: deque[tuple[Thread, tuple[Any, ...] | None]] = deque()
+        self._waits: deque[tuple[Thread, int]] = deque()
         self._last_hash = 0
         self.root = RootSpace(self.new_hash())
 
@@ -190,7 +191,9 @@ class Core:
             self.trace((self.time, Event.START, self._by(), thread.hash))
 
     def reorder(self, thread: Thread, priority: int, wait_order: int) -> None:
-        """Change what decides a thread's place, and its place with it."""
+        """Change what decides a thread's place, and its place with it; who waits has an order."""
+        if thread.waiting_for is not None and not wait_order:
+            wait_order = self.new_stamp()
         thread.priority, thread.wait_order = priority, wait_order
         self.rank(thread, thread.effective_priority)
         renew(self, thread)
@@ -226,6 +229,9 @@ class Core:
                 self._enqueue(thread)
             elif thread.waiting_for is None and account.is_halted:
                 self.ready.remove(thread)
+                if self.unfinished is thread:
+                    thread.drop_stack()
+                    thread.in_call, self.unfinished = True, None
         self.attention = True
 
     def _by(self) -> int:
@@ -257,10 +263,10 @@ class Core:
 
     def _pack_who_waits_long(self, thread: Thread) -> None:
         """A thread that still waits when many others have come to wait keeps its registers packed."""
-        self._waits.append((thread, thread.place))
+        self._waits.append((thread, thread.wait_order))
         if len(self._waits) > UNPACKED_WAITS_MAX:
-            early, place = self._waits.popleft()
-            if early.place is place:
+            early, wait_order = self._waits.popleft()
+            if early.waiting_for is not None and early.wait_order == wait_order:
                 early.pack()
 
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:

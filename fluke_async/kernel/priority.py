@@ -43,6 +43,7 @@ def renew(core: Core, thread: Thread) -> None:
         chain.append(link)
         seen.add(link)
         link = None if link.waiting_for is None else link.waiting_for.heir
+    core.links_ranked += len(chain)
     ring = [] if link is None else chain[chain.index(link) :]
     for each in ring:
         core.rank(each, each.priority)

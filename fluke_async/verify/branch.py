@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import NoReturn
 
 from fluke_async.kernel.objects.thread import Thread
@@ -57,11 +57,10 @@ class Branch:
         core.current = None
         objects = closed_set(core)
         self.unsettled = {each.hash: 2 for each in objects if isinstance(each, Thread) and not each.stopped}
-        before = (core.time, core.statistics.switches, core.statistics.system_calls, core.statistics.restarts)
+        before = (core.time, astuple(core.statistics))
         records = capture(core, objects)
-        after = (core.time, core.statistics.switches, core.statistics.system_calls, core.statistics.restarts)
-        if before != after:
-            self.stall = f"the export ran the kernel: time, switches, calls, restarts went from {before} to {after}"
+        if (after := (core.time, astuple(core.statistics))) != before:
+            self.stall = f"the export ran the kernel: its time and its counts went from {before} to {after}"
         destroy(core, objects)
         restore(core, records if parked else without_waits(records))
 

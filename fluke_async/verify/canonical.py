@@ -27,6 +27,7 @@ class State(NamedTuple):
     threads: bytes
     queues: bytes
     memory: bytes
+    output: bytes
 
     def difference(self, other: State) -> str:
         """The names of the parts that differ."""
@@ -36,8 +37,9 @@ class State(NamedTuple):
 class Observer:
     """Takes the canonical state of one kernel, again and again; frames that have not changed are not hashed again."""
 
-    def __init__(self, hart: Hart) -> None:
+    def __init__(self, hart: Hart, output: bytearray) -> None:
         self._hart = hart
+        self._output = output
         self._frames: dict[int, tuple[bytes, bytes]] = {}
 
     def state(self) -> State:
@@ -61,6 +63,7 @@ class Observer:
             _digest([(self._thread_bits(each), _links(each), each.exception) for each in threads]),
             _digest([sorted(queues), sorted(callers), ready]),
             self._memory(),
+            blake2b(self._output, digest_size=16).digest(),
         )
 
     def _thread_bits(self, thread: Thread) -> tuple[bytes, int]:

@@ -22,6 +22,7 @@ from fluke_async.verify.record import PointName, name_of, record
 
 TO_THE_END_EVERY = 50  # one branch in so many runs to the end of the program
 REISSUED_EVERY = 10  # one wait in so many is tried in the re-issued form too
+NO_POINT: PointName = (0, 0, "no such point", 0, "none", 0)
 FAILURES_MAX = 5  # a check that has found so many divergences has found enough
 
 
@@ -93,7 +94,7 @@ class Check:
         gc.collect()
         gc.freeze()  # copies share what is there by now, as long as nobody touches it
         self.closed = ClosedRun(self.program, result.model, result.preemption)
-        self.observer = Observer(self.closed.hart)
+        self.observer = Observer(self.closed.hart, self.closed.output.data)
         self.closed.on_pause = self._take_instruction_point
         for index in range(self.instructions):
             self.closed.pause_at((2 * index + 1) * self.undisturbed.end.time // (2 * self.instructions))
@@ -107,6 +108,11 @@ class Check:
             self.branch.report(self.branch.difference_at_end(exact=not self.is_reissued))
         self.closed.close()
         gc.unfreeze()
+        if self.wanted and len(result.divergences) < FAILURES_MAX:
+            number = min(self.wanted)
+            name = result.points[number] if number < len(result.points) else NO_POINT
+            what = f"this point and {len(self.wanted) - 1} others never came in the second run"
+            result.divergences.append(Failure(number, name, "undisturbed", what))
         return result
 
     def _wanted(self, count: int) -> set[int]:

@@ -56,7 +56,7 @@ class UndisturbedRun:
 def record(program: Program, model: str, preemption: str) -> UndisturbedRun:
     """Run a program and take everything down."""
     run = ClosedRun(program, model, preemption)
-    observer = Observer(run.hart)
+    observer = Observer(run.hart, run.output.data)
     result = UndisturbedRun()
 
     def probe(point: Point, thread: Thread) -> bool:

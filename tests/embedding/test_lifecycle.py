@@ -199,3 +199,16 @@ async def test_cancelled_spawn_leaves_no_process(make_kernel: MakeKernel) -> Non
             await spawning
         await idle()
         assert (kernel.statistics().processes, kernel.statistics().objects) == (0, 0)
+
+
+async def test_kill_is_served_in_the_middle_of_a_message(make_kernel: MakeKernel) -> None:
+    """Long messages one after the other: the kernel is hardly ever between two calls when the loop has its turn."""
+    async with make_kernel() as kernel:
+        process = await kernel.spawn("bulk", args=["100000", "1024"])
+        while kernel.statistics().words_copied < 1_000_000:
+            await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(20):
+            await process.kill()
+        assert (await process.wait()).reason == "killed"
+        other = await kernel.spawn("hello")
+        assert (await other.wait()).status == 0

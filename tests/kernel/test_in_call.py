@@ -222,3 +222,26 @@ def test_thread_that_cannot_run_goes_first_when_it_can(machine: Machine) -> None
     machine.run()
     assert machine.done(broadcaster, *waiters)
     assert machine.register(broadcaster, "a0") == Status.SUCCESS
+
+
+def test_call_of_a_halted_program_waits_where_it_was_cut_off(machine: Machine) -> None:
+    """A suspension between two marked points takes effect there; afterwards the call goes on before anybody else."""
+    room = WaitingRoom(machine)
+    waiters = room.waiters(12, 11, 10)
+    broadcaster = machine.spawn(machine.call("cond_broadcast", cond=room.cond), priority=5)
+    while machine.core.unfinished is not broadcaster:
+        machine.step()
+    account = machine.space.account
+    account.is_suspended = True
+    machine.core.settle(account)
+    assert machine.core.unfinished is None
+    machine.run()
+    assert broadcaster.in_call
+    assert broadcaster.stack is None
+    assert waiters[-1].waiting_for is room.cond
+    account.is_suspended = False
+    machine.core.settle(account)
+    assert machine.core.unfinished is broadcaster
+    machine.run()
+    assert machine.done(broadcaster)
+    assert all(waiter.waiting_for is not room.cond for waiter in waiters)

@@ -102,3 +102,18 @@ def test_all_stages_of_the_exchange_are_met(model: str) -> None:
         _, server, client = exchange(model, instant)
         stages.add((client.waiting_for is server, server.waiting_for is client, server.client is client))
     assert stages >= {(False, False, False), (False, True, True), (True, False, True)}
+
+
+@pytest.mark.parametrize("recreated", [False, True])
+def test_client_that_waits_no_more_has_no_server(model: str, recreated: bool) -> None:
+    """Loaded so that it calls anew, it is served anew; its state could not tell who had served it before."""
+    machine, server, client = exchange(model, 400)
+    while not (client.waiting_for is server and client.callee is server):
+        machine.step()
+    machine.core.stop(client)
+    machine.load(client, None, waiting_for=None)
+    assert client.callee is None
+    assert server.client is None
+    if recreated:
+        recreate(machine)
+    assert not any(each.client for each in machine.core.objects.values() if isinstance(each, Thread))

@@ -269,3 +269,17 @@ def test_link_to_oneself_is_refused(machine: Machine) -> None:
     state = {**everything(), "x": tuple(x), "flags": ThreadFlags.STOPPED | ThreadFlags.IDEMPOTENT}
     for link in ("waiting_for_ref", "client_ref"):
         assert set_state(machine, thread, state, **{link: me}).exception is ExceptionCode.INVALID_STATE
+
+
+def test_waiter_always_has_an_order(machine: Machine) -> None:
+    """One that is given none while it waits comes last, as it would if it were created again."""
+    mutex = machine.new(Mutex)
+    lock = machine.call("mutex_lock", mutex=mutex)
+    machine.spawn(lock)
+    machine.run()
+    first, second = (machine.spawn(lock) for _ in range(2))
+    machine.run()
+    state = state_of(machine, first)
+    assert set_state(machine, first, {**state, "wait_order": 0, "flags": 0}).exception is None
+    assert first.wait_order > second.wait_order > 0
+    assert mutex.first_waiter() is second

@@ -54,6 +54,14 @@ def test_a_point_can_be_taken_alone() -> None:
     assert [list(found["programs"]), len(found["programs"]["hello"])] == [["hello"], 1]
 
 
+def test_a_point_that_does_not_come_is_a_failure() -> None:
+    result = verify("hello", "--point", "9999", "--json")
+    found = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert found["kernel_points"] == 0
+    assert "never came" in found["failures"][0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -85,7 +93,7 @@ def test_both_models_pass_through_the_same_points_and_states(name: str, preempti
 
 def test_the_state_tells_every_part_of_a_kernel_apart() -> None:
     run = ClosedRun(program("primes"), "interrupt", "none")
-    observer = Observer(run.hart)
+    observer = Observer(run.hart, run.output.data)
     thread, first = run.threads[0], observer.state()
     assert observer.state() == first
     run.core.time += 5
@@ -101,6 +109,9 @@ def test_the_state_tells_every_part_of_a_kernel_apart() -> None:
     run.cpu.ram[frame + 77] ^= 1
     assert first.difference(observer.state()) == "memory"
     run.cpu.ram[frame + 77] ^= 1
+    run.output.data += b"!"
+    assert first.difference(observer.state()) == "output"
+    del run.output.data[-1:]
     assert observer.state() == first
     run.close()
 

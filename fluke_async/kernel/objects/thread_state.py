@@ -216,6 +216,8 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
         thread.client = links["client"]  # type: ignore[assignment]
     if "waiting_for" in links:
         target = links["waiting_for"]
+        if thread.callee is not None and target is not thread.callee:
+            thread.drop_call(core)  # a client that does not wait for its server has none: its state could not tell
         wait_order = thread.wait_order
         core.unpark(thread)
         if target is not None:
