@@ -159,12 +159,8 @@ class Thread(KernelObject):
         """Keep the registers in as little memory as they need, until somebody looks at them."""
         registers = self.registers
         if isinstance(registers, array):  # else they are in the engine
-            used, words = 0, []
-            for number, word in enumerate(registers):
-                if word:
-                    used |= 1 << number
-                    words.append(word)
-            self.packed = struct.pack(f"<I{len(words)}Q", used, *words)
+            used = [number for number, word in enumerate(registers) if word]
+            self.packed = struct.pack(f"<{len(used)}B{len(used)}Q", *used, *[registers[number] for number in used])
             del self.registers
 
     if not TYPE_CHECKING:
@@ -174,9 +170,11 @@ class Thread(KernelObject):
             if name != "registers" or self.packed is None:
                 raise AttributeError(f"a thread has no {name!r}")
             packed, self.packed = self.packed, None
-            used = int.from_bytes(packed[:4], "little")
-            words = iter(struct.unpack_from(f"<{used.bit_count()}Q", packed, 4))
-            self.registers = array("Q", [next(words) if used >> number & 1 else 0 for number in range(32)])
+            count = len(packed) // 9  # a number of a byte and a word for each register that is not zero
+            numbers_and_words = struct.unpack(f"<{count}B{count}Q", packed)
+            self.registers = NO_REGISTERS[:]
+            for index in range(count):
+                self.registers[numbers_and_words[index]] = numbers_and_words[count + index]
             return self.registers
 
     @property
