@@ -136,8 +136,8 @@ class Hart:
                 if retired == left:
                     core.settle(account)
             if cause == Cause.ECALL:
-                if thread.quantum_left > 0 and (next_action_time is None or core.time < next_action_time):
-                    dispatcher.dispatch(thread)  # else what is due comes first, and the thread is still on its ecall
+                assert retired < limit, "what is due at this count comes before the trap"
+                dispatcher.dispatch(thread)
             elif cause != Cause.LIMIT:
                 self._trap(thread, cause, address)
         return Outcome.SLICE

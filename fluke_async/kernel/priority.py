@@ -47,7 +47,7 @@ def renew(core: Core, thread: Thread) -> None:
     ring = [] if link is None else chain[chain.index(link) :]
     for each in ring:
         core.rank(each, each.priority)
-    for each in (*chain, *ring, *ring):
+    for each in (*chain, *ring):
         priority = _derived(each)
         if priority != each.effective_priority:
             core.rank(each, priority)

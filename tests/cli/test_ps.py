@@ -19,6 +19,7 @@ import pytest
 from fluke_async.cli import control_client
 from fluke_async.cli.ps import HEADER, table, thread_row
 from tests.cli.conftest import Fluke
+from tests.cli.echo import echo_running
 
 COMMAND = [sys.executable, "-m", "fluke_async"]
 LOOPS = pytest.mark.parametrize("loop_option", ["--uvloop", "--no-uvloop"])
@@ -32,23 +33,6 @@ def path() -> Iterator[Path]:
     """A path that is short enough for a socket."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder) / "s"
-
-
-@contextmanager
-def echo_running(path: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The program `echo` on open pipes, after it has returned a first line."""
-    command = [*COMMAND, "run", "--control", str(path), *options, "echo"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(b"first\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == b"first\n"
-            yield process
-        finally:
-            process.kill()
 
 
 def look(fluke: Fluke, path: Path) -> Any:
@@ -73,7 +57,7 @@ def until(fluke: Fluke, path: Path, condition: str) -> None:
 
 @LOOPS
 def test_a_run_is_seen_and_held_from_outside(fluke: Fluke, path: Path, loop_option: str) -> None:
-    with echo_running(path, loop_option) as run:
+    with echo_running("--control", str(path), loop_option) as run:
         until(fluke, path, "waiting")
         process = only_process(fluke, path)
         (thread,) = process["threads"]
@@ -96,7 +80,7 @@ def test_a_run_is_seen_and_held_from_outside(fluke: Fluke, path: Path, loop_opti
 
 
 def test_the_table_is_for_people(fluke: Fluke, path: Path) -> None:
-    with echo_running(path):
+    with echo_running("--control", str(path)):
         until(fluke, path, "waiting")
         (thread,) = only_process(fluke, path)["threads"]
         heading, titles, row = fluke("ps", path).output.splitlines()
@@ -114,7 +98,7 @@ def test_the_table_is_for_people(fluke: Fluke, path: Path) -> None:
 
 
 def test_the_statistics_are_in_the_json(fluke: Fluke, path: Path) -> None:
-    with echo_running(path, "--model", "process"):
+    with echo_running("--control", str(path), "--model", "process"):
         until(fluke, path, "waiting")
         reply = look(fluke, path)
     assert reply.keys() == {"processes", "statistics"}
@@ -123,7 +107,7 @@ def test_the_statistics_are_in_the_json(fluke: Fluke, path: Path) -> None:
 
 @LOOPS
 def test_the_socket_is_gone_after_an_interrupt_from_the_keyboard(path: Path, loop_option: str) -> None:
-    with echo_running(path, loop_option) as run:
+    with echo_running("--control", str(path), loop_option) as run:
         assert path.is_socket()
         run.send_signal(signal.SIGINT)
         assert run.wait() == 130
@@ -133,7 +117,7 @@ def test_the_socket_is_gone_after_an_interrupt_from_the_keyboard(path: Path, loo
 
 
 def test_a_second_run_does_not_take_the_socket(fluke: Fluke, path: Path) -> None:
-    with echo_running(path):
+    with echo_running("--control", str(path)):
         finished = fluke("run", "--control", path, "hello")
         assert (finished.status, finished.output) == (2, "")
         assert "another program answers there" in finished.errors
@@ -142,7 +126,7 @@ def test_a_second_run_does_not_take_the_socket(fluke: Fluke, path: Path) -> None
 
 
 def test_a_run_takes_the_place_of_one_that_was_killed(fluke: Fluke, path: Path) -> None:
-    with echo_running(path) as run:
+    with echo_running("--control", str(path)) as run:
         run.kill()
         run.wait()
     assert path.is_socket()
@@ -166,7 +150,7 @@ def test_nobody_listens(fluke: Fluke, path: Path, command: str) -> None:
 
 
 def test_a_refusal_is_passed_on(fluke: Fluke, path: Path) -> None:
-    with echo_running(path):
+    with echo_running("--control", str(path)):
         finished = fluke("suspend", path, 7)
     assert (finished.status, finished.output) == (1, "")
     assert finished.errors == f"fluke: {path} refuses: there is no process 7: give one of 1\n"

@@ -8,14 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from fluke_async.cli.application import separate_program
 from tests.cli.conftest import Fluke
+from tests.cli.echo import echo_running
 
 COMMAND = [sys.executable, "-m", "fluke_async"]
 
@@ -134,23 +133,6 @@ def test_input_from_a_file(tmp_path: Path) -> None:
 def test_without_standard_streams() -> None:
     script = 'exec "$0" -m fluke_async run echo <&- >&- 2>&-'
     assert subprocess.run(["/bin/sh", "-c", script, sys.executable], check=False).returncode == 0
-
-
-@contextmanager
-def echo_running(loop_option: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The program `echo` on open pipes, after it has returned a first line."""
-    command = [*COMMAND, "run", loop_option, "echo"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(b"first\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == b"first\n"
-            yield process
-        finally:
-            process.kill()
 
 
 LOOPS = pytest.mark.parametrize("loop_option", ["--uvloop", "--no-uvloop"])
