@@ -82,7 +82,6 @@ LINES_MAX = 320
 LINES_SLACK = 20
 LONG_FILES = {
     "fluke_async/cpu/unicorn_cpu.py": 346,
-    "fluke_async/kernel/core.py": 366,
     "tests/kernel/machine.py": 346,
 }
 """Files that are longer, with the length that they may not exceed; it only ever shrinks."""

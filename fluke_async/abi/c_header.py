@@ -95,6 +95,7 @@ def _codes() -> list[str]:
         *_enumeration(_comment(codes.Prot),
                       {"FLUKE_PROT_NONE": 0, **_members("FLUKE_PROT_", codes.Prot), "FLUKE_PROT_ALL": 7}),
         *_enumeration(_comment(codes.MessageKind), _members("FLUKE_MESSAGE_", codes.MessageKind)),
+        *_enumeration(_comment(codes.FaultReply), _members("FLUKE_FAULT_", codes.FaultReply)),
     ]  # fmt: skip
 
 

@@ -28,22 +28,25 @@ def number_name(entry: EntryPoint) -> str:
     return f"FLUKE_CALL_{entry.name.upper()}"
 
 
-def is_hash_chosen(entry: EntryPoint) -> bool:
-    """Whether C passes the address of a hash, which comes back as the kernel chose it."""
-    return entry.name.endswith("_create_hash")
+def exchanged(entry: EntryPoint) -> list[Operand]:
+    """The arguments that C passes by address because they come back as results; a null pointer passes 0."""
+    if entry.is_message:
+        return []
+    return [each for each in entry.arguments if each in entry.results]
 
 
 def stored_results(entry: EntryPoint) -> list[Operand]:
     """The results that C gets through pointers which follow the arguments; a null pointer leaves one out."""
-    if entry.is_message or is_hash_chosen(entry):
+    if entry.is_message:
         return []
-    return [result for result in entry.results if result.register != registers.A0]
+    hidden = {registers.A0, *(each.register for each in exchanged(entry))}
+    return [each for each in entry.results if each.register not in hidden and each.kind is not Kind.PROGRESS]
 
 
 def _parameter(entry: EntryPoint, operand: Operand) -> str:
     """The declaration of one argument of a call that is no message call."""
     match operand.kind:
-        case Kind.OBJECT | Kind.NEW_OBJECT:
+        case Kind.OBJECT | Kind.NEW_OBJECT | Kind.SELF:
             return f"{object_type_name(operand.type or entry.object_type)} *{operand.name}"
         case Kind.REFERENCE:
             return f"fluke_ref_t *{operand.name}"
@@ -51,8 +54,10 @@ def _parameter(entry: EntryPoint, operand: Operand) -> str:
             assert entry.state is not None
             const = "const " if operand.kind is Kind.STATE_IN else ""
             return f"{const}struct {entry.state.name} *{operand.name}"
-        case Kind.VALUE if operand.name == "hash" and is_hash_chosen(entry):
-            return "uint64_t *hash"
+        case Kind.WORDS_OUT:
+            return f"uint64_t *{operand.name}"
+        case _ if operand in exchanged(entry):
+            return f"uint64_t *{operand.name}"
         case Kind.ADDRESS:
             return f"void *{operand.name}"
         case _:

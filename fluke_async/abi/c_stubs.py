@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator
+from itertools import count
 
 from fluke_async.abi import registers
-from fluke_async.abi.c_names import LINE_LENGTH, NOTICE, is_hash_chosen, number_name, parameters, stored_results
+from fluke_async.abi.c_names import LINE_LENGTH, NOTICE, exchanged, number_name, parameters, stored_results
 from fluke_async.abi.entry_point import EntryPoint, Kind, Operand
 from fluke_async.abi.entry_points import ENTRY_POINTS
 from fluke_async.abi.layouts import IPC_PARAMS
@@ -30,27 +31,18 @@ def _direct_stub(entry: EntryPoint) -> list[str]:
 
 
 def _storing_stub(entry: EntryPoint) -> list[str]:
-    """The pointers wait in t0, t1, ... while the call's results take their registers."""
-    stored = list(enumerate(stored_results(entry)))
-    lines = [f"mv      t{index}, {_register(result.register)}" for index, result in stored]
+    """The pointers wait in t0, t1, ... while the call's arguments and results take their registers."""
+    labels = count(1)
+    kept = [each.register for each in (*exchanged(entry), *stored_results(entry))]
+    lines = [f"mv      t{index}, {_register(number)}" for index, number in enumerate(kept)]
+    for index, each in enumerate(exchanged(entry)):
+        name, label = _register(each.register), next(labels)
+        lines += [f"li      {name}, 0", f"beqz    t{index}, {label}f", f"ld      {name}, 0(t{index})", f"{label}:"]
     lines += [f"li      a7, {entry.number:#x}", "ecall"]
-    for index, result in stored:
-        lines += [f"beqz    t{index}, 1f", f"sd      {_register(result.register)}, 0(t{index})", "1:"]
+    for index, number in enumerate(kept):
+        label = next(labels)
+        lines += [f"beqz    t{index}, {label}f", f"sd      {_register(number)}, 0(t{index})", f"{label}:"]
     return [*lines, "ret"]
-
-
-def _hash_stub(entry: EntryPoint) -> list[str]:
-    return [
-        "mv      t0, a1",
-        "li      a1, 0",
-        "beqz    t0, 1f",
-        "ld      a1, 0(t0)",
-        f"1:      li      a7, {entry.number:#x}",
-        "ecall",
-        "beqz    t0, 2f",
-        "sd      a1, 0(t0)",
-        "2:      ret",
-    ]
 
 
 def _message_stub(entry: EntryPoint) -> list[str]:
@@ -78,9 +70,7 @@ def _message_stub(entry: EntryPoint) -> list[str]:
 def _stub(entry: EntryPoint) -> Iterator[str]:
     if entry.is_message:
         body = _message_stub(entry)
-    elif is_hash_chosen(entry):
-        body = _hash_stub(entry)
-    elif stored_results(entry):
+    elif exchanged(entry) or stored_results(entry):
         body = _storing_stub(entry)
     else:
         body = _direct_stub(entry)
@@ -89,7 +79,7 @@ def _stub(entry: EntryPoint) -> Iterator[str]:
     yield f"        .globl  {name}"
     yield f"{name}:"
     for line in body:
-        yield line if line.startswith(("1:", "2:")) else f"        {line}"
+        yield line if line[0].isdigit() else f"        {line}"
     yield ""
 
 
@@ -108,6 +98,8 @@ _PLACEHOLDERS = {
     Kind.STATE_IN: "BLOCK",
     Kind.STATE_OUT: "BLOCK",
     Kind.ADDRESS: "BLOCK",
+    Kind.WORDS_OUT: "BLOCK",
+    Kind.SELF: "OBJECT",
     Kind.WORDS: "WORDS",
 }
 

@@ -116,7 +116,7 @@ EXCEPTION_MEANING = {
     ExceptionCode.NOT_ALIGNED: "an address or size has the wrong alignment",
     ExceptionCode.INVALID_ADDRESS: "a range wraps or leaves what a program can have mapped",
     ExceptionCode.ADDRESS_OVERLAP: "another mapping covers part of the range; the subcode is its start",
-    ExceptionCode.INVALID_PROT: "no such access rights",
+    ExceptionCode.INVALID_PROT: "no such access rights; the subcode is the number",
     ExceptionCode.MUTEX_LOCKED: "the caller owns the mutex already",
     ExceptionCode.MUTEX_NOT_OWNED: "the caller does not own the mutex",
     ExceptionCode.CURRENT_THREAD: "a thread cannot do that to itself",
@@ -181,6 +181,14 @@ class MessageKind(IntEnum):
     ONE_WAY = 0
     IDEMPOTENT = 1
     RELIABLE = 2
+    FAULT = 3
+
+
+class FaultReply(IntEnum):
+    """Word 0 of a keeper's reply to a fault; without a word it is `RESOLVED`, any other number is `FAILED`."""
+
+    RESOLVED = 0
+    FAILED = 1
 
 
 class MutexFlags(IntFlag):
@@ -205,6 +213,7 @@ USER_START, USER_END = 0x1000, 1 << 38  # addresses that a user program can have
 PRIORITY_MIN, PRIORITY_DEFAULT, PRIORITY_MAX = 0, 16, 31
 MAX_MESSAGE_REFERENCES = 255
 COPY_CHUNK_WORDS = 1024  # 8 KiB: the work between two marked points of a message copy
+VISITED_PAGES_MAX = 64  # the work between two marked points of a call that looks through a region
 
 # What an object costs the quota of the space that owns its frame, in bytes of host memory, rounded up.
 # Pages cost PAGE_SIZE each. Measured sizes stay below these; see the memory benchmark.
@@ -219,3 +228,7 @@ OBJECT_CHARGE_BYTES = {
     ObjectType.COND: 512,
     ObjectType.REF: 256,
 }
+# The tables of translations have room for so many entries for each frame of memory, in all spaces together. They are
+# paid for when the kernel is made; when they are full they are emptied, for what is forgotten is found again.
+TRANSLATIONS_PER_FRAME = 1
+TRANSLATION_CHARGE_BYTES = 160

@@ -29,8 +29,11 @@ class Kind(Enum):
     REFERENCE = "address of a reference, or null"
     STATE_IN = "address of a state structure to read, or null"
     STATE_OUT = "address of a state structure to write, or null"
+    SELF = "address of the calling thread's object"
     VALUE = "number"
     ADDRESS = "address"
+    WORDS_OUT = "address of words to write"
+    PROGRESS = "how far the call has come"
     WORDS = "number of words"
     COUNT = "number of items"
     STATUS = "status code"
@@ -63,6 +66,17 @@ class EntryPoint:
     is_message: bool = False
     waits_on: tuple[ObjectType, ...] = ()
     has_points: bool = False
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a thread can be stopped in the middle of the call's work, after a part of it was committed."""
+        return self.has_points or self.call_class in (Class.LONG, Class.MULTI_STAGE)
+
+    @property
+    def touches_memory(self) -> bool:
+        """Whether the call looks at the memory behind its arguments, and so may fault."""
+        kinds = (Kind.OBJECT, Kind.NEW_OBJECT, Kind.STATE_IN, Kind.STATE_OUT)
+        return self.is_message or any(argument.kind in kinds for argument in self.arguments)
 
 
 class Table:

@@ -7,7 +7,7 @@ valid calls of their own, named in `restarts_as`. `waits_on` says what a thread 
 parked on, `has_points` whether it passes marked points, where it can be cut off between two steps of its work.
 
 `cost` is the virtual cost in instructions, charged when the call completes; a multi-stage call pays `STAGE_COST` for
-each stage besides, and everybody `CHUNK_COST` for each 8 KiB moved.
+each stage besides, and everybody `CHUNK_COST` for each 8 KiB moved and `VISIT_COST` for each page looked through.
 Classes are those of the OSDI '99 paper; numbers lie above Linux's range, so that foreign programs can be recognised.
 """
 
@@ -21,6 +21,7 @@ from fluke_async.abi.layouts import (
     IPC_PARAMS,
     MAPPING_STATE,
     MUTEX_STATE,
+    OBSPEC,
     PORT_STATE,
     PORTSET_STATE,
     REGION_STATE,
@@ -32,6 +33,7 @@ from fluke_async.abi.layouts import (
 
 STAGE_COST = 60
 CHUNK_COST = 1024  # an instruction a word
+VISIT_COST = 8  # a page looked at, or an object found
 COMPLETION_COST = 40  # finishing another thread's call
 
 
@@ -104,7 +106,7 @@ _table.add(
     "thread_return_from_exception", Class.SHORT, ObjectType.THREAD, (), 60,
     "Reload the registers that were saved when a handler was entered, and enable exceptions.", number=9,
 )  # fmt: skip
-_SELF = ("thread", Kind.OBJECT, ObjectType.THREAD)
+_SELF = ("thread", Kind.SELF, ObjectType.THREAD)
 _HANDLERS = ("trap", "interrupt", "client_alert", "server_alert")
 _table.add(
     "thread_get_handlers", Class.SHORT, ObjectType.THREAD, _in_order(_SELF), 40,
@@ -135,7 +137,34 @@ _table.add(
 )  # fmt: skip
 _common("space", ObjectType.SPACE, SPACE_STATE, ("keeper",), 300)
 _common("region", ObjectType.REGION, REGION_STATE, ("space", "keeper"), 200)
+_REGION = ("region", Kind.OBJECT, ObjectType.REGION)
+_table.add("region_protect", Class.SHORT, ObjectType.REGION, _in_order(_REGION, ("prot", Kind.VALUE)), 200,
+           "Set the greatest access that the region gives, to all that was derived from it.", number=7)  # fmt: skip
+_table.add("region_search", Class.MULTI_STAGE, ObjectType.REGION,
+           _in_order(_REGION, ("offset", Kind.VALUE), ("size", Kind.VALUE), ("objects", Kind.STATE_OUT),
+                     ("capacity", Kind.COUNT)), 100,
+           "List the objects whose memory lies in a part of a region. If all fit, the offset has moved on by the size; "
+           "else it is that of the first that does not, where to call again. What is left of the capacity is returned.",
+           number=8, state=OBSPEC, has_points=True,
+           results=(Operand("offset", Kind.VALUE, registers.A1), Operand("size_left", Kind.PROGRESS, registers.A2),
+                    Operand("next", Kind.PROGRESS, registers.A3), Operand("capacity", Kind.COUNT, registers.A4)),
+           )  # fmt: skip
+_table.add("region_changed", Class.MULTI_STAGE, ObjectType.REGION,
+           _in_order(_REGION, ("offset", Kind.VALUE), ("size", Kind.VALUE), ("offsets", Kind.WORDS_OUT),
+                     ("capacity", Kind.COUNT), ("since", Kind.VALUE), ("generation", Kind.VALUE)), 100,
+           "List the pages of a part of a region that were written since a generation, by their offsets; 0: all that "
+           "there are. Begin with the generation 0: what is returned is given again when the call goes on after its "
+           "list was full, and is the one since which the next round counts. A page may be listed that was not "
+           "written.",
+           number=9, has_points=True,
+           results=(Operand("offset", Kind.VALUE, registers.A1), Operand("size_left", Kind.PROGRESS, registers.A2),
+                    Operand("next", Kind.PROGRESS, registers.A3), Operand("capacity", Kind.COUNT, registers.A4),
+                    Operand("generation", Kind.VALUE, registers.A6)),
+           )  # fmt: skip
 _common("mapping", ObjectType.MAPPING, MAPPING_STATE, ("region", "space"), 200, referenced=False)
+_table.add("mapping_protect", Class.SHORT, ObjectType.MAPPING,
+           _in_order(("mapping", Kind.OBJECT, ObjectType.MAPPING), ("prot", Kind.VALUE)), 200,
+           "Set the access that the mapping asks for; the region's bounds it.", number=7)  # fmt: skip
 _common("port", ObjectType.PORT, PORT_STATE, ("portset",), 150)
 _common("portset", ObjectType.PORTSET, PORTSET_STATE, (), 150)
 _common("mutex", ObjectType.MUTEX, MUTEX_STATE, ("owner",), 150)
@@ -233,11 +262,12 @@ _message("ipc_call", Class.LONG, (_DESTINATION, *_SEND, *_RECEIVE, *_PROGRESS), 
          waits_on=(ObjectType.PORT, ObjectType.THREAD), has_points=True)  # fmt: skip
 _message("ipc_reply", Class.LONG, (*_SEND, *_PROGRESS), (), 2,
          "Answer the idempotent request being served; nothing happens if there is none.",
-         has_points=True)  # fmt: skip
+         waits_on=(ObjectType.THREAD,), has_points=True)  # fmt: skip
 _message("ipc_reply_wait_receive", Class.MULTI_STAGE, (*_SEND, *_RECEIVE, *_PROGRESS),
          (*_RECEIVED, *_FROM_PORTSET), 3,
          "Answer the idempotent request being served, then wait for the next message.",
-         ("ipc_reply_wait_receive", "ipc_wait_receive", "ipc_server_receive"), has_points=True)  # fmt: skip
+         ("ipc_reply_wait_receive", "ipc_wait_receive", "ipc_server_receive"), waits_on=(ObjectType.THREAD,),
+         has_points=True)  # fmt: skip
 _message("ipc_setup_wait_receive", Class.MULTI_STAGE,
          (Operand("portset", Kind.OBJECT, registers.DESTINATION, ObjectType.PORTSET), *_RECEIVE, *_PROGRESS),
          (*_RECEIVED, *_FROM_PORTSET), 4,

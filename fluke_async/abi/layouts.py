@@ -103,6 +103,8 @@ THREAD_STATE = Layout(
         Field("server_reliable_pc", "entry for reliable connections; 0: the waiting call returns"),
         Field("exception", "code of the mistake that stopped the thread, and keeps it so; 0: none"),
         Field("exception_subcode", "the address or number concerned"),
+        Field("fault_access", "FLUKE_PROT_* that the thread has asked a region's keeper for, and waits; 0: none"),
+        Field("fault_address", "where it wanted that access"),
     ),
 )
 THREAD_SAVED_STATE = Layout(
@@ -136,6 +138,25 @@ MAPPING_STATE = Layout(
         Field("start_va", "first address, a multiple of the page size"),
         Field("size", "bytes, a multiple of the page size"),
         Field("prot", "access asked for; the region's bounds it"),
+    ),
+)
+OBSPEC = Layout(
+    "fluke_obspec",
+    "An object that a search of a region has found.",
+    (
+        Field("ob", "its address in the region's space", pointee="void"),
+        Field("type", "its fluke_type_t"),
+    ),
+)
+FAULT_MESSAGE = Layout(
+    "fluke_fault_message",
+    "What a region's keeper receives, as a message of the kind FLUKE_MESSAGE_FAULT, when an access needs it.",
+    (
+        Field("code", "FLUKE_EXCEPTION_*_FAULT: what the thread will get if the keeper fails"),
+        Field("access", "FLUKE_PROT_READ, _WRITE or _EXECUTE"),
+        Field("region_hash", "hash of the region that is concerned"),
+        Field("offset", "offset into the region of the byte that was wanted"),
+        Field("thread_hash", "hash of the thread that wants it"),
     ),
 )
 PORT_STATE = Layout(
@@ -226,6 +247,8 @@ LAYOUTS = (
     SPACE_STATE,
     REGION_STATE,
     MAPPING_STATE,
+    OBSPEC,
+    FAULT_MESSAGE,
     PORT_STATE,
     PORTSET_STATE,
     MUTEX_STATE,

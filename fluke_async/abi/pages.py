@@ -27,7 +27,7 @@ _CLASS_MEANING = {
     Class.TRIVIAL: "never sleeps and never faults",
     Class.SHORT: "never sleeps; after a fault it is done again whole",
     Class.LONG: "may sleep; interrupted, it is the same call",
-    Class.MULTI_STAGE: "may sleep in several stages, each a call of its own",
+    Class.MULTI_STAGE: "passes through several stages, each a call of its own, and may sleep in them",
 }
 
 

@@ -7,15 +7,13 @@ import time
 from fluke_async.abi.codes import SLOT_SIZE
 from fluke_async.bench.measure import Figure, figure
 from fluke_async.embedding.kernel import Kernel
-from fluke_async.embedding.loader import START_BLOCK_VA, Loaded
+from fluke_async.embedding.loader import START_BLOCK_VA
 from fluke_async.embedding.process import Process
 from fluke_async.errors import FlukeError
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.reference import Reference
-from fluke_async.kernel.translation import WRITE, find_frame
 
 PROGRAM = "pingpong_bench"
 RUNS = 7
@@ -74,19 +72,10 @@ def _tie(core: Core, server: Process, client: Process) -> None:
     """A port set and its port in the server's memory, a reference to the port in the client's."""
     assert server.loaded is not None
     assert client.loaded is not None
-    portset = _create(core, server.loaded, FREE_SLOT_VA, Portset)
-    port = _create(core, server.loaded, FREE_SLOT_VA + SLOT_SIZE, Port)
+    portset = server.loaded.slab.object_at(FREE_SLOT_VA, Portset)
+    port = server.loaded.slab.object_at(FREE_SLOT_VA + SLOT_SIZE, Port)
     port.import_state(core, None, None, {"portset": portset})
-    reference = _create(core, client.loaded, FREE_SLOT_VA, Reference)
-    assert isinstance(reference, Reference)
-    reference.target = port
-
-
-def _create(core: Core, loaded: Loaded, address: int, kind: type[KernelObject]) -> KernelObject:
-    entry = find_frame(core, loaded.space, address, WRITE)
-    created = core.create(kind, (entry & ~0xFFF) | (address & 0xFFF))
-    assert created is not None
-    return created
+    client.loaded.slab.object_at(FREE_SLOT_VA, Reference).target = port
 
 
 async def _check(process: Process) -> None:

@@ -22,7 +22,7 @@ from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.embedding.cancellation import PutOff
 from fluke_async.embedding.system_call import SystemCallError
 from fluke_async.errors import FlukeError
-from fluke_async.kernel.ipc import leave_capture
+from fluke_async.kernel.connection import leave_capture
 from fluke_async.kernel.objects.thread import Thread
 
 if TYPE_CHECKING:

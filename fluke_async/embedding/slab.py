@@ -85,8 +85,8 @@ class Slab:
         return created
 
     def frame(self, page_address: int) -> int:
-        """The frame of a page, which is zero at the first touch."""
-        frame = self.core.root.frame_at(self.core, self.start + page_address)
+        """The frame of a page, to be written; it is zero at the first touch."""
+        frame = self.core.root.frame_at(self.core, self.start + page_address, write=True)
         if frame is None:
             raise self._out_of_memory()
         return frame

@@ -48,7 +48,7 @@ class ThreadInfo:
 
 @dataclass(frozen=True, slots=True)
 class KernelStatistics:
-    """Counts since the kernel started, and what is in use now."""
+    """Counts since the kernel started, what is in use now, and how much memory programs can have in all."""
 
     time_ns: int
     system_calls: int
@@ -61,6 +61,7 @@ class KernelStatistics:
     stacks_dropped: int
     preemptions: int
     soft_faults: int
+    hard_faults: int
     exceptions: int
     interrupts: int
     device_requests: int
@@ -69,13 +70,14 @@ class KernelStatistics:
     objects: int
     frames: int
     memory_used_bytes: int
+    memory_limit_bytes: int
 
 
 def describe_thread(thread: Thread) -> ThreadInfo:
     """A thread as it is now."""
     record = thread.continuation
     inside = thread.condition is Condition.WAITING or thread.in_kernel or thread.stack is not None
-    entry = BY_NUMBER.get(thread.registers[ENTRY_POINT]) if inside else None
+    entry_point = _name_of_call(thread) if inside else None
     return ThreadInfo(
         hash=thread.hash,
         condition=thread.condition.value,
@@ -83,12 +85,12 @@ def describe_thread(thread: Thread) -> ThreadInfo:
         effective_priority=thread.effective_priority,
         pc=thread.pc,
         registers=tuple(thread.registers),
-        entry_point=None if entry is None else entry.name,
+        entry_point=entry_point,
         waiting_for=None if thread.waiting_for is None else repr(thread.waiting_for),
         continuation=None
         if record is None
         else ContinuationInfo(
-            BY_NUMBER[record.entry_point].name,
+            _name_of_call(thread) or "?",
             repr(record.waiting_for),
             -record.negative_priority,
             record.wait_order,
@@ -97,6 +99,14 @@ def describe_thread(thread: Thread) -> ThreadInfo:
         stack=None if thread.stack is None else describe_stack(thread),
         exception=None if thread.exception is None else describe_exception(thread),
     )
+
+
+def _name_of_call(thread: Thread) -> str | None:
+    """The entry point that a thread is in; "fault" while a keeper is asked for a page."""
+    if thread.fault is not None:
+        return "fault"
+    entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
+    return None if entry is None else entry.name
 
 
 def describe_stack(thread: Thread) -> str:
@@ -120,8 +130,9 @@ def describe_wait(thread: Thread) -> str:
     """What a thread that is not ready waits for."""
     if thread.exception is not None:
         return describe_exception(thread)
-    entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
-    name = "?" if entry is None else entry.name
+    if thread.fault is not None:
+        return f"thread {thread.hash} waits for {thread.waiting_for} to give it the page of {thread.fault[0]:#x}"
+    name = _name_of_call(thread) or "?"
     return f"thread {thread.hash} in {name} waits for {thread.waiting_for or 'nothing'}"
 
 
@@ -135,4 +146,5 @@ def kernel_statistics(core: Core, processes: int) -> KernelStatistics:
         objects=len(core.objects),
         frames=core.frames.in_use,
         memory_used_bytes=core.quota.used_bytes,
+        memory_limit_bytes=core.quota.limit_bytes,
     )

@@ -16,12 +16,13 @@ from fluke_async.abi.entry_point import EntryPoint
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.execution.model import ExecutionModel, Stack
+from fluke_async.kernel.connection import leave_capture
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.exceptions import ProgramException, deliver
+from fluke_async.kernel.exceptions import PageFault, ProgramException, deliver
+from fluke_async.kernel.faults import blame
 from fluke_async.kernel.handlers import HANDLERS
-from fluke_async.kernel.ipc import leave_capture
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.probe import Point
+from fluke_async.kernel.probe import Point, Recreated
 from fluke_async.kernel.suspension import COPY, WAIT
 from fluke_async.kernel.trace import Event
 
@@ -85,7 +86,9 @@ class Dispatcher:
         try:
             status = row.handler(core, thread)
         except ProgramException as exception:
-            deliver(core, exception.thread, exception.code, exception.subcode)
+            blame(core, exception)
+            return
+        except Recreated:
             return
         if status is not None:
             core.finish(thread, entry, status)
@@ -115,12 +118,14 @@ class Dispatcher:
                     core.probe(Point.RETURN, thread)
                 return
             except ProgramException as exception:
-                leave_capture(core, exception.thread)
-                deliver(core, exception.thread, exception.code, exception.subcode)
-                if exception.thread is thread:
+                if not isinstance(exception, PageFault):
+                    leave_capture(core, exception.thread)
+                if blame(core, exception) or exception.thread is thread:
                     return
-                stack = None  # a peer was to blame and has left: look again
+                stack = None  # a peer was to blame, and has left or is away: look again
                 continue
+            except Recreated:
+                return
             if suspension is WAIT:
                 self.model.suspend(core, thread, stack)
                 if core.probe is not None:

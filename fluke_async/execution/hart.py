@@ -15,6 +15,7 @@ from fluke_async.cpu.protocol import Cause, Cpu
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.exceptions import ProgramException, deliver, take_interrupt
+from fluke_async.kernel.faults import blame
 from fluke_async.kernel.host_calls import HostCalls
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
@@ -123,8 +124,9 @@ class Hart:
             assert limit > 0, "an engine without a limit does not come back"
             if thread is not self.resident or thread.registers is not live_registers:
                 self._load(thread)
-            if core.translations_changed:
-                core.translations_changed = False
+            if core.tables.changed:
+                core.tables.changed = False
+                cpu.set_pages(space.pages)
                 cpu.flush()
             cpu.time = core.time
             cause, thread.pc, address, retired = cpu.run(thread.pc, limit)
@@ -180,4 +182,4 @@ class Hart:
         try:
             resolve(core, thread, address, access)
         except ProgramException as exception:
-            deliver(core, thread, exception.code, exception.subcode)
+            blame(core, exception)

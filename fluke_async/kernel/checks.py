@@ -40,8 +40,12 @@ def page_range(by: Thread | None, bits: StateBits, start_name: str, size_name: s
 
 
 def protection(by: Thread | None, bits: StateBits) -> int:
+    """Access rights in a state."""
+    return check_protection(by, number(bits, "prot"))
+
+
+def check_protection(by: Thread | None, prot: int) -> int:
     """Access rights."""
-    prot = number(bits, "prot")
     if prot & ~int(Prot.ALL):
         raise mistake(by, ExceptionCode.INVALID_PROT, prot)
     return prot

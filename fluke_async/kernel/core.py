@@ -1,31 +1,22 @@
-"""
-The state of one kernel, and the few moves that everything is made of.
-
-Threads move between three places: the ready queue, an object's wait queue, and nowhere. `park`, `wake`, `complete` and
-`make_ready` are those moves; each leaves the thread's exported state whole. Time is a count of instructions; kernel
-work is charged to it here and nowhere else.
-"""
+"""The state of one kernel: its threads in order, its objects, its memory, what is due, and what goes to the outside."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import OBJECT_CHARGE_BYTES
-from fluke_async.abi.entry_point import EntryPoint
-from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST
-from fluke_async.abi.registers import ENTRY_POINT, STATUS
-from fluke_async.kernel.account import Account
+from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, TRANSLATION_CHARGE_BYTES
+from fluke_async.abi.entry_points import BY_NUMBER
+from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.kernel.changes import Changes
 from fluke_async.kernel.memory import Frames, Hardware, Quota
 from fluke_async.kernel.object_table import ObjectTable
-from fluke_async.kernel.objects.space import RootSpace, Space
-from fluke_async.kernel.objects.thread import Continuation, Thread
-from fluke_async.kernel.ordered_queue import OrderedQueue
-from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, UNPACKED_WAITS_MAX
-from fluke_async.kernel.priority import renew
-from fluke_async.kernel.probe import Probe
-from fluke_async.kernel.statistics import Counters
+from fluke_async.kernel.objects.root import RootSpace
+from fluke_async.kernel.objects.space import Space
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.probe import Point, Probe
+from fluke_async.kernel.scheduler import Scheduler
+from fluke_async.kernel.tables import Tables
 from fluke_async.kernel.timeline import Timeline
 from fluke_async.kernel.trace import Event, Trace
 
@@ -33,33 +24,22 @@ if TYPE_CHECKING:
     from fluke_async.kernel.device_request import DeviceRequest
     from fluke_async.kernel.objects.base import KernelObject
 
-ECALL_SIZE = 4
-PC_MASK = (1 << 64) - 1
 
-
-class Core:
-    """One kernel. `attention` is raised when somebody outside has to look before guest code runs on."""
+class Core(Scheduler):
+    """One kernel."""
 
     def __init__(self, hardware: Hardware, memory_bytes: int, trace: Trace | None = None) -> None:
+        super().__init__(trace)
         self.hardware = hardware
-        self.trace = trace
-        self.time = 0
-        self.stamp = 0
-        self.current: Thread | None = None
-        self.ready = OrderedQueue()
-        self.quota = Quota(memory_bytes)
+        self.tables = Tables(memory_bytes)
+        self.quota = Quota(max(0, memory_bytes - self.tables.capacity * TRANSLATION_CHARGE_BYTES))
         self.frames = Frames(hardware, self.quota)
+        self.changes = Changes(self.tables)
         self.objects = ObjectTable()
-        self.statistics = Counters()
         self.timeline = Timeline()
-        self.translations_changed = False
-        self.attention = False
-        self.links_ranked = 0  # work of the host's that the hart has not allowed for yet
-        self.unfinished: Thread | None = None  # in a call that was cut off at a marked point, and goes on first
         self.probe: Probe | None = None
         self.requests: list[DeviceRequest] = []
         self.exceptions: list[Thread] = []
-        self._waits: deque[tuple[Thread, int]] = deque()
         self._last_hash = 0
         self.root = RootSpace(self.new_hash())
 
@@ -115,13 +95,21 @@ class Core:
         for target in self.objects.in_frame(frame):
             self.destroy(target)
 
-    # -- time ---------------------------------------------------------------------------------------------------
+    # -- points -------------------------------------------------------------------------------------------------
 
-    def charge(self, cost: int) -> None:
-        """Kernel work was committed: the clock and the running thread pay."""
-        self.time += cost
-        if self.current is not None:
-            self.current.quantum_left -= cost
+    def show_fault(self, point: Point, thread: Thread) -> bool:
+        """Show the probe a fault of `thread` in the running thread's call; whether all has been created again."""
+        assert self.probe is not None
+        assert self.current is not None
+        entry = BY_NUMBER.get(self.current.registers[ENTRY_POINT])
+        if entry is not None and entry.can_be_cut:
+            self.unfinished = self.current  # it is in the middle of its call, and goes on first
+        if self.probe(point, thread):
+            return True
+        self.unfinished = None
+        return False
+
+    # -- time ---------------------------------------------------------------------------------------------------
 
     def at(self, time: int, action: Callable[[], None], request: DeviceRequest | None = None) -> None:
         """Do `action` when the clock has reached `time`; not if it was for `request` and that is closed by then."""
@@ -130,223 +118,6 @@ class Core:
     def act(self) -> None:
         """Do all that is due."""
         self.timeline.act(self.time)
-
-    # -- order --------------------------------------------------------------------------------------------------
-
-    def new_stamp(self) -> int:
-        """A stamp later than all before."""
-        self.stamp += 1
-        return self.stamp
-
-    def make_ready(self, thread: Thread) -> None:
-        """Put a thread behind the ready ones of its priority; a stopped one gets its stamp too."""
-        thread.run_order = self.new_stamp()
-        self._enqueue(thread)
-
-    def _enqueue(self, thread: Thread) -> None:
-        if thread.runnable:
-            self.ready.push((-thread.effective_priority, thread.run_order, thread))
-            if thread.in_call:  # it was cut off at a marked point, and nothing was to happen before it goes on
-                thread.in_call = False
-                self.unfinished = self.unfinished or thread
-
-    def end_quantum(self, thread: Thread) -> None:
-        """Put the running thread behind the others of its priority, with a new time slice."""
-        thread.quantum_left = QUANTUM_INSTRUCTIONS
-        self.ready.remove(thread)
-        self.make_ready(thread)
-        self.statistics.quanta_ended += 1
-        if self.trace is not None:
-            self.trace((self.time, Event.QUANTUM, thread.hash))
-
-    def stop(self, thread: Thread) -> None:
-        """Stop a thread at once, wherever it is; a waiter keeps its place in line, and will ask its device anew."""
-        thread.drop_stack()
-        thread.request = None
-        if thread.waiting_for is None and thread.place is not None:
-            self.ready.remove(thread)
-        thread.stopped = True
-        thread.in_kernel = False
-        if self.unfinished is thread:
-            self.unfinished = None
-            thread.in_call = True
-        if self.trace is not None:
-            self.trace((self.time, Event.STOP, self._by(), thread.hash))
-
-    def start(self, thread: Thread) -> None:
-        """Let a stopped thread go on; one that has never been ready comes last."""
-        assert thread.stopped
-        thread.stopped = False
-        target = thread.waiting_for
-        if target is not None:
-            thread.in_call = False
-            if thread.interruptible or not target.expects(self, thread):
-                thread.drop_call(self)
-                self.wake(thread)  # an interrupt came, or what it waits for has gone, while it was stopped
-        else:
-            if thread.run_order == 0:
-                thread.run_order = self.new_stamp()
-            self._enqueue(thread)
-        if self.trace is not None:
-            self.trace((self.time, Event.START, self._by(), thread.hash))
-
-    def reorder(self, thread: Thread, priority: int, wait_order: int) -> None:
-        """Change what decides a thread's place, and its place with it; who waits has an order."""
-        if thread.waiting_for is not None and not wait_order:
-            wait_order = self.new_stamp()
-        thread.priority, thread.wait_order = priority, wait_order
-        self.rank(thread, thread.effective_priority)
-        renew(self, thread)
-
-    def rank(self, thread: Thread, priority: int) -> None:
-        """Give a thread an effective priority, and the place that follows from it."""
-        thread.effective_priority = priority
-        target = thread.waiting_for
-        if target is not None:
-            target.queue().remove(thread)
-            self._stand_in_line(thread, target)
-        elif thread.place is not None:
-            self.ready.remove(thread)
-            self._enqueue(thread)
-
-    def enter_space(self, thread: Thread, space: Space) -> None:
-        """Give a thread an address space."""
-        thread.space = space
-        space.account.threads[thread] = None
-
-    def leave_space(self, thread: Thread) -> None:
-        """Take a thread's address space away: it cannot run."""
-        if thread.space is not None:
-            del thread.space.account.threads[thread]
-            thread.space = None
-        if thread.waiting_for is None and thread.place is not None:
-            self.ready.remove(thread)
-
-    def settle(self, account: Account) -> None:
-        """An account is halted, or not any more: its threads leave or take their places, and somebody outside looks."""
-        for thread in account.threads:
-            if thread.place is None:
-                self._enqueue(thread)
-            elif thread.waiting_for is None and account.is_halted:
-                self.ready.remove(thread)
-                if self.unfinished is thread:
-                    thread.drop_stack()
-                    thread.in_call, self.unfinished = True, None
-        self.attention = True
-
-    def _by(self) -> int:
-        return 0 if self.current is None else self.current.hash
-
-    # -- waits --------------------------------------------------------------------------------------------------
-
-    def park(self, thread: Thread, target: KernelObject) -> None:
-        """
-        Make a thread wait for `target`, in order; its registers must name what remains to be done.
-
-        The stamp is given at the first wait of a stage and kept when the thread has to wait again.
-        """
-        if thread.place is not None:
-            self.ready.remove(thread)
-        thread.waiting_for = target
-        thread.in_kernel = False
-        if not thread.wait_order:
-            thread.wait_order = self.new_stamp()
-        thread.run_order = 0
-        self._stand_in_line(thread, target)
-        if target.heir is not None:
-            renew(self, target.heir)
-        self._pack_who_waits_long(thread)
-        self.statistics.waits += 1
-        if self.trace is not None:
-            where = (self.entry_name(thread), target.type.name, target.hash, thread.wait_order)
-            self.trace((self.time, Event.WAIT, thread.hash, *where))
-
-    def _pack_who_waits_long(self, thread: Thread) -> None:
-        """A thread that still waits when many others have come to wait keeps its registers packed."""
-        self._waits.append((thread, thread.wait_order))
-        if len(self._waits) > UNPACKED_WAITS_MAX:
-            early, wait_order = self._waits.popleft()
-            if early.waiting_for is not None and early.wait_order == wait_order:
-                early.pack()
-
-    def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
-        number = thread.registers[ENTRY_POINT]  # no call, where a state is being loaded that ends the wait
-        number = BY_NUMBER[number].number if number in BY_NUMBER else number  # the table's, which all records share
-        target.queue().push(Continuation._make((-thread.effective_priority, thread.wait_order, thread, target, number)))
-
-    def unpark(self, thread: Thread) -> None:
-        """End a wait without readying the thread."""
-        target = thread.waiting_for
-        if target is not None:
-            target.queue().remove(thread)
-            thread.waiting_for = None
-            thread.request = None  # it lives as long as the wait
-            if target.ends_stage:
-                thread.wait_order = 0
-            if target.heir is not None:
-                renew(self, target.heir)
-
-    def wake(self, thread: Thread) -> None:
-        """End a wait: the operation looks again at its condition, from the registers."""
-        self.unpark(thread)
-        thread.in_kernel = not thread.stopped
-        self.make_ready(thread)
-        if self.trace is not None:
-            self.trace((self.time, Event.WAKE, thread.hash, self.entry_name(thread)))
-
-    def complete(self, thread: Thread, status: int) -> None:
-        """
-        Finish another thread's call: its result registers are set, its program counter moves on, now.
-
-        A kept stack is closed, for there is nothing left that it could do.
-        """
-        if self.trace is not None:
-            name = self.entry_name(thread)
-            self.trace((self.time, Event.COMPLETE, thread.hash, name, status))
-        self.unpark(thread)
-        thread.registers[STATUS] = status
-        thread.pc = (thread.pc + ECALL_SIZE) & PC_MASK
-        thread.wait_order = 0
-        thread.in_kernel = False
-        if thread.stack is not None:
-            thread.stack.close()
-            thread.stack = None
-        self.statistics.completions += 1
-        self.make_ready(thread)
-        self.charge(COMPLETION_COST)
-
-    def finish(self, thread: Thread, entry: EntryPoint, status: int) -> None:
-        """The running thread's call is done."""
-        thread.registers[STATUS] = status
-        thread.pc = (thread.pc + ECALL_SIZE) & PC_MASK
-        thread.wait_order = 0
-        thread.in_kernel = False
-        self.time += entry.cost
-        thread.quantum_left -= entry.cost
-        if self.trace is not None:
-            self.trace((self.time, Event.FINISH, thread.hash, entry.name, status))
-
-    def enter_stage(self, thread: Thread, number: int) -> None:
-        """Commit a stage of the running thread's call: what remains is entry point `number`."""
-        thread.registers[ENTRY_POINT] = number
-        thread.wait_order = 0
-        self.charge(STAGE_COST)
-        if self.trace is not None:
-            self.trace((self.time, Event.STAGE, thread.hash, BY_NUMBER[number].name))
-
-    def advance(self, thread: Thread, number: int, waiting_for: KernelObject) -> None:
-        """Move the call of a parked thread on to another stage and another wait; it stays parked."""
-        self.unpark(thread)
-        thread.registers[ENTRY_POINT] = number
-        thread.waiting_for = waiting_for
-        self._stand_in_line(thread, waiting_for)
-        if self.trace is not None:
-            self.trace((self.time, Event.ADVANCE, thread.hash, BY_NUMBER[number].name))
-
-    def entry_name(self, thread: Thread) -> str:
-        """The name of the call that a thread's registers speak of."""
-        entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
-        return "?" if entry is None else entry.name
 
     # -- to the outside -----------------------------------------------------------------------------------------
 

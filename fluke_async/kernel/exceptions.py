@@ -16,6 +16,7 @@ from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.thread import Thread
 
 WORD_MASK = (1 << 64) - 1
@@ -29,6 +30,35 @@ class ProgramException(Exception):
         self.thread = thread
         self.code = code
         self.subcode = subcode
+
+
+class PageFault(ProgramException):
+    """
+    No mistake yet: `thread` wants an access that a region does not give, and `keeper` is the port to ask.
+
+    What is raised names the region and the offset of the byte in it; the rest is what the thread gets if that fails.
+    """
+
+    def __init__(
+        self,
+        thread: Thread,
+        code: ExceptionCode,
+        address: int,
+        access: int,
+        region_hash: int,
+        offset: int,
+        keeper: Port,
+    ) -> None:
+        super().__init__(thread, code, address)
+        self.access = access
+        self.region_hash = region_hash
+        self.offset = offset
+        self.keeper = keeper
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """The message to the keeper: the fields of `struct fluke_fault_message`."""
+        return self.code, self.access, self.region_hash, self.offset, self.thread.hash
 
 
 def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> None:

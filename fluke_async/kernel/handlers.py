@@ -7,12 +7,12 @@ from fluke_async.kernel import ipc
 from fluke_async.kernel.object_calls import Handler, object_calls
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.cond import Cond, cond_broadcast, cond_signal, cond_wait
-from fluke_async.kernel.objects.mapping import Mapping
+from fluke_async.kernel.objects.mapping import Mapping, mapping_protect
 from fluke_async.kernel.objects.mutex import Mutex, mutex_lock, mutex_trylock, mutex_unlock
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.reference import Reference, ref_check, ref_compare, ref_copy, ref_hash, ref_type
-from fluke_async.kernel.objects.region import Region
+from fluke_async.kernel.objects.region import Region, region_protect
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_calls import (
@@ -26,6 +26,7 @@ from fluke_async.kernel.objects.thread_calls import (
     thread_set_handlers,
     thread_set_saved_state,
 )
+from fluke_async.kernel.region_scan import region_changed, region_search
 
 OBJECTS: dict[str, type[KernelObject]] = {
     "thread": Thread,
@@ -50,6 +51,10 @@ HANDLERS: dict[str, Handler] = {
     "thread_set_saved_state": thread_set_saved_state,
     "thread_interrupt": thread_interrupt,
     "thread_return_from_exception": thread_return_from_exception,
+    "region_protect": region_protect,
+    "region_search": region_search,
+    "region_changed": region_changed,
+    "mapping_protect": mapping_protect,
     "mutex_lock": mutex_lock,
     "mutex_trylock": mutex_trylock,
     "mutex_unlock": mutex_unlock,

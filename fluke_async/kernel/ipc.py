@@ -18,14 +18,31 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import (
+    COPY_CHUNK_WORDS,
     WORD_SIZE,
-    ExceptionCode,
     MessageKind,
     Status,
 )
-from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST
+from fluke_async.kernel import user_memory
+from fluke_async.kernel.connection import (
+    CALL,
+    REPLY,
+    REPLY_WAIT_RECEIVE,
+    SERVER_RECEIVE,
+    WAIT_RECEIVE,
+    abandon_client,
+    capture,
+    destination,
+    former_server,
+    is_away,
+    is_calling,
+    served_portset,
+    waiting_client,
+    waiting_server,
+)
 from fluke_async.kernel.device_request import device_request
-from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.faults import answer_fault
 from fluke_async.kernel.message import (
     RECEIVING,
     SENDING,
@@ -37,21 +54,16 @@ from fluke_async.kernel.message import (
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
-from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.suspension import COPY, WAIT
-from fluke_async.kernel.translation import READ, WRITE
+from fluke_async.kernel.translation import READ, WRITE, pending_fault
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
 
 SEND = BY_NAME["ipc_send"].number
-CALL = BY_NAME["ipc_call"].number
-REPLY = BY_NAME["ipc_reply"].number
-REPLY_WAIT_RECEIVE = BY_NAME["ipc_reply_wait_receive"].number
 SETUP_WAIT_RECEIVE = BY_NAME["ipc_setup_wait_receive"].number
-WAIT_RECEIVE = BY_NAME["ipc_wait_receive"].number
-SERVER_RECEIVE = BY_NAME["ipc_server_receive"].number
+ANSWERING = (REPLY, REPLY_WAIT_RECEIVE, SERVER_RECEIVE)  # the stages in which a server is tied to a client
 
 
 # -- the client's side --------------------------------------------------------------------------------------------
@@ -99,6 +111,11 @@ async def ipc_call(core: Core, thread: Thread) -> int:
         if server.client is not thread or isinstance(server.waiting_for, Portset):
             capture(core, server, thread, port)
             core.advance(server, SERVER_RECEIVE, thread)
+        if server.waiting_for is thread and server.registers[reg.ENTRY_POINT] != SERVER_RECEIVE:
+            core.park(thread, server)  # this thread was away, and the reply can go on
+            core.wake(server)
+            await WAIT
+            continue
         if server.waiting_for is thread:
             if not move_request_chunk(core, thread, server):
                 await COPY
@@ -109,51 +126,6 @@ async def ipc_call(core: Core, thread: Thread) -> int:
         await WAIT
 
 
-def destination(core: Core, thread: Thread) -> Port | None:
-    """The port that the destination reference names; None if it is gone or was never one."""
-    target = object_at(core, thread, thread.registers[reg.DESTINATION], Reference).target
-    return target if isinstance(target, Port) else None
-
-
-def waiting_server(core: Core, port: Port) -> Thread | None:
-    """The first server that waits on the port's set, ready to receive."""
-    portset = port.portset
-    while portset is not None and (server := portset.first_waiter()) is not None:
-        if server.registers[reg.ENTRY_POINT] == WAIT_RECEIVE and serves(core, server, portset):
-            return server
-        core.wake(server)  # its registers say something else by now: it looks for itself
-    return None
-
-
-def serves(core: Core, server: Thread, portset: Portset) -> bool:
-    """Whether a server's own registration names the port set: to be parked there by a state is not enough."""
-    try:
-        return served_portset(core, server) is portset
-    except ProgramException:
-        return False
-
-
-def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
-    """
-    The server that is receiving this call already, where the two were loaded from their states.
-
-    What a state says of a connection is the server's end alone; the call makes it whole. A server that does not serve
-    the port has no part in the call, and looks for another.
-    """
-    if thread.first_waiter() is None:
-        return None
-    assert thread.waiters is not None
-    for server in tuple(thread.waiters.in_order()):
-        if server.client is not thread or server.registers[reg.ENTRY_POINT] != SERVER_RECEIVE:
-            continue
-        if port.portset is not None and serves(core, server, port.portset):
-            thread.callee = server
-            return server
-        if not server.stopped:
-            core.wake(server)
-    return None
-
-
 # -- the server's side --------------------------------------------------------------------------------------------
 
 
@@ -162,6 +134,11 @@ async def serve(core: Core, thread: Thread) -> int:
     while True:
         registers = thread.registers
         stage = registers[reg.ENTRY_POINT]
+        client = thread.client
+        if client is not None and stage in ANSWERING and is_away(client, thread):
+            core.park(thread, client)
+            await WAIT
+            continue
         if stage in (REPLY, REPLY_WAIT_RECEIVE):
             if not move_reply_chunk(core, thread):
                 await COPY
@@ -185,7 +162,7 @@ async def serve(core: Core, thread: Thread) -> int:
                 continue
             port = client.waiting_for
             assert isinstance(port, Port)
-            if client.registers[reg.ENTRY_POINT] == SEND:
+            if client.fault is None and client.registers[reg.ENTRY_POINT] == SEND:
                 receive_one_way(core, client, thread, port.alias)
                 core.complete(client, Status.SUCCESS)
                 return Status.SUCCESS
@@ -194,39 +171,20 @@ async def serve(core: Core, thread: Thread) -> int:
             core.advance(client, CALL, thread)
         else:
             assert stage == SERVER_RECEIVE
-            client = thread.client
-            if client is None or client.waiting_for is not thread or not is_call(client):
+            if client is None or not is_calling(client, thread):
                 registers[reg.PROGRESS_WORDS] = 0  # the call was abandoned: the next message, then
                 core.enter_stage(thread, WAIT_RECEIVE)
+                continue
+            if client.fault is not None:
+                if take_question(core, client, thread):
+                    return Status.SUCCESS
+                abandon_client(core, thread)
                 continue
             if not move_request_chunk(core, client, thread):
                 await COPY
                 continue
             accept_request(core, client, thread)
             return Status.SUCCESS
-
-
-def served_portset(core: Core, thread: Thread) -> Portset:
-    """The port set that a server thread is registered with."""
-    address = thread.server_portset
-    if not address:
-        raise ProgramException(thread, ExceptionCode.NO_PORTSET, 0)
-    return object_at(core, thread, address, Portset)
-
-
-def waiting_client(core: Core, portset: Portset) -> Thread | None:
-    """The first client that waits on one of the set's ports."""
-    while (client := portset.first_caller()) is not None:
-        port = client.waiting_for
-        if isinstance(port, Port) and port.is_called_by(core, client):
-            return client
-        core.wake(client)  # its registers say something else by now: it looks for itself
-    return None
-
-
-def is_call(client: Thread) -> bool:
-    """Whether a thread's registers say that it is in an idempotent call."""
-    return client.registers[reg.ENTRY_POINT] == CALL
 
 
 # -- what passes between the two -----------------------------------------------------------------------------------
@@ -244,11 +202,16 @@ def move_request_chunk(core: Core, client: Thread, server: Thread) -> bool:
 def move_reply_chunk(core: Core, server: Thread) -> bool:
     """Move a chunk of the reply to the client being served, and complete its call with the last; whether it is done."""
     client = server.client
-    if client is None or client.waiting_for is not server or not is_call(client):
+    if client is None or not is_calling(client, server):
         server.release()
         return True
     check_buffers(core, server, SENDING, reg.SEND_BUFFER_COUNT, READ)
     sent = server.registers
+    if client.fault is not None:
+        reply = user_memory.read(core, server, sent[reg.SEND_BUFFER], WORD_SIZE if sent[reg.SEND_WORDS] else 0)
+        server.release()
+        answer_fault(core, client, int.from_bytes(reply, "little"))
+        return True
     done = min(sent[reg.PROGRESS_WORDS], client.registers[reg.RECEIVE_WORDS])
     words = move_words(core, server, client, done, 0)
     sent[reg.SEND_BUFFER] += words * WORD_SIZE
@@ -263,33 +226,25 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
     return True
 
 
-def capture(core: Core, server: Thread, client: Thread, port: Port) -> None:
-    """Tie a server to the client whose request it is to receive; what it will return of the port is noted at once."""
-    abandon_client(core, server)  # it may serve somebody still, by a state that it was given
-    server.capture(client)
-    server.registers[reg.PROGRESS_WORDS] = 0
-    server.registers[reg.PORT_ALIAS] = port.alias
-
-
-def leave_capture(core: Core, server: Thread) -> None:
-    """A server met an exception while it was receiving a request: its client finds another."""
-    if server.registers[reg.ENTRY_POINT] == SERVER_RECEIVE:
-        abandon_client(core, server)
-
-
-def abandon_client(core: Core, server: Thread) -> None:
-    """A server will not answer: its client, if it still waits for it, makes its call again."""
-    client = server.client
-    server.release()
-    if client is not None and client.waiting_for is server:
-        core.wake(client)
-
-
 def accept_request(core: Core, client: Thread, server: Thread) -> None:
     """Set the results of the receive that a whole request completes."""
     pass_references(core, client, server)
     note_received(server, server.registers[reg.PROGRESS_WORDS])
     server.registers[reg.MESSAGE_KIND] = MessageKind.IDEMPOTENT
+
+
+def take_question(core: Core, client: Thread, server: Thread) -> bool:
+    """Receive the fault of a client that asks a keeper whom the server serves; False if there is nothing to ask."""
+    fault = pending_fault(client)
+    if fault is None or fault.keeper.portset is None or served_portset(core, server) is not fault.keeper.portset:
+        return False
+    words = fault.words[: server.registers[reg.RECEIVE_WORDS]]
+    data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in words)
+    user_memory.write(core, server, server.registers[reg.RECEIVE_BUFFER], data)
+    note_received(server, len(words))
+    server.registers[reg.MESSAGE_KIND] = MessageKind.FAULT
+    core.charge(CHUNK_COST * len(words) // COPY_CHUNK_WORDS)
+    return True
 
 
 def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> None:

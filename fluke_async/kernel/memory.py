@@ -47,15 +47,20 @@ class Quota:
 
 
 class Frames:
-    """The frames of RAM, in use or free."""
+    """
+    The frames of RAM, in use or free.
 
-    __slots__ = ("_fresh", "_hardware", "_quota", "_returned")
+    `sharers` says of a frame that several pages of the root share, each until it is written, how many they are.
+    """
+
+    __slots__ = ("_fresh", "_hardware", "_quota", "_returned", "sharers")
 
     def __init__(self, hardware: Hardware, quota: Quota) -> None:
         self._hardware = hardware
         self._quota = quota
         self._fresh = 0
         self._returned: list[int] = []
+        self.sharers: dict[int, int] = {}
 
     @property
     def in_use(self) -> int:
@@ -77,9 +82,27 @@ class Frames:
         self._fresh += PAGE_SIZE
         return frame
 
-    def free(self, frame: int) -> None:
-        """Take a frame back; code translated from it is forgotten."""
+    def share(self, frame: int) -> None:
+        """One page more has the frame, until it is written."""
+        self.sharers[frame] = self.sharers.get(frame, 1) + 1
+
+    def copy(self, frame: int) -> int | None:
+        """Another frame with the same contents, or None if the quota or the memory is used up."""
+        copied = self.allocate()
+        if copied is not None:
+            ram = self._hardware.ram
+            ram[copied : copied + PAGE_SIZE] = ram[frame : frame + PAGE_SIZE]
+        return copied
+
+    def release(self, frame: int) -> bool:
+        """A page gives the frame up; whether it was the last, and the frame is free: its code is forgotten."""
+        sharers = self.sharers.pop(frame, 1)
+        if sharers > 1:
+            if sharers > 2:
+                self.sharers[frame] = sharers - 1
+            return False
         if frame in self._hardware.code_frames:
             self._hardware.invalidate(frame, PAGE_SIZE)
         self._returned.append(frame)
         self._quota.release(PAGE_SIZE)
+        return True

@@ -14,6 +14,7 @@ from fluke_async.abi.codes import COPY_CHUNK_WORDS, MAX_MESSAGE_REFERENCES, WORD
 from fluke_async.abi.entry_points import CHUNK_COST
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.exceptions import WORD_MASK, ProgramException
+from fluke_async.kernel.faults import answer_fault
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.params import MESSAGE_WORDS_MAX
@@ -106,6 +107,9 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:
     if not request.is_open:
         return
     thread = request.thread
+    if thread.fault is not None:
+        answer_fault(core, thread, words[0] if words else 0)
+        return
     registers = thread.registers
     taken = words[: registers[reg.RECEIVE_WORDS]]
     data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in taken)

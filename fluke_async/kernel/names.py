@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, ExceptionCode
 from fluke_async.kernel.exceptions import ProgramException
-from fluke_async.kernel.translation import FRAME_MASK, OFFSET_MASK, READ, resolve
+from fluke_async.kernel.translation import FRAME_MASK, OFFSET_MASK, READ, page_in
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -23,7 +23,7 @@ def physical(core: Core, thread: Thread, address: int, access: int) -> int:
     space = thread.space
     entry = 0 if space is None else space.pages.get(address // PAGE_SIZE, 0)
     if not entry & access:
-        entry = resolve(core, thread, address, access)
+        entry = page_in(core, thread, address, access)
     return (entry & FRAME_MASK) | (address & OFFSET_MASK)
 
 

@@ -35,6 +35,10 @@ class ObjectTable(dict[int, "KernelObject"]):
         if not self._count_in_frame[frame]:
             del self._count_in_frame[frame]
 
+    def are_in(self, frame: int) -> bool:
+        """Whether a frame holds objects."""
+        return frame in self._count_in_frame
+
     def in_frame(self, frame: int) -> Iterator[KernelObject]:
         """The objects of a frame; the caller may take them out as it goes."""
         if frame in self._count_in_frame:

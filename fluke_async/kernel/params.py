@@ -2,7 +2,10 @@
 
 QUANTUM_INSTRUCTIONS = 1_000_000  # a time slice: 1 ms of virtual time, some 2.5 ms of host time; ending one costs 25 us
 MAPPING_DEPTH_MAX = 32  # mappings of mappings: more is taken for a cycle
-PAGES_MAX = 1 << 15  # entries in a space's table of translations, which no quota pays for
+TRANSLATIONS_MIN = 64  # room in the tables of translations of the smallest kernel
+PICKED_PAGES_MAX = 64  # pages that are picked out of a table one by one; for more it is dropped whole
+REVOKED_RANGES_MAX = 256  # ranges followed down a tangle of mappings one by one; then whole tables are dropped
+FAULT_AROUND_PAGES = 16  # pages that are entered together, where they are present: a power of two
 MESSAGE_WORDS_MAX = 1 << 40  # longer than any address space: a length that lies
 STAMP_MAX = 1 << 63  # imported orders beyond it are refused, so that stamps never wrap
 STAMP_LEAD_MAX = 1 << 32  # how far ahead an imported order may be: nobody can use up the stamps

@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.base import Lender
     from fluke_async.kernel.objects.thread import Thread
+    from fluke_async.kernel.scheduler import Scheduler
 
 
-def lend(core: Core, lender: Lender, before: Thread | None, after: Thread | None) -> None:
+def lend(core: Scheduler, lender: Lender, before: Thread | None, after: Thread | None) -> None:
     """A lender has passed from one thread to another; either may be nobody."""
     if before is not None and before.lenders is not None:
         before.lenders.discard(lender)
@@ -29,7 +29,7 @@ def lend(core: Core, lender: Lender, before: Thread | None, after: Thread | None
         renew(core, after)
 
 
-def renew(core: Core, thread: Thread) -> None:
+def renew(core: Scheduler, thread: Thread) -> None:
     """
     What `thread` is lent has changed: rank it again, and whoever inherits from it in turn.
 

@@ -19,6 +19,7 @@ class Counters:
     stacks_dropped: int = 0  # kept stacks that had become stale
     preemptions: int = 0
     soft_faults: int = 0
+    hard_faults: int = 0  # for which a keeper was asked
     exceptions: int = 0
     interrupts: int = 0
     device_requests: int = 0

@@ -28,6 +28,8 @@ class Event(Enum):
     ADVANCE = ("advance", ("entry",))
     CHUNK = ("chunk", ("words",))
     FAULT = ("fault", ("address", "access"))
+    ASK = ("ask", ("address", "access", "region", "port"))
+    RESOLVED = ("resolved", ("address", "reply"))
     EXCEPTION = ("exception", ("code", "subcode", "pc", "handled"))
     INTERRUPT = ("interrupt", ("pc",))
     SWITCH = ("switch", ())

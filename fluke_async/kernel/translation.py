@@ -2,8 +2,10 @@
 From virtual addresses to frames: the walk up the tree of mappings, and its undoing.
 
 A page that is not in a space's table is looked for along the chain mapping, region, space, mapping ... up to the root,
-which owns the frames. The access entered is what every mapping and region on the way grants. This is the soft fault;
-an address for which the walk ends without a frame is the thread's exception.
+which owns the frames. The access entered is what every mapping and region on the way grants. Three things can come of
+it. A *soft* fault ends at a frame, which is entered, with its neighbours that are present. A *hard* one ends at a
+region that does not give what is wanted: its keeper is to be asked. What the thread's own space does not give, or a
+region without a keeper, is the thread's exception. Which of these it is, is the manual's chapters 4 and 5.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, Prot
-from fluke_async.kernel.exceptions import ProgramException
-from fluke_async.kernel.params import MAPPING_DEPTH_MAX, PAGES_MAX
+from fluke_async.kernel.exceptions import PageFault, ProgramException
+from fluke_async.kernel.params import FAULT_AROUND_PAGES, MAPPING_DEPTH_MAX, REVOKED_RANGES_MAX
+from fluke_async.kernel.probe import Point, Recreated
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.region import Region
     from fluke_async.kernel.objects.space import Space
     from fluke_async.kernel.objects.thread import Thread
 
@@ -33,79 +37,165 @@ FAULT_OF_ACCESS = {
     EXECUTE: ExceptionCode.FETCH_FAULT,
 }
 
+Reached = tuple[int, int, int, int]
+"""A page of the root; the access granted; how many bytes from that page on, and before it, are reached the same way."""
+
+Denied = tuple["Region", int] | None
+"""The region concerned and the offset of the page in it; None: nothing but the thread's own space is."""
+
+
+def page_in(core: Core, thread: Thread, address: int, access: int) -> int:
+    """
+    `resolve`, for an operation that touches the thread's memory: a point at which everything can be created again.
+
+    Raises:
+        Recreated: it has been.
+    """
+    if core.probe is None or core.current is None:
+        return resolve(core, thread, address, access)
+    try:
+        entry = resolve(core, thread, address, access)
+    except PageFault:
+        if core.show_fault(Point.HARD_FAULT, thread):
+            raise Recreated from None
+        raise
+    if core.show_fault(Point.SOFT_FAULT, thread):
+        raise Recreated
+    return entry
+
 
 def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
     """
     Enter the page of `address` in the table of the thread's space; returns the entry, which grants `access`.
 
     Raises:
+        PageFault: a region's keeper is to be asked.
         ProgramException: nothing is mapped there, or not with that access, or memory is used up.
     """
     space = thread.space
     if space is None:
         raise ProgramException(thread, FAULT_OF_ACCESS[access], address)
-    found = find_frame(core, space, address, access)
-    if isinstance(found, ExceptionCode):
-        raise ProgramException(thread, found, address)
-    if len(space.pages) >= PAGES_MAX:  # translations are soft: what is forgotten is found again
-        space.pages.clear()
-        core.translations_changed = True
-    space.pages[address // PAGE_SIZE] = found
+    found = find(space, address & FRAME_MASK, access)
+    if found is None or len(found) == 2:
+        raise fault_of(thread, address, access, found)
+    root_page, granted, ahead, behind = found
+    page = address // PAGE_SIZE
+    entry = core.root.entry_of(core, root_page, granted, access)
+    if entry is None:
+        raise ProgramException(thread, ExceptionCode.OUT_OF_MEMORY, address)
+    if access == WRITE and entry & FRAME_MASK in core.changes.written:
+        core.changes.note_write(entry & FRAME_MASK, space, page)
+    entries = {page: entry}
+    first = page & -FAULT_AROUND_PAGES
+    before, after = min(page - first, behind // PAGE_SIZE), min(first + FAULT_AROUND_PAGES - page, ahead // PAGE_SIZE)
+    if before or after > 1:
+        core.root.add_neighbours(core, root_page, granted, space.pages, entries, page, before, after)
+    core.tables.enter(space, entries)
     core.statistics.soft_faults += 1
     if core.trace is not None:
         core.trace((core.time, Event.FAULT, thread.hash, address, access))
-    return found
+    return entry
 
 
-def find_frame(core: Core, space: Space, address: int, access: int) -> int | ExceptionCode:
-    """The page-table entry for an address, or the reason why there is none."""
-    denied = FAULT_OF_ACCESS[access]
+def find(space: Space, page: int, access: int) -> Reached | Denied:
+    """Walk from a page of a space, given by its address, to the root; touches nothing."""
     granted = ALL
-    page = address & FRAME_MASK
+    ahead = behind = 1 << 64
+    concerned: Denied = None
     for _ in range(MAPPING_DEPTH_MAX):
         if space.is_root:
-            frame = core.root.frame_at(core, page)
-            return ExceptionCode.OUT_OF_MEMORY if frame is None else frame | granted
+            return page, granted, ahead, behind
         mapping = space.mapping_at(page)
-        region = None if mapping is None else mapping.region
-        if mapping is None or region is None or region.space is None:
-            return denied
-        offset = mapping.offset + page - mapping.start
-        granted &= mapping.prot & region.prot
-        if not granted & READ:
-            granted &= ~WRITE  # the page tables of RISC-V have no pages that can only be written
-        if offset >= region.size or not granted & access:
-            return denied
+        if mapping is None or mapping.region is None:
+            return concerned
+        granted = _bounded(granted, mapping.prot)
+        if not granted & access:
+            return concerned
+        region = mapping.region
+        inside = page - mapping.start
+        offset = mapping.offset + inside
+        concerned = region, offset
+        granted = _bounded(granted, region.prot)
+        if not granted & access or offset >= region.size or region.space is None:
+            return concerned
+        ahead = min(ahead, mapping.size - inside, region.size - offset)
+        behind = min(behind, inside)
         space, page = region.space, region.start + offset
-    return denied
+    return None
+
+
+def _bounded(granted: int, prot: int) -> int:
+    granted &= prot
+    return granted if granted & READ else granted & ~WRITE  # RISC-V's page tables have no write-only pages
+
+
+def fault_of(thread: Thread, address: int, access: int, denied: Denied) -> ProgramException:
+    """What becomes of an access that the walk has denied."""
+    code = FAULT_OF_ACCESS[access]
+    if denied is None:
+        return ProgramException(thread, code, address)
+    region, offset = denied
+    keeper = region.keeper
+    if keeper is None or not keeper.active:  # as if there were one that fails
+        return ProgramException(thread, code, address)
+    return PageFault(thread, code, address, access, region.hash, offset | address & OFFSET_MASK, keeper)
+
+
+def pending_fault(thread: Thread) -> PageFault | None:
+    """The fault that a thread waits for a keeper to resolve, as it is now; None if there is nothing left to ask."""
+    if thread.fault is None or thread.space is None:
+        return None
+    address, access = thread.fault
+    found = find(thread.space, address & FRAME_MASK, access)
+    if found is None or len(found) == 4:
+        return None
+    fault = fault_of(thread, address, access, found)
+    return fault if isinstance(fault, PageFault) else None
 
 
 def revoke_range(core: Core, space: Space, start: int, size: int) -> None:
-    """Forget the translations of a range, and those of all spaces that were given a part of it."""
-    _forget(space.pages, start // PAGE_SIZE, (start + size) // PAGE_SIZE)
-    given = (region for region in space.regions if start < region.start + region.size and region.start < start + size)
-    revoke_spaces(core, [mapping.space for region in given for mapping in region.mappings])
+    """Forget the translations of a range, and those of all ranges that were derived from it."""
+    _revoke(core, [(space, start, start + size)])
 
 
-def revoke_spaces(core: Core, spaces: Iterable[Space | None]) -> None:
+def revoke_region(core: Core, region: Region) -> None:
+    """Forget all translations that were derived from a region."""
+    _revoke(core, [(each.space, each.start, each.start + each.size) for each in region.mappings if each.space])
+
+
+def _revoke(core: Core, pending: list[tuple[Space, int, int]]) -> None:
     """
-    Forget all translations of these spaces, and of all that were derived from them.
+    Follow ranges down the tree, and forget what is in them.
 
-    More than would be needed, but each space is visited once: a program cannot make it long by a tangle of mappings.
+    Where a tangle of mappings makes these too many to be followed one by one, each space is visited once, and
+    forgotten whole.
     """
-    pending = [space for space in spaces if space is not None]
+    left = len(pending) + REVOKED_RANGES_MAX
+    while pending:
+        space, start, end = pending.pop()
+        left -= 1
+        if left < 0:
+            _revoke_spaces(core, [space, *(each for each, _, _ in pending)])
+            return
+        if not space.is_root:
+            core.tables.forget(space, start // PAGE_SIZE, end // PAGE_SIZE)
+        for region in space.regions.meeting(start, end):
+            first, last = max(start - region.start, 0), min(end - region.start, region.size)
+            for mapping in region.mappings:
+                low, high = max(first, mapping.offset), min(last, mapping.offset + mapping.size)
+                if low < high and mapping.space is not None:
+                    moved_by = mapping.start - mapping.offset
+                    pending.append((mapping.space, low + moved_by, high + moved_by))
+
+
+def _revoke_spaces(core: Core, spaces: Iterable[Space]) -> None:
+    pending = list(spaces)
     seen: set[Space] = set()
     while pending:
         space = pending.pop()
         if space in seen:
             continue
         seen.add(space)
-        space.pages.clear()
+        if not space.is_root:
+            core.tables.drop(space)
         pending += [each.space for region in space.regions for each in region.mappings if each.space is not None]
-    core.translations_changed = True
-
-
-def _forget(pages: dict[int, int], first: int, end: int) -> None:
-    gone = range(first, end) if end - first < len(pages) else [page for page in pages if first <= page < end]
-    for page in gone:
-        pages.pop(page, None)

@@ -17,7 +17,7 @@ from fluke_async.kernel.translation import (
     OFFSET_MASK,
     READ,
     WRITE,
-    resolve,
+    page_in,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def span(core: Core, thread: Thread, address: int, access: int, size: int) -> tu
     space = thread.space
     entry = 0 if space is None else space.pages.get(address // PAGE_SIZE, 0)
     if not entry & access:
-        entry = resolve(core, thread, address, access)
+        entry = page_in(core, thread, address, access)
     offset = address & OFFSET_MASK
     return (entry & FRAME_MASK) | offset, min(size, PAGE_SIZE - offset)
 

@@ -24,6 +24,7 @@ from fluke_async.verify.record import End, UndisturbedRun, name_of
 
 SETTLING_POINTS = 20  # points after which a branch is compared even though a thread still waits
 BRANCH_S = 20  # a branch that takes longer hangs
+UNSEEN = (Point.WAIT, Point.SOFT_FAULT, Point.HARD_FAULT)  # a thread that comes there has not got on
 DIVERGENCE_MAX = 3000  # characters of a message, which fits into a pipe at once
 
 
@@ -68,7 +69,7 @@ class Branch:
         """See a point go by; compare when all has settled."""
         self.points_left -= 1
         left = self.unsettled.get(thread.hash)
-        if left is not None and point is not Point.WAIT:
+        if left is not None and point not in UNSEEN:
             if left <= 1:
                 del self.unsettled[thread.hash]
             else:

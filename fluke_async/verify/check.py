@@ -132,7 +132,7 @@ class Check:
             return False
         self.wanted.discard(number)
         self.result.kernel_points += 1
-        self.result.coverage.update(rows_of(point, thread, self.closed.threads))
+        self.result.coverage.update(rows_of(self.closed.core, point, thread, self.closed.threads))
         if self._branch_off(number, name, parked=True):
             return True
         wanted_anew = point is Point.WAIT and number % REISSUED_EVERY == 0 and self.program.indifferent

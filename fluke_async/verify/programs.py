@@ -17,6 +17,8 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "philosophers": ("4", "3"),
     "bounded_buffer": ("3", "2", "12", "3"),
     "inversion": (),
+    "shared_memory": ("6",),
+    "nested": (),
     "usertests": (),
 }
 SENSITIVE = ("clock", "inversion", "usertests")  # these tell the time, or test what happens when

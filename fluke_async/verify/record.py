@@ -63,7 +63,7 @@ def record(program: Program, model: str, preemption: str) -> UndisturbedRun:
         name = name_of(run.core, point, thread)
         if name not in result.points:
             number = result.points[name] = len(result.points)
-            for row in rows_of(point, thread, run.threads):
+            for row in rows_of(run.core, point, thread, run.threads):
                 result.first_of_row.setdefault(row, number)
             if point is Point.RETURN:
                 result.states[name] = (observer.state(), len(run.completed))

@@ -109,8 +109,9 @@ async def test_memory_has_a_limit(make_kernel: MakeKernel) -> None:
 async def test_a_kernel_without_memory_has_no_host_threads(make_kernel: MakeKernel, pages_left: int) -> None:
     async with make_kernel(memory="1M") as kernel:
         async with kernel.host_thread() as me:
-            used = kernel.statistics().memory_used_bytes + pages_left * PAGE_SIZE
-            await me.buffer(((1 << 20) - used) // PAGE_SIZE * PAGE_SIZE)
+            counts = kernel.statistics()
+            left = counts.memory_limit_bytes - counts.memory_used_bytes - pages_left * PAGE_SIZE
+            await me.buffer(left // PAGE_SIZE * PAGE_SIZE)
             async with clean(kernel):
                 with pytest.raises(fluke.FlukeError, match="is used up: give it more"):
                     async with kernel.host_thread():

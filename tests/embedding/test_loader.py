@@ -122,7 +122,7 @@ async def test_memory_comes_when_it_is_touched_and_ends_at_the_quota(make_kernel
         check_nothing_left(kernel)
         refused = await kernel.spawn("memory", args=["4000"])
         assert await refused.stdout.read_all() == b"no memory for 4000 KiB\n"
-        too_much = await kernel.spawn("memory", args=["1000"])
+        too_much = await kernel.spawn("memory", args=["960"])
         end = await too_much.wait()
         assert end.reason == "exception"
         assert "out of memory" in end.message
@@ -130,7 +130,7 @@ async def test_memory_comes_when_it_is_touched_and_ends_at_the_quota(make_kernel
 
 
 async def test_data_beyond_the_quota_is_refused(make_kernel: MakeKernel) -> None:
-    program = elf(rv64.EBREAK, parts=(Part(0x20000, b"x" * (1000 << 10)),))
+    program = elf(rv64.EBREAK, parts=(Part(0x20000, b"x" * (970 << 10)),))
     async with make_kernel(memory="1M") as kernel:
         with pytest.raises(fluke.ProgramError, match='memory="128M"'):
             await kernel.spawn(program)

@@ -12,7 +12,7 @@ from fluke_async.abi.entry_point import Class
 from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST, COMPLETION_COST, ENTRY_POINTS, STAGE_COST
 from fluke_async.execution import dispatcher
 from fluke_async.execution.dispatcher import ROWS
-from fluke_async.kernel import ipc
+from fluke_async.kernel import ipc, region_scan
 from fluke_async.kernel.objects import mutex as mutex_module
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
@@ -155,7 +155,7 @@ def test_end_of_the_time_slice_preempts_at_a_marked_point(model: str, preemption
 def test_operations_do_nothing_between_a_wait_and_the_decision_what_to_do() -> None:
     """No `try`, `with` or value of an await in an operation: one loop, and after an await comes its start."""
     operations = 0
-    for module in (ipc, mutex_module):
+    for module in (ipc, mutex_module, region_scan):
         for function in ast.walk(ast.parse(inspect.getsource(module))):
             if not isinstance(function, ast.AsyncFunctionDef):
                 continue
@@ -166,7 +166,7 @@ def test_operations_do_nothing_between_a_wait_and_the_decision_what_to_do() -> N
                 assert not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Await))
                 for body in (getattr(node, "body", None), getattr(node, "orelse", None)):
                     check_after_awaits(body, node is function.body[-1])
-    assert operations == 4
+    assert operations == 6
     assert not any(isinstance(node, ast.Await) for node in ast.walk(ast.parse(inspect.getsource(dispatcher))))
 
 

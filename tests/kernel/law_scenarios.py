@@ -12,6 +12,7 @@ from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
+from tests.kernel.paged_scenarios import PAGED_SCENARIOS
 
 Scenario = Callable[[Machine], tuple[int, int]]  # sets a machine up; where its results will be, and how many words
 
@@ -247,4 +248,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     interrupted,
     conditions,
     stopped_ends,
+    *PAGED_SCENARIOS,
 )

@@ -8,7 +8,7 @@ from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, Prot
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
-from fluke_async.kernel.translation import find_frame
+from fluke_async.kernel.translation import FRAME_MASK, find
 from tests.kernel.machine import Machine
 
 READ, WRITE, ALL = int(Prot.READ), int(Prot.WRITE), int(Prot.ALL)
@@ -45,7 +45,7 @@ class Tree:
         return sum(
             bit
             for bit in (READ, WRITE, int(Prot.EXECUTE))
-            if not isinstance(find_frame(self.machine.core, self.space, address, bit), ExceptionCode)
+            if entry_of(self.machine, self.space, address, bit) is not None
         )
 
     def touch(self, offset: int = 0, *, write: bool = False) -> ExceptionCode | None:
@@ -54,6 +54,14 @@ class Tree:
         thread = self.machine.spawn(step, space=self.space)
         self.machine.run()
         return self.machine.failure(thread)
+
+
+def entry_of(machine: Machine, space: Space, address: int, access: int) -> int | None:
+    """What a table would say of an address that is wanted with an access; None if that is denied."""
+    found = find(space, address & FRAME_MASK, access)
+    if found is None or len(found) == 2:
+        return None
+    return machine.core.root.entry_of(machine.core, found[0], found[1], access)
 
 
 def bits(**fields: int) -> dict[str, Any]:

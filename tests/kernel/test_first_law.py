@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fluke_async.abi.entry_points import BY_NUMBER, ENTRY_POINTS
+from fluke_async.abi.codes import ObjectType
+from fluke_async.abi.entry_points import ENTRY_POINTS
 from fluke_async.execution.hart import Outcome
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
@@ -102,9 +103,11 @@ def test_the_scenarios_pass_through_every_kind_of_wait() -> None:
         run = Run(scenario, "interrupt", "partial")
         while not run.idle:
             run.step()
-            for entry, target, _, _ in waits(run.machine).values():
-                seen.add((BY_NUMBER[entry].name, run.machine.core.objects[target].type))
-    assert seen == {(entry.name, type_) for entry in ENTRY_POINTS for type_ in entry.waits_on}
+            for each in run.machine.core.objects.values():
+                if isinstance(each, Thread) and each.waiting_for is not None:
+                    seen.add((run.machine.core.entry_name(each), each.waiting_for.type))
+    expected = {(entry.name, type_) for entry in ENTRY_POINTS for type_ in entry.waits_on}
+    assert seen == expected | {("fault", ObjectType.PORT), ("fault", ObjectType.THREAD)}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

@@ -83,7 +83,7 @@ def test_cut_off_copy_is_in_call_unless_it_could_have_been_preempted(machine: Ma
 
 
 @pytest.mark.parametrize("entry", ENTRY_POINTS, ids=lambda entry: entry.name)
-def test_flag_is_refused_where_the_registers_name_no_call_with_marked_points(entry: Any) -> None:
+def test_flag_is_refused_where_the_registers_name_no_call_that_can_be_cut_off(entry: Any) -> None:
     machine = Machine()
     thread = machine.spawn(start=False)
     state = machine.buffer(THREAD_STATE.size // 8)
@@ -91,7 +91,7 @@ def test_flag_is_refused_where_the_registers_name_no_call_with_marked_points(ent
     machine.write(state + THREAD_STATE.offset_of("flags"), [ThreadFlags.STOPPED | ThreadFlags.IN_CALL])
     machine.write(state + THREAD_STATE.offset_of("x") + 8 * ENTRY_POINT, [entry.number])
     result = machine.invoke("thread_set_state", thread=thread, state=state)
-    if entry.has_points:
+    if entry.can_be_cut:
         assert (result.exception, thread.in_call) == (None, True)
     else:
         assert (result.exception, thread.in_call) == (ExceptionCode.INVALID_STATE, False)

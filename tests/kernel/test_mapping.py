@@ -10,9 +10,8 @@ from fluke_async.abi.codes import PAGE_SIZE, USER_END, USER_START, ExceptionCode
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
-from fluke_async.kernel.translation import find_frame
 from tests.kernel.machine import Machine
-from tests.kernel.memory_tree import ALL, HERE, READ, Tree, bits, set_state
+from tests.kernel.memory_tree import ALL, HERE, READ, Tree, bits, entry_of, set_state
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_empty_mapping_hides_nothing(machine: Machine, empty_first: bool) -> Non
     sizes = [0, 4 * PAGE_SIZE]
     for size in sizes if empty_first else reversed(sizes):
         machine.load(machine.new(Mapping), bits(size=size), region=region, space=space)
-    assert find_frame(machine.core, space, HERE, READ) is not ExceptionCode.LOAD_FAULT
+    assert entry_of(machine, space, HERE, READ) is not None
     reference = machine.reference(space)
     for start in (HERE, HERE + PAGE_SIZE):
         third = machine.new(Mapping)

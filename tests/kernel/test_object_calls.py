@@ -38,7 +38,7 @@ OBJECT_CALLS = [
 ]
 OWNERS_CALLS = ("mutex_unlock", "cond_wait")  # for the owner of the mutex
 
-CHANGES = ("_destroy", "_move", "_set_state")  # what needs memory that can be written
+CHANGES = ("_protect", "_destroy", "_move", "_set_state")  # what needs memory that can be written
 
 
 def other_type(name: str) -> type[Any]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluke_async.kernel import core
+from fluke_async.kernel import scheduler
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
 from tests.kernel.machine import Machine
@@ -44,7 +44,7 @@ def test_a_thread_has_nothing_but_its_registers_packed() -> None:
 def test_those_who_wait_longest_are_packed_and_handed_the_mutex_in_order(
     monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    monkeypatch.setattr(core, "UNPACKED_WAITS_MAX", 3)
+    monkeypatch.setattr(scheduler, "UNPACKED_WAITS_MAX", 3)
     packed: list[Thread] = []
     pack = Thread.pack
 

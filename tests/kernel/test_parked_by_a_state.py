@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, Prot
 from fluke_async.kernel import message
 from fluke_async.kernel.core import Core
@@ -13,6 +15,7 @@ from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.tables import Tables
 from tests.kernel.machine import Machine
 
 ROOM_WORDS = 4
@@ -127,7 +130,9 @@ def test_server_that_was_only_given_a_client_is_captured_by_its_call(machine: Ma
     assert machine.done(client, server)
 
 
-def test_a_tangle_of_mappings_is_undone_by_visiting_each_space_once(machine: Machine) -> None:
+def test_a_tangle_of_mappings_is_undone_by_visiting_each_space_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A space whose pages are all mapped from one region of itself: each change would lead to every other."""
     core: Core = machine.core
     space, region = machine.new(Space), machine.new(Region)
@@ -136,13 +141,8 @@ def test_a_tangle_of_mappings_is_undone_by_visiting_each_space_once(machine: Mac
     for number in range(TANGLE):
         place = {"region_off": 0, "start_va": (1 + number) * PAGE_SIZE, "size": PAGE_SIZE, "prot": int(Prot.ALL)}
         machine.load(machine.new(Mapping), {"hash": 0, **place}, region=region, space=space)
-    cleared = []
-
-    class Table(dict[int, int]):
-        def clear(self) -> None:
-            cleared.append(len(self))
-            super().clear()
-
-    space.pages = Table()
+    dropped: list[Space] = []
+    monkeypatch.setattr(Tables, "drop", lambda _, space: dropped.append(space))
+    monkeypatch.setattr(Tables, "forget", lambda *_: None)
     region.import_state(core, None, bits, {})
-    assert len(cleared) == 1
+    assert dropped == [space]

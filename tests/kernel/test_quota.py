@@ -145,7 +145,7 @@ def test_frames_are_distinct_and_zero_and_come_back() -> None:
     ram.ram[:] = b"\xff" * len(ram.ram)
     ram.code_frames.add(first[1])
     for frame in first[1:3]:
-        frames.free(frame)
+        frames.release(frame)
     assert ram.invalidated == [first[1]]
     assert frames.in_use == 2
     again = list(all_of(frames))
@@ -159,7 +159,7 @@ def test_frames_are_charged() -> None:
     taken = list(all_of(frames))
     assert len(taken) == 2
     assert quota.used_bytes == 2 * PAGE_SIZE
-    frames.free(taken[0])
+    frames.release(taken[0])
     assert quota.used_bytes == PAGE_SIZE
 
 

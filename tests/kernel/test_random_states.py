@@ -189,6 +189,8 @@ class World:
             expected["x"] = (0, *bits["x"][1:])
             flags = bits["flags"] & ~int(ThreadFlags.IDEMPOTENT)
             expected["flags"] = flags | (int(ThreadFlags.IDEMPOTENT) if target.client is not None else 0)
+            if target.waiting_for is None:  # a fault is a wait, or none
+                expected["fault_access"] = expected["fault_address"] = 0
             ignored = CHANGED_BY_PARKING
         elif isinstance(target, Mutex):
             assert after["locked"] or target.first_waiter() is None or target.owner is None

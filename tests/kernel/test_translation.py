@@ -13,10 +13,9 @@ from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.params import MAPPING_DEPTH_MAX
-from fluke_async.kernel.translation import find_frame
 from tests.kernel.invariants import check
 from tests.kernel.machine import MEMORY, Machine
-from tests.kernel.memory_tree import ALL, HERE, READ, WRITE, Tree, bits, set_state
+from tests.kernel.memory_tree import ALL, HERE, READ, WRITE, Tree, bits, entry_of, set_state
 
 # -- seeing the same memory ------------------------------------------------------------------------
 
@@ -206,9 +205,9 @@ def test_page_tables_agree_with_the_tree_whatever_is_changed(
         if kind == "touch":
             for page in range(8):
                 for access in (READ, WRITE):
-                    entry = find_frame(machine.core, spaces[who], base + page * PAGE_SIZE, access)
-                    if not isinstance(entry, ExceptionCode):
-                        spaces[who].pages[base // PAGE_SIZE + page] = entry
+                    entry = entry_of(machine, spaces[who], base + page * PAGE_SIZE, access)
+                    if entry is not None:
+                        machine.core.tables.enter(spaces[who], {base // PAGE_SIZE + page: entry})
         elif kind == "region":
             machine.load(regions[index], fields, space=spaces[who])
         elif kind == "destroy":

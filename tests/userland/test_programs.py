@@ -37,8 +37,10 @@ def test_every_program_is_there() -> None:
         "echo",
         "hello",
         "inversion",
+        "nested",
         "philosophers",
         "primes",
+        "shared_memory",
         "usertests",
     } == set(names)
     for name, description in list_programs():

@@ -16,7 +16,7 @@ from fluke_async.abi.codes import ExceptionCode, Status, ThreadFlags
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import A0, A7, ENTRY_POINT, PROGRESS_WORDS, SEND_BUFFER, SEND_WORDS
 from fluke_async.execution import dispatcher
-from fluke_async.kernel import ipc
+from fluke_async.kernel import connection, ipc
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
@@ -58,7 +58,7 @@ def client_of_a_working_server_not_exported() -> None:
     original = Thread.export_link
 
     def export_link(self: Thread, name: str) -> KernelObject | None:
-        if name == "client" and self.registers[ENTRY_POINT] != ipc.SERVER_RECEIVE:
+        if name == "client" and self.registers[ENTRY_POINT] != connection.SERVER_RECEIVE:
             return None
         return original(self, name)
 
@@ -126,7 +126,7 @@ def order_of_ready_threads_not_kept() -> None:
         thread.run_order = 0
         original(self, thread)
 
-    Core.start = start  # type: ignore[method-assign]
+    Core.start = start  # type: ignore[method-assign,assignment]
 
 
 def waiter_looks_again_when_it_starts() -> None:
@@ -138,7 +138,7 @@ def waiter_looks_again_when_it_starts() -> None:
         if thread.waiting_for is not None and thread.request is None:
             self.wake(thread)
 
-    Core.start = start  # type: ignore[method-assign]
+    Core.start = start  # type: ignore[method-assign,assignment]
 
 
 def device_not_asked_again() -> None:
@@ -156,7 +156,7 @@ def connection_known_to_the_client_alone() -> None:
     def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
         return None
 
-    ipc.former_server = former_server
+    ipc.__dict__["former_server"] = former_server
 
 
 # -- what is done in order to export ------------------------------------------------------------------------------
@@ -168,13 +168,13 @@ def request_finished_before_the_stop() -> None:
 
     def stop(self: Core, thread: Thread) -> None:
         server = thread.callee
-        if server is not None and server.registers[ENTRY_POINT] == ipc.SERVER_RECEIVE:
+        if server is not None and server.registers[ENTRY_POINT] == connection.SERVER_RECEIVE:
             with suppress(ProgramException):
                 while not ipc.move_request_chunk(self, thread, server):
                     pass
         original(self, thread)
 
-    Core.stop = stop  # type: ignore[method-assign]
+    Core.stop = stop  # type: ignore[method-assign,assignment]
 
 
 def answer_awaited_before_the_stop() -> None:
@@ -187,7 +187,7 @@ def answer_awaited_before_the_stop() -> None:
             self.act()
         original(self, thread)
 
-    Core.stop = stop  # type: ignore[method-assign]
+    Core.stop = stop  # type: ignore[method-assign,assignment]
 
 
 # -- what the execution models see of each other ------------------------------------------------------------------
@@ -211,7 +211,7 @@ def reply_committed_after_the_marked_point() -> None:
     """A reply's progress is put into the server's registers after the marked point, not before."""
 
     async def serve(core: Core, thread: Thread) -> int:
-        while (stage := thread.registers[ENTRY_POINT]) in (ipc.REPLY, ipc.REPLY_WAIT_RECEIVE):
+        while (stage := thread.registers[ENTRY_POINT]) in (connection.REPLY, connection.REPLY_WAIT_RECEIVE):
             registers = thread.registers
             before = [registers[number] for number in (SEND_BUFFER, SEND_WORDS, PROGRESS_WORDS)]
             if not ipc.move_reply_chunk(core, thread):
@@ -220,11 +220,11 @@ def reply_committed_after_the_marked_point() -> None:
                 await COPY
                 registers = thread.registers
                 registers[SEND_BUFFER], registers[SEND_WORDS], registers[PROGRESS_WORDS] = after
-            elif stage == ipc.REPLY:
+            elif stage == connection.REPLY:
                 return Status.SUCCESS
             else:
                 registers[PROGRESS_WORDS] = 0
-                core.enter_stage(thread, ipc.WAIT_RECEIVE)
+                core.enter_stage(thread, connection.WAIT_RECEIVE)
         return await ipc.serve(core, thread)
 
     for name in SERVING:

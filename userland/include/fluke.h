@@ -148,6 +148,13 @@ enum {
     FLUKE_MESSAGE_ONE_WAY    = 0,
     FLUKE_MESSAGE_IDEMPOTENT = 1,
     FLUKE_MESSAGE_RELIABLE   = 2,
+    FLUKE_MESSAGE_FAULT      = 3,
+};
+
+/* Word 0 of a keeper's reply to a fault; without a word it is RESOLVED, any other number is FAILED. */
+enum {
+    FLUKE_FAULT_RESOLVED = 0,
+    FLUKE_FAULT_FAILED   = 1,
 };
 
 /* All of a thread that is bits; its links are delivered through references. */
@@ -180,8 +187,10 @@ struct fluke_thread_state {
     uint64_t server_reliable_pc;                 /* entry for reliable connections; 0: the waiting call returns */
     uint64_t exception;                          /* code of the mistake that stopped the thread, and keeps it so; 0: none */
     uint64_t exception_subcode;                  /* the address or number concerned */
+    uint64_t fault_access;                       /* FLUKE_PROT_* that the thread has asked a region's keeper for, and waits; 0: none */
+    uint64_t fault_address;                      /* where it wanted that access */
 };
-_Static_assert(sizeof(struct fluke_thread_state) == 720, "fluke_thread_state");
+_Static_assert(sizeof(struct fluke_thread_state) == 736, "fluke_thread_state");
 
 /* The registers that change when a handler is entered, as they were before; returning reloads them. */
 struct fluke_thread_saved_state {
@@ -217,6 +226,23 @@ struct fluke_mapping_state {
     uint64_t prot;                               /* access asked for; the region's bounds it */
 };
 _Static_assert(sizeof(struct fluke_mapping_state) == 40, "fluke_mapping_state");
+
+/* An object that a search of a region has found. */
+struct fluke_obspec {
+    void *ob;                                    /* its address in the region's space */
+    uint64_t type;                               /* its fluke_type_t */
+};
+_Static_assert(sizeof(struct fluke_obspec) == 16, "fluke_obspec");
+
+/* What a region's keeper receives, as a message of the kind FLUKE_MESSAGE_FAULT, when an access needs it. */
+struct fluke_fault_message {
+    uint64_t code;                               /* FLUKE_EXCEPTION_*_FAULT: what the thread will get if the keeper fails */
+    uint64_t access;                             /* FLUKE_PROT_READ, _WRITE or _EXECUTE */
+    uint64_t region_hash;                        /* hash of the region that is concerned */
+    uint64_t offset;                             /* offset into the region of the byte that was wanted */
+    uint64_t thread_hash;                        /* hash of the thread that wants it */
+};
+_Static_assert(sizeof(struct fluke_fault_message) == 40, "fluke_fault_message");
 
 /* A port: what clients name. */
 struct fluke_port_state {
@@ -360,12 +386,16 @@ enum {
     FLUKE_CALL_REGION_REFERENCE             = 0x10c4,
     FLUKE_CALL_REGION_GET_STATE             = 0x10c5,
     FLUKE_CALL_REGION_SET_STATE             = 0x10c6,
+    FLUKE_CALL_REGION_PROTECT               = 0x10c7,
+    FLUKE_CALL_REGION_SEARCH                = 0x10c8,
+    FLUKE_CALL_REGION_CHANGED               = 0x10c9,
     FLUKE_CALL_MAPPING_CREATE               = 0x1100,
     FLUKE_CALL_MAPPING_CREATE_HASH          = 0x1101,
     FLUKE_CALL_MAPPING_DESTROY              = 0x1102,
     FLUKE_CALL_MAPPING_MOVE                 = 0x1103,
     FLUKE_CALL_MAPPING_GET_STATE            = 0x1105,
     FLUKE_CALL_MAPPING_SET_STATE            = 0x1106,
+    FLUKE_CALL_MAPPING_PROTECT              = 0x1107,
     FLUKE_CALL_PORT_CREATE                  = 0x1140,
     FLUKE_CALL_PORT_CREATE_HASH             = 0x1141,
     FLUKE_CALL_PORT_DESTROY                 = 0x1142,
@@ -492,6 +522,14 @@ void fluke_region_get_state(fluke_region_t *region, struct fluke_region_state *s
 /* Load a region; a null pointer leaves that part as it is, a null reference clears the link. */
 void fluke_region_set_state(fluke_region_t *region, const struct fluke_region_state *state,
     fluke_ref_t *space_ref, fluke_ref_t *keeper_ref);
+/* Set the greatest access that the region gives, to all that was derived from it. */
+void fluke_region_protect(fluke_region_t *region, uint64_t prot);
+/* List the objects whose memory lies in a part of a region. If all fit, the offset has moved on by the size; else it is that of the first that does not, where to call again. What is left of the capacity is returned. */
+void fluke_region_search(fluke_region_t *region, uint64_t *offset, uint64_t size, struct
+    fluke_obspec *objects, uint64_t *capacity);
+/* List the pages of a part of a region that were written since a generation, by their offsets; 0: all that there are. Begin with the generation 0: what is returned is given again when the call goes on after its list was full, and is the one since which the next round counts. A page may be listed that was not written. */
+void fluke_region_changed(fluke_region_t *region, uint64_t *offset, uint64_t size, uint64_t
+    *offsets, uint64_t *capacity, uint64_t since, uint64_t *generation);
 
 /* Make a mapping at an address of the caller's memory. */
 fluke_error_t fluke_mapping_create(fluke_mapping_t *mapping);
@@ -507,6 +545,8 @@ void fluke_mapping_get_state(fluke_mapping_t *mapping, struct fluke_mapping_stat
 /* Load a mapping; a null pointer leaves that part as it is, a null reference clears the link. */
 void fluke_mapping_set_state(fluke_mapping_t *mapping, const struct fluke_mapping_state *state,
     fluke_ref_t *region_ref, fluke_ref_t *space_ref);
+/* Set the access that the mapping asks for; the region's bounds it. */
+void fluke_mapping_protect(fluke_mapping_t *mapping, uint64_t prot);
 
 /* Make a port at an address of the caller's memory. */
 fluke_error_t fluke_port_create(fluke_port_t *port);

@@ -14,11 +14,13 @@ fluke_thread_create_hash:
         li      a1, 0
         beqz    t0, 1f
         ld      a1, 0(t0)
-1:      li      a7, 0x1041
+1:
+        li      a7, 0x1041
         ecall
         beqz    t0, 2f
         sd      a1, 0(t0)
-2:      ret
+2:
+        ret
 
         .section .text.fluke_thread_destroy, "ax", @progbits
         .globl  fluke_thread_destroy
@@ -88,15 +90,15 @@ fluke_thread_get_handlers:
         beqz    t0, 1f
         sd      a1, 0(t0)
 1:
-        beqz    t1, 1f
+        beqz    t1, 2f
         sd      a2, 0(t1)
-1:
-        beqz    t2, 1f
+2:
+        beqz    t2, 3f
         sd      a3, 0(t2)
-1:
-        beqz    t3, 1f
+3:
+        beqz    t3, 4f
         sd      a4, 0(t3)
-1:
+4:
         ret
 
         .section .text.fluke_thread_set_handlers, "ax", @progbits
@@ -148,11 +150,13 @@ fluke_space_create_hash:
         li      a1, 0
         beqz    t0, 1f
         ld      a1, 0(t0)
-1:      li      a7, 0x1081
+1:
+        li      a7, 0x1081
         ecall
         beqz    t0, 2f
         sd      a1, 0(t0)
-2:      ret
+2:
+        ret
 
         .section .text.fluke_space_destroy, "ax", @progbits
         .globl  fluke_space_destroy
@@ -203,11 +207,13 @@ fluke_region_create_hash:
         li      a1, 0
         beqz    t0, 1f
         ld      a1, 0(t0)
-1:      li      a7, 0x10c1
+1:
+        li      a7, 0x10c1
         ecall
         beqz    t0, 2f
         sd      a1, 0(t0)
-2:      ret
+2:
+        ret
 
         .section .text.fluke_region_destroy, "ax", @progbits
         .globl  fluke_region_destroy
@@ -244,6 +250,67 @@ fluke_region_set_state:
         ecall
         ret
 
+        .section .text.fluke_region_protect, "ax", @progbits
+        .globl  fluke_region_protect
+fluke_region_protect:
+        li      a7, 0x10c7
+        ecall
+        ret
+
+        .section .text.fluke_region_search, "ax", @progbits
+        .globl  fluke_region_search
+fluke_region_search:
+        mv      t0, a1
+        mv      t1, a4
+        li      a1, 0
+        beqz    t0, 1f
+        ld      a1, 0(t0)
+1:
+        li      a4, 0
+        beqz    t1, 2f
+        ld      a4, 0(t1)
+2:
+        li      a7, 0x10c8
+        ecall
+        beqz    t0, 3f
+        sd      a1, 0(t0)
+3:
+        beqz    t1, 4f
+        sd      a4, 0(t1)
+4:
+        ret
+
+        .section .text.fluke_region_changed, "ax", @progbits
+        .globl  fluke_region_changed
+fluke_region_changed:
+        mv      t0, a1
+        mv      t1, a4
+        mv      t2, a6
+        li      a1, 0
+        beqz    t0, 1f
+        ld      a1, 0(t0)
+1:
+        li      a4, 0
+        beqz    t1, 2f
+        ld      a4, 0(t1)
+2:
+        li      a6, 0
+        beqz    t2, 3f
+        ld      a6, 0(t2)
+3:
+        li      a7, 0x10c9
+        ecall
+        beqz    t0, 4f
+        sd      a1, 0(t0)
+4:
+        beqz    t1, 5f
+        sd      a4, 0(t1)
+5:
+        beqz    t2, 6f
+        sd      a6, 0(t2)
+6:
+        ret
+
         .section .text.fluke_mapping_create, "ax", @progbits
         .globl  fluke_mapping_create
 fluke_mapping_create:
@@ -258,11 +325,13 @@ fluke_mapping_create_hash:
         li      a1, 0
         beqz    t0, 1f
         ld      a1, 0(t0)
-1:      li      a7, 0x1101
+1:
+        li      a7, 0x1101
         ecall
         beqz    t0, 2f
         sd      a1, 0(t0)
-2:      ret
+2:
+        ret
 
         .section .text.fluke_mapping_destroy, "ax", @progbits
         .globl  fluke_mapping_destroy
@@ -292,6 +361,13 @@ fluke_mapping_set_state:
         ecall
         ret
 
+        .section .text.fluke_mapping_protect, "ax", @progbits
+        .globl  fluke_mapping_protect
+fluke_mapping_protect:
+        li      a7, 0x1107
+        ecall
+        ret
+
         .section .text.fluke_port_create, "ax", @progbits
         .globl  fluke_port_create
 fluke_port_create:
@@ -306,11 +382,13 @@ fluke_port_create_hash:
         li      a1, 0
         beqz    t0, 1f
         ld      a1, 0(t0)
-1:      li      a7, 0x1141
+1:
+        li      a7, 0x1141
         ecall
         beqz    t0, 2f
         sd      a1, 0(t0)
-2:      ret
+2:
+        ret
 
         .section .text.fluke_port_destroy, "ax", @progbits
         .globl  fluke_port_destroy
@@ -361,11 +439,13 @@ fluke_portset_create_hash:
         li      a1, 0
         beqz    t0, 1f
         ld      a1, 0(t0)
-1:      li      a7, 0x1181
+1:
+        li      a7, 0x1181
         ecall
         beqz    t0, 2f
         sd      a1, 0(t0)
-2:      ret
+2:
+        ret
 
         .section .text.fluke_portset_destroy, "ax", @progbits
         .globl  fluke_portset_destroy
@@ -416,11 +496,13 @@ fluke_mutex_create_hash:
         li      a1, 0
         beqz    t0, 1f
         ld      a1, 0(t0)
-1:      li      a7, 0x11c1
+1:
+        li      a7, 0x11c1
         ecall
         beqz    t0, 2f
         sd      a1, 0(t0)
-2:      ret
+2:
+        ret
 
         .section .text.fluke_mutex_destroy, "ax", @progbits
         .globl  fluke_mutex_destroy
@@ -492,11 +574,13 @@ fluke_cond_create_hash:
         li      a1, 0
         beqz    t0, 1f
         ld      a1, 0(t0)
-1:      li      a7, 0x1201
+1:
+        li      a7, 0x1201
         ecall
         beqz    t0, 2f
         sd      a1, 0(t0)
-2:      ret
+2:
+        ret
 
         .section .text.fluke_cond_destroy, "ax", @progbits
         .globl  fluke_cond_destroy

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, USER_END, USER_START, ExceptionCode, ObjectType
 from fluke_async.abi.layouts import MAPPING_STATE
-from fluke_async.kernel.checks import mistake, number, page_range, protection
+from fluke_async.abi.registers import A0, A1
+from fluke_async.kernel.checks import check_protection, mistake, number, page_range, protection
+from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.translation import revoke_range
+from fluke_async.kernel.translation import WRITE, revoke_range
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -72,19 +74,33 @@ class Mapping(KernelObject):
             space.insert(self)
         if "region" in links:
             if self.region is not None:
-                self.region.mappings.discard(self)
+                del self.region.mappings[self]
             self.region = links["region"]  # type: ignore[assignment]
             if self.region is not None:
-                self.region.mappings.add(self)
+                self.region.mappings[self] = None
 
     def on_destroy(self, core: Core) -> None:
         self._leave_space(core)
         self.space = None
         if self.region is not None:
-            self.region.mappings.discard(self)
+            del self.region.mappings[self]
             self.region = None
+
+    def revoke(self, core: Core) -> None:
+        """Forget what was looked up through this mapping."""
+        if self.space is not None and self.size:
+            revoke_range(core, self.space, self.start, self.size)
 
     def _leave_space(self, core: Core) -> None:
         if self.space is not None:
-            revoke_range(core, self.space, self.start, self.size)
+            self.revoke(core)
             self.space.remove(self)
+
+
+def mapping_protect(core: Core, thread: Thread) -> int:
+    """Set the access that the mapping asks for."""
+    mapping = object_at(core, thread, thread.registers[A0], Mapping, WRITE)
+    prot = check_protection(thread, thread.registers[A1])
+    mapping.revoke(core)
+    mapping.prot = prot
+    return 0

@@ -15,6 +15,7 @@ from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.ordered_queue import OrderedQueue
+from fluke_async.kernel.translation import pending_fault
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -49,7 +50,7 @@ class Port(KernelObject):
     def expects(self, core: Core, thread: Thread) -> bool:
         if self.receiver is None:
             return self.active
-        waits_for_answer = core.entry_name(thread) == "ipc_call" and self.is_called_by(core, thread)
+        waits_for_answer = core.entry_name(thread) in ("ipc_call", "fault") and self.is_called_by(core, thread)
         if thread.request is None and self.active and waits_for_answer:
             try:  # a state says nothing of requests, so the device is asked again, and at once
                 thread.request = device_request(core, thread, self)
@@ -59,7 +60,10 @@ class Port(KernelObject):
         return self.active and thread.request is not None
 
     def is_called_by(self, core: Core, thread: Thread) -> bool:
-        """Whether a thread's registers call this port: to be parked here by a state is not enough."""
+        """Whether a thread's registers, or its fault, call this port: to be parked here by a state is not enough."""
+        if thread.fault is not None:
+            fault = pending_fault(thread)
+            return fault is not None and fault.keeper is self
         if core.entry_name(thread) not in ("ipc_call", "ipc_send"):
             return False
         try:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import ExceptionCode, ObjectType
 from fluke_async.abi.layouts import REGION_STATE
-from fluke_async.kernel.checks import page_range, protection
+from fluke_async.abi.registers import A0, A1
+from fluke_async.kernel.checks import check_protection, page_range, protection
+from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.translation import revoke_spaces
+from fluke_async.kernel.translation import WRITE, revoke_region
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -38,7 +40,7 @@ class Region(KernelObject):
         self.prot = 0
         self.space: Space | None = None
         self.keeper: Port | None = None
-        self.mappings: set[Mapping] = set()
+        self.mappings: dict[Mapping, None] = {}
 
     def export_bits(self) -> StateBits:
         return {"hash": self.hash, "start_va": self.start, "size": self.size, "prot": self.prot}
@@ -47,23 +49,32 @@ class Region(KernelObject):
         if bits is not None:
             start, size = page_range(by, bits, "start_va", "size")
             prot = protection(by, bits)
-        revoke_spaces(core, [mapping.space for mapping in self.mappings])
+        revoke_region(core, self)
+        if self.space is not None:
+            self.space.regions.remove(self)
         if bits is not None:
             self.start, self.size, self.prot = start, size, prot
         if "space" in links:
-            if self.space is not None:
-                self.space.regions.discard(self)
             self.space = links["space"]  # type: ignore[assignment]  # the link's types say so
-            if self.space is not None:
-                self.space.regions.add(self)
+        if self.space is not None:
+            self.space.regions.add(self)
         if "keeper" in links:
             self.keeper = links["keeper"]  # type: ignore[assignment]
 
     def on_destroy(self, core: Core) -> None:
-        revoke_spaces(core, [mapping.space for mapping in self.mappings])
+        revoke_region(core, self)
         for mapping in self.mappings:
             mapping.region = None
         self.mappings.clear()
         if self.space is not None:
-            self.space.regions.discard(self)
+            self.space.regions.remove(self)
             self.space = None
+
+
+def region_protect(core: Core, thread: Thread) -> int:
+    """Set the greatest access; all that was derived from the region is looked up anew."""
+    region = object_at(core, thread, thread.registers[A0], Region, WRITE)
+    prot = check_protection(thread, thread.registers[A1])
+    revoke_region(core, region)
+    region.prot = prot
+    return 0

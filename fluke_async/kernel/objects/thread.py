@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.mutex import Mutex
     from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.space import Space
+    from fluke_async.kernel.scheduler import Scheduler
 
 WAITABLE = frozenset({ObjectType.THREAD, ObjectType.PORT, ObjectType.PORTSET, ObjectType.MUTEX, ObjectType.COND})
 NO_REGISTERS = array("Q", bytes(32 * 8))
@@ -64,6 +65,7 @@ class Thread(KernelObject):
     __slots__ = (
         # Exported, as bits.
         "exceptions_enabled",
+        "fault",
         "floating",
         "handlers",
         "in_call",
@@ -126,6 +128,7 @@ class Thread(KernelObject):
         self.stopped = True
         self.in_call = False  # stopped at a marked point where it could not have been preempted: it goes on first
         self.exceptions_enabled = False
+        self.fault: tuple[int, int] | None = None  # address and access that it waits for a keeper to give
         self.pending = 0  # ThreadFlags.PENDING_*, a plain number
         self.wait_order = 0
         self.run_order = 0
@@ -234,7 +237,7 @@ class Thread(KernelObject):
             self.client.callee = None
         self.client = None
 
-    def drop_call(self, core: Core) -> None:
+    def drop_call(self, core: Scheduler) -> None:
         """Abandon an idempotent call in flight; it will be issued again from the registers."""
         self.request = None
         for server in self.servers():

@@ -14,6 +14,7 @@ from fluke_async.abi.codes import (
     PRIORITY_MAX,
     ExceptionCode,
     ObjectType,
+    Prot,
     ThreadFlags,
 )
 from fluke_async.abi.entry_point import Class
@@ -42,6 +43,7 @@ HANDLER_FIELDS = ("trap_handler", "interrupt_handler", "client_alert_handler", "
 SAVED_FIELDS = ("saved_a0", "saved_a1", "saved_a2", "saved_a7", "saved_pc")
 FiveWords = tuple[int, int, int, int, int]
 EXCEPTIONS = frozenset({0, *ExceptionCode})
+FAULT_ACCESSES = frozenset({0, *Prot})
 NO_WORDS: FiveWords = (0, 0, 0, 0, 0)
 
 
@@ -73,6 +75,7 @@ def export_bits(thread: Thread) -> StateBits:
     a0, a1, a2, a7, pc = thread.saved
     handlers = thread.handlers
     code, subcode = (0, 0) if thread.exception is None else thread.exception
+    address, access = (0, 0) if thread.fault is None else thread.fault
     return {
         "hash": thread.hash,
         "thread_va": thread.thread_va,
@@ -97,6 +100,8 @@ def export_bits(thread: Thread) -> StateBits:
         "saved_pc": pc,
         "exception": code,
         "exception_subcode": subcode,
+        "fault_access": access,
+        "fault_address": address,
         **dict(zip(SERVER_FIELDS, thread.server_registration, strict=True)),
     }
 
@@ -124,7 +129,9 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
         _load_bits(core, thread, bits)
     _load_links(core, thread, links)
     if bits is not None and not number(bits, "flags") & ThreadFlags.STOPPED:
+        probe, core.probe = core.probe, None  # what a start looks up is no point: the call that loads is not done
         core.start(thread)
+        core.probe = probe
 
 
 def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
@@ -138,6 +145,8 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
         ("quantum_left", _signed(number(bits, "quantum_left")) > QUANTUM_INSTRUCTIONS),
         ("exception", number(bits, "exception") not in EXCEPTIONS),
         ("exception_subcode", number(bits, "exception_subcode") and not number(bits, "exception")),
+        ("fault_access", number(bits, "fault_access") not in FAULT_ACCESSES),
+        ("fault_address", number(bits, "fault_address") and not number(bits, "fault_access")),
         ("fcsr", number(bits, "fcsr") > 0xFF),
         ("server_oneway_pc", number(bits, "server_oneway_pc")),
         ("server_idempotent_pc", number(bits, "server_idempotent_pc")),
@@ -148,20 +157,25 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
 
 
 def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
-    """A thread can only be parked if its registers name a call that may wait, and no mistake has stopped it."""
-    if links.get("waiting_for", thread.export_link("waiting_for")) is not None:
+    """A thread can only be parked if its fault or its registers say that it may wait, and no mistake has stopped it."""
+    target = links.get("waiting_for", thread.export_link("waiting_for"))
+    if target is not None:
         if thread.exception is not None if bits is None else number(bits, "exception"):
             raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
         x = bits["x"] if bits is not None else thread.registers
         assert not isinstance(x, int)
         entry = BY_NUMBER.get(x[ENTRY_POINT])
-        if entry is None or entry.call_class in (Class.TRIVIAL, Class.SHORT):
+        if thread.fault is not None if bits is None else number(bits, "fault_access"):
+            may_wait = target.type in (ObjectType.PORT, ObjectType.THREAD)
+        else:
+            may_wait = entry is not None and entry.call_class not in (Class.TRIVIAL, Class.SHORT)
+        if not may_wait:
             raise mistake(by, ExceptionCode.INVALID_STATE, x[ENTRY_POINT])
     if bits is not None and number(bits, "flags") & IN_CALL:
         x = bits["x"]
         assert not isinstance(x, int)
         entry = BY_NUMBER.get(x[ENTRY_POINT])
-        if entry is None or not entry.has_points:
+        if entry is None or not entry.can_be_cut:
             raise mistake(by, ExceptionCode.INVALID_STATE, x[ENTRY_POINT])
     for name in ("client", "server", "waiting_for"):
         if links.get(name) is thread:
@@ -197,6 +211,8 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.server_registration = _five(bits, SERVER_FIELDS)
     code = number(bits, "exception")
     thread.exception = (ExceptionCode(code), number(bits, "exception_subcode")) if code else None
+    access = number(bits, "fault_access")
+    thread.fault = (number(bits, "fault_address"), access) if access else None
     thread.in_kernel = False
     thread.in_call = bool(flags & ThreadFlags.IN_CALL)
     thread.run_order = number(bits, "run_order")
@@ -218,11 +234,13 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
         target = links["waiting_for"]
         if thread.callee is not None and target is not thread.callee:
             thread.drop_call(core)  # a client that does not wait for its server has none: its state could not tell
-        wait_order = thread.wait_order
+        wait_order, fault = thread.wait_order, thread.fault
         core.unpark(thread)
         if target is not None:
-            thread.wait_order = wait_order
+            thread.wait_order, thread.fault = wait_order, fault
             core.park(thread, target)
+    if thread.waiting_for is None:
+        thread.fault = None  # it will find out anew
     _connect(thread.client, thread)
     if thread.waiting_for is not None and thread.waiting_for.type is ObjectType.THREAD:
         _connect(thread, thread.waiting_for)  # type: ignore[arg-type]  # its type says so

@@ -1,0 +1,128 @@
+"""
+Who is tied to whom: servers that wait on a port set, clients that wait for a port, and the tie between a client that
+makes an idempotent call, or asks a keeper, and the server that has taken it.
+
+The tie is whole while the client waits for the server and the server serves it. It survives a fault of either, which
+then waits for a keeper instead and comes back to where it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluke_async.abi import registers as reg
+from fluke_async.abi.codes import ExceptionCode
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.names import object_at
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.portset import Portset
+from fluke_async.kernel.objects.reference import Reference
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.thread import Thread
+
+CALL = BY_NAME["ipc_call"].number
+REPLY = BY_NAME["ipc_reply"].number
+REPLY_WAIT_RECEIVE = BY_NAME["ipc_reply_wait_receive"].number
+WAIT_RECEIVE = BY_NAME["ipc_wait_receive"].number
+SERVER_RECEIVE = BY_NAME["ipc_server_receive"].number
+
+
+def destination(core: Core, thread: Thread) -> Port | None:
+    """The port that the destination reference names; None if it is gone or was never one."""
+    target = object_at(core, thread, thread.registers[reg.DESTINATION], Reference).target
+    return target if isinstance(target, Port) else None
+
+
+def waiting_server(core: Core, port: Port) -> Thread | None:
+    """The first server that waits on the port's set, ready to receive."""
+    portset = port.portset
+    while portset is not None and (server := portset.first_waiter()) is not None:
+        if server.registers[reg.ENTRY_POINT] == WAIT_RECEIVE and serves(core, server, portset):
+            return server
+        core.wake(server)  # its registers say something else by now: it looks for itself
+    return None
+
+
+def serves(core: Core, server: Thread, portset: Portset) -> bool:
+    """Whether a server's own registration names the port set: to be parked there by a state is not enough."""
+    try:
+        return served_portset(core, server) is portset
+    except ProgramException:
+        return False
+
+
+def served_portset(core: Core, thread: Thread) -> Portset:
+    """The port set that a server thread is registered with."""
+    address = thread.server_portset
+    if not address:
+        raise ProgramException(thread, ExceptionCode.NO_PORTSET, 0)
+    return object_at(core, thread, address, Portset)
+
+
+def waiting_client(core: Core, portset: Portset) -> Thread | None:
+    """The first client that waits on one of the set's ports."""
+    while (client := portset.first_caller()) is not None:
+        port = client.waiting_for
+        if isinstance(port, Port) and port.is_called_by(core, client):
+            return client
+        core.wake(client)  # its registers say something else by now, or its page is there: it looks for itself
+    return None
+
+
+def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
+    """
+    The server that has this call already, where the two were loaded from their states, or the client was away.
+
+    What a state says of a connection is the server's end alone; the call makes it whole. A server that does not serve
+    the port has no part in the call, and looks for another.
+    """
+    if thread.first_waiter() is None:
+        return None
+    assert thread.waiters is not None
+    for server in tuple(thread.waiters.in_order()):
+        stage = server.registers[reg.ENTRY_POINT]
+        if server.client is not thread or stage not in (SERVER_RECEIVE, REPLY, REPLY_WAIT_RECEIVE):
+            continue
+        if port.portset is not None and serves(core, server, port.portset):
+            thread.callee = server
+            return server
+        if not server.stopped:
+            core.wake(server)
+    return None
+
+
+def is_calling(client: Thread, server: Thread) -> bool:
+    """Whether a client waits for the server's answer, to an idempotent call or to a fault."""
+    is_call = client.fault is not None or client.registers[reg.ENTRY_POINT] == CALL
+    return client.waiting_for is server and is_call
+
+
+def is_away(client: Thread, server: Thread) -> bool:
+    """Whether a client has a fault of its own to be resolved, and will come back to its call of the server."""
+    is_call = client.registers[reg.ENTRY_POINT] == CALL
+    return client.fault is not None and client.waiting_for is not server and is_call
+
+
+def capture(core: Core, server: Thread, client: Thread, port: Port) -> None:
+    """Tie a server to the client whose request it is to receive; what it will return of the port is noted at once."""
+    abandon_client(core, server)  # it may serve somebody still, by a state that it was given
+    server.capture(client)
+    server.registers[reg.PROGRESS_WORDS] = 0
+    server.registers[reg.PORT_ALIAS] = port.alias
+
+
+def leave_capture(core: Core, server: Thread) -> None:
+    """A server met an exception while it was receiving a request: its client finds another."""
+    if server.registers[reg.ENTRY_POINT] == SERVER_RECEIVE:
+        abandon_client(core, server)
+
+
+def abandon_client(core: Core, server: Thread) -> None:
+    """A server will not answer: its client, if it still waits for it, makes its call again."""
+    client = server.client
+    server.release()
+    if client is not None and client.waiting_for is server:
+        core.wake(client)

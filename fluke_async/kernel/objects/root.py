@@ -1,0 +1,167 @@
+"""
+The root of the memory tree: owns the RAM, zero-filled on first touch.
+
+Its addresses fall into slabs, one for each program, so that a program's frames are found without a search. Pages may
+share a frame until one of them is written; a frame that holds objects is never shared, since to have the frame is to
+have the objects.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import PAGE_SIZE
+from fluke_async.kernel.objects.space import Space
+from fluke_async.kernel.params import SLAB_SIZE
+from fluke_async.kernel.translation import WRITE, revoke_range
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+
+PAGES_OF_SLAB = SLAB_SIZE // PAGE_SIZE
+
+
+class Slab(dict[int, int]):
+    """The frames of a program by page number; in the order of the pages too, for those who look through it."""
+
+    __slots__ = ("_in_order",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._in_order: list[int] = []
+
+    def next_page(self, page: int) -> int | None:
+        """The first page from `page` on that has a frame."""
+        if len(self._in_order) != len(self):  # pages are only ever added
+            self._in_order = sorted(self)
+        index = bisect_left(self._in_order, page)
+        return self._in_order[index] if index < len(self._in_order) else None
+
+
+class RootSpace(Space):
+    """The space that owns the frames."""
+
+    __slots__ = ("_slabs",)
+
+    is_root = True
+
+    def __init__(self, hash_: int) -> None:
+        super().__init__(-1, hash_)
+        self._slabs: dict[int, Slab] = {}
+
+    def new_slab(self) -> int:
+        """The first address of an unused slab."""
+        number = 0
+        while number in self._slabs:
+            number += 1
+        self._slabs[number] = Slab()
+        return number * SLAB_SIZE
+
+    def frame_at(self, core: Core, address: int, *, write: bool = False) -> int | None:
+        """
+        The frame behind a page's address, allocated at the first touch; None if the quota is used up.
+
+        Who is going to write gets a frame that no other page shares.
+        """
+        slab = self._slabs.get(address // SLAB_SIZE)
+        if slab is None:
+            return None
+        page = address // PAGE_SIZE
+        frame = slab.get(page)
+        if frame is None:
+            frame = core.frames.allocate()
+        elif write and frame in core.frames.sharers:
+            shared, frame = frame, core.frames.copy(frame)
+            if frame is not None:
+                core.frames.release(shared)
+                revoke_range(core, self, address, PAGE_SIZE)
+        if frame is not None:
+            slab[page] = frame
+        return frame
+
+    def entry_of(self, core: Core, address: int, granted: int, access: int) -> int | None:
+        """What a table can say of a page that is wanted with `access`; None if there is no memory for it."""
+        frame = self.frame_at(core, address, write=access == WRITE)
+        if frame is None:
+            return None
+        if access != WRITE and (frame in core.frames.sharers or frame in core.changes.written):
+            granted &= ~WRITE  # the first write is to be noticed
+        return frame | granted
+
+    def add_neighbours(
+        self,
+        core: Core,
+        address: int,
+        granted: int,
+        known: dict[int, int],
+        entries: dict[int, int],
+        page: int,
+        before: int,
+        after: int,
+    ) -> None:
+        """Add entries for the pages around `page`, which is at `address`, that have frames and are not known yet."""
+        slab = self._slabs[address // SLAB_SIZE]
+        shift = address // PAGE_SIZE - page
+        sharers, written = core.frames.sharers, core.changes.written
+        for number in range(page - before, page + after):
+            if number not in known:
+                frame = slab.get(number + shift)
+                if frame is not None and number != page:
+                    watched = frame in sharers or frame in written
+                    entries[number] = frame | (granted & ~WRITE if watched else granted)
+
+    def frames(self) -> Iterator[tuple[int, int]]:
+        """Every address that has a frame, with it."""
+        for slab in self._slabs.values():
+            for page, frame in slab.items():
+                yield page * PAGE_SIZE, frame
+
+    def next_frame(self, address: int, end: int) -> tuple[int, int] | None:
+        """The first page in [address, end) that has a frame, and the frame."""
+        number = address // SLAB_SIZE
+        while number * SLAB_SIZE < end:
+            slab = self._slabs.get(number)
+            page = None if slab is None else slab.next_page(address // PAGE_SIZE)
+            if slab is not None and page is not None:
+                return (page * PAGE_SIZE, slab[page]) if page * PAGE_SIZE < end else None
+            number = min((each for each in self._slabs if each > number), default=end)
+            address = number * SLAB_SIZE
+        return None
+
+    def share(self, core: Core, start: int, size: int, target: int) -> bool:
+        """
+        Let the pages from `target` on, which have no frames yet, have the contents of `size` bytes from `start`.
+
+        Frames are shared until they are written; those that hold objects are copied at once, without the objects.
+        False, and nothing has happened, if there is no memory for that.
+        """
+        slab, into = self._slabs[start // SLAB_SIZE], self._slabs[target // SLAB_SIZE]
+        first, end, shift = start // PAGE_SIZE, (start + size) // PAGE_SIZE, (target - start) // PAGE_SIZE
+        pages = {page: frame for page, frame in slab.items() if first <= page < end}
+        copies: dict[int, int] = {}
+        for page, frame in pages.items():
+            if core.objects.are_in(frame):
+                copied = core.frames.copy(frame)
+                if copied is None:
+                    for each in copies.values():
+                        core.frames.release(each)
+                    return False
+                copies[page] = copied
+        for page, frame in pages.items():
+            assert page + shift not in into, f"page {page + shift:#x} has a frame already"
+            if page not in copies:
+                core.frames.share(frame)
+            into[page + shift] = copies.get(page, frame)
+        revoke_range(core, self, start, size)  # what could be written cannot be any more
+        return True
+
+    def free_slab(self, core: Core, start: int) -> None:
+        """Free all frames of a slab, with the objects that live in them."""
+        frames = self._slabs.pop(start // SLAB_SIZE)
+        for frame in frames.values():
+            core.destroy_objects_in(frame)
+        for frame in frames.values():
+            if core.frames.release(frame):
+                core.changes.forget(frame)

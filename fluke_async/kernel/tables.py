@@ -1,0 +1,64 @@
+"""
+The tables of translations: for each space, what is known of its pages, as numbers `frame | access`.
+
+Translations are soft: what is forgotten is found again by a walk up the tree of mappings. So all tables together have
+room for a number of entries that was paid for when the kernel was made, and are emptied when it does not suffice: no
+program's state depends on what stands in them. A table is dropped whole, in constant time, where picking out a large
+range would take long; the engine finds a new table by its identity.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import PAGE_SIZE, TRANSLATIONS_PER_FRAME
+from fluke_async.kernel.params import PICKED_PAGES_MAX, TRANSLATIONS_MIN
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.objects.space import Space
+
+
+class Tables:
+    """All tables of one kernel. `changed`: entries are gone, and the engine must not use them any more."""
+
+    __slots__ = ("_spaces", "capacity", "changed", "used")
+
+    def __init__(self, memory_bytes: int) -> None:
+        self.capacity = max(TRANSLATIONS_MIN, memory_bytes // PAGE_SIZE * TRANSLATIONS_PER_FRAME)
+        self.used = 0
+        self.changed = False
+        self._spaces: dict[Space, None] = {}
+
+    def enter(self, space: Space, entries: dict[int, int]) -> None:
+        """Add entries by page number, or replace them by others that grant more."""
+        if self.used + len(entries) > self.capacity:
+            self.empty()
+        before = len(space.pages)
+        space.pages.update(entries)
+        self.used += len(space.pages) - before
+        self._spaces[space] = None
+
+    def forget(self, space: Space, first_page: int, end_page: int) -> None:
+        """Take out the entries of a range of pages, and perhaps more."""
+        pages = space.pages
+        if not pages or first_page >= end_page:
+            return
+        if end_page - first_page > PICKED_PAGES_MAX:
+            self.drop(space)
+            return
+        for page in range(first_page, end_page):
+            if pages.pop(page, None) is not None:
+                self.used -= 1
+                self.changed = True
+
+    def drop(self, space: Space) -> None:
+        """Forget all of a space's table."""
+        self.used -= len(space.pages)
+        space.pages = {}
+        self._spaces.pop(space, None)
+        self.changed = True
+
+    def empty(self) -> None:
+        """Forget everything."""
+        for space in tuple(self._spaces):
+            self.drop(space)
