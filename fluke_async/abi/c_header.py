@@ -53,6 +53,7 @@ def _limits() -> list[str]:
         "PRIORITY_MAX": codes.PRIORITY_MAX,
         "MAX_MESSAGE_REFERENCES": codes.MAX_MESSAGE_REFERENCES,
         "CONSOLE_MAX_BYTES": devices.CONSOLE_MAX_BYTES,
+        "FAULT_IN_CALL": codes.FAULT_IN_CALL,
     }
     return [
         "/* Sizes in bytes and limits; user addresses lie in [FLUKE_USER_START, FLUKE_USER_END). */",

@@ -184,6 +184,9 @@ class MessageKind(IntEnum):
     FAULT = 3
 
 
+FAULT_IN_CALL = 8  # in a thread's state beside the access: it was a system call that wanted it
+
+
 class FaultReply(IntEnum):
     """Word 0 of a keeper's reply to a fault; without a word it is `RESOLVED`, any other number is `FAILED`."""
 

@@ -70,7 +70,12 @@ class EntryPoint:
     @property
     def can_be_cut(self) -> bool:
         """Whether a thread can be stopped in the middle of the call's work, after a part of it was committed."""
-        return self.has_points or self.call_class in (Class.LONG, Class.MULTI_STAGE)
+        return self.has_points or (self.call_class in (Class.LONG, Class.MULTI_STAGE) and not self.goes_in_steps)
+
+    @property
+    def goes_in_steps(self) -> bool:
+        """Whether the call does a part of its work at a time, and is as good as called anew for the next."""
+        return any(result.kind is Kind.PROGRESS for result in self.results)
 
     @property
     def touches_memory(self) -> bool:

@@ -145,7 +145,7 @@ _table.add("region_search", Class.MULTI_STAGE, ObjectType.REGION,
                      ("capacity", Kind.COUNT)), 100,
            "List the objects whose memory lies in a part of a region. If all fit, the offset has moved on by the size; "
            "else it is that of the first that does not, where to call again. What is left of the capacity is returned.",
-           number=8, state=OBSPEC, has_points=True,
+           number=8, state=OBSPEC,
            results=(Operand("offset", Kind.VALUE, registers.A1), Operand("size_left", Kind.PROGRESS, registers.A2),
                     Operand("next", Kind.PROGRESS, registers.A3), Operand("capacity", Kind.COUNT, registers.A4)),
            )  # fmt: skip
@@ -156,7 +156,7 @@ _table.add("region_changed", Class.MULTI_STAGE, ObjectType.REGION,
            "there are. Begin with the generation 0: what is returned is given again when the call goes on after its "
            "list was full, and is the one since which the next round counts. A page may be listed that was not "
            "written.",
-           number=9, has_points=True,
+           number=9,
            results=(Operand("offset", Kind.VALUE, registers.A1), Operand("size_left", Kind.PROGRESS, registers.A2),
                     Operand("next", Kind.PROGRESS, registers.A3), Operand("capacity", Kind.COUNT, registers.A4),
                     Operand("generation", Kind.VALUE, registers.A6)),

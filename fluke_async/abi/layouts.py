@@ -103,7 +103,7 @@ THREAD_STATE = Layout(
         Field("server_reliable_pc", "entry for reliable connections; 0: the waiting call returns"),
         Field("exception", "code of the mistake that stopped the thread, and keeps it so; 0: none"),
         Field("exception_subcode", "the address or number concerned"),
-        Field("fault_access", "FLUKE_PROT_* that the thread has asked a region's keeper for, and waits; 0: none"),
+        Field("fault_access", "FLUKE_PROT_* that it has asked a keeper for, with FLUKE_FAULT_IN_CALL; 0: none"),
         Field("fault_address", "where it wanted that access"),
     ),
 )

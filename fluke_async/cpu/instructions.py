@@ -47,6 +47,11 @@ def atomic_operand(instruction: int) -> tuple[int, int] | None:
     return instruction >> 15 & 31, 1 << size_code
 
 
+def may_be_atomic(halfword: int) -> bool:
+    """Whether an instruction that begins with this halfword may be an LR, SC or AMO."""
+    return halfword & 0x7F == _AMO
+
+
 def is_atomic_store(instruction: int) -> bool:
     """Whether it is an SC or AMO: they fault as stores even where their read faults first."""
     return atomic_operand(instruction) is not None and instruction >> 27 != _LOAD_RESERVED

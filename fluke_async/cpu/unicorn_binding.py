@@ -38,7 +38,7 @@ save = _BRIEF.uc_context_save
 restore = _BRIEF.uc_context_restore
 control = _BRIEF.uc_ctl
 
-OK, BREAKPOINT = unicorn.UC_ERR_OK, unicorn.UC_ERR_INSN_INVALID
+OK, BREAKPOINT, EXCEPTION = unicorn.UC_ERR_OK, unicorn.UC_ERR_INSN_INVALID, unicorn.UC_ERR_EXCEPTION
 FILL_READ, FILL_WRITE, FILL_FETCH = (
     unicorn.UC_MEM_READ,
     unicorn.UC_MEM_WRITE,

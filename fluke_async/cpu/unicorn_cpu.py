@@ -6,8 +6,6 @@ an instruction whose second half lies in a missing page.
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import weakref
 from array import array
 from ctypes import c_size_t, c_uint64
@@ -16,15 +14,17 @@ from typing import Any, Final
 import unicorn
 
 from fluke_async.cpu import unicorn_binding as binding
+from fluke_async.cpu.host_memory import reserve
 from fluke_async.cpu.instructions import (
     ENVIRONMENT_CALL,
     atomic_operand,
     counter_destination,
     is_atomic_store,
     is_compressed,
+    may_be_atomic,
 )
 from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, Cause
-from fluke_async.cpu.unicorn_tlb import FETCH_FROM_DATA, STORE_TO_CODE, UnicornTlb
+from fluke_async.cpu.unicorn_tlb import FETCH_FROM_DATA, NOTHING, STORE_TO_CODE, UnicornTlb
 from fluke_async.errors import FlukeError, KernelBug
 
 _FRAME: Final = ~(PAGE_SIZE - 1)
@@ -39,6 +39,8 @@ _FILLS_BEFORE_GROWTH: Final = 2048
 
 _LIMIT: Final = int(Cause.LIMIT)
 _ECALL: Final = int(Cause.ECALL)
+_LOAD_FAULT: Final = int(Cause.LOAD_FAULT)
+_STORE_FAULT: Final = int(Cause.STORE_FAULT)
 
 
 class UnicornCpu:
@@ -58,7 +60,7 @@ class UnicornCpu:
         layout = binding.layout()
         self._handle = handle = binding.open_engine()
         self._finalizer = weakref.finalize(self, binding.LIBRARY.uc_close, handle)
-        self._memory, address = _reserve(ram_size + PAGE_SIZE)
+        self._memory, address = reserve(ram_size + PAGE_SIZE)
         binding.map_memory(handle, address, ram_size + PAGE_SIZE)
         self.ram = memoryview(self._memory)[:ram_size]
         self._halfwords = self.ram.cast("H")
@@ -92,8 +94,8 @@ class UnicornCpu:
     # --- running ----------------------------------------------------------------------------------
 
     def run(self, pc: int, limit: int) -> tuple[int, int, int, int]:
-        # This is `_execute` and `_settle` written out for the two commonest ends.
-        handle = self._handle
+        # This is `_execute` and `_settle` written out for the commonest ends.
+        handle, words = self._handle, self._words
         self._restore(handle, self._context)
         self._pc.value = pc & -2
         self._count.value = limit
@@ -101,7 +103,6 @@ class UnicornCpu:
         self._save(handle, self._context)
         if error == 0:
             executed = self._executed[0]
-            words = self._words
             pc = words[self._pc_index]
             if executed > limit:
                 if self._tlb.fills >= _FILLS_BEFORE_GROWTH:
@@ -115,6 +116,17 @@ class UnicornCpu:
                 if halfwords[index] == ENVIRONMENT_CALL and not halfwords[index + 1]:
                     words[self._reservation] = binding.NO_RESERVATION
                     return _ECALL, pc, 0, executed - 1
+        elif error == binding.EXCEPTION:
+            event = self._tlb.event
+            pc = words[self._pc_index]
+            entry = self._pages.get(pc >> 12)
+            if entry is not None and event in (binding.FILL_READ, binding.FILL_WRITE):
+                index = (entry & _FRAME | pc & _OFFSET) >> 1
+                if not may_be_atomic(self._halfwords[index]):
+                    self._tlb.event = NOTHING
+                    words[self._reservation] = binding.NO_RESERVATION
+                    cause = _LOAD_FAULT if event == binding.FILL_READ else _STORE_FAULT
+                    return cause, pc, self._fault_address[0], self._executed[0] - 1
         cause, pc, address, retired = self._settle(error, limit)
         if cause:
             self._words[self._reservation] = binding.NO_RESERVATION
@@ -321,21 +333,9 @@ class UnicornCpu:
             pass  # somebody holds a part of it; it goes with its last view
 
 
-def _reserve(size: int) -> tuple[mmap.mmap, int]:
-    """Zeroed memory of the host's, given when touched, and its address."""
-    try:
-        if hasattr(mmap, "MAP_PRIVATE"):
-            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        else:
-            memory = mmap.mmap(-1, size)
-    except (OSError, OverflowError, ValueError) as error:
-        raise FlukeError(f"the host does not give {size} bytes of memory ({error}): use less memory") from error
-    return memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
-
-
 def _raise_unexplained(error: int) -> None:
     """The engine stopped, but the fill callback has no reason on record."""
-    if error == unicorn.UC_ERR_EXCEPTION:
+    if error == binding.EXCEPTION:
         # A signal handler raised on the callback's first instruction, before it could be caught
         # there; Python has printed it.
         raise KeyboardInterrupt

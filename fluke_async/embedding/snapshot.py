@@ -131,7 +131,7 @@ def describe_wait(thread: Thread) -> str:
     if thread.exception is not None:
         return describe_exception(thread)
     if thread.fault is not None:
-        return f"thread {thread.hash} waits for {thread.waiting_for} to give it the page of {thread.fault[0]:#x}"
+        return f"thread {thread.hash} waits for {thread.waiting_for} to give it the page of {thread.fault.address:#x}"
     name = _name_of_call(thread) or "?"
     return f"thread {thread.hash} in {name} waits for {thread.waiting_for or 'nothing'}"
 

@@ -16,9 +16,8 @@ from fluke_async.abi.entry_point import EntryPoint
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.execution.model import ExecutionModel, Stack
-from fluke_async.kernel.connection import leave_capture
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.exceptions import PageFault, ProgramException, deliver
+from fluke_async.kernel.exceptions import ProgramException, deliver
 from fluke_async.kernel.faults import blame
 from fluke_async.kernel.handlers import HANDLERS
 from fluke_async.kernel.objects.thread import Thread
@@ -86,7 +85,7 @@ class Dispatcher:
         try:
             status = row.handler(core, thread)
         except ProgramException as exception:
-            blame(core, exception)
+            blame(core, exception, in_call=True)
             return
         except Recreated:
             return
@@ -118,9 +117,7 @@ class Dispatcher:
                     core.probe(Point.RETURN, thread)
                 return
             except ProgramException as exception:
-                if not isinstance(exception, PageFault):
-                    leave_capture(core, exception.thread)
-                if blame(core, exception) or exception.thread is thread:
+                if blame(core, exception, in_call=True) or exception.thread is thread:
                     return
                 stack = None  # a peer was to blame, and has left or is away: look again
                 continue

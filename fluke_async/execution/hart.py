@@ -27,9 +27,9 @@ EFFORT_PER_LINK = 1000  # likewise a thread ranked anew, where priorities are in
 EFFORT_PER_POINT = 3000  # likewise a chunk copied
 
 ACCESS_OF_FAULT = {
-    Cause.FETCH_FAULT: EXECUTE,
-    Cause.LOAD_FAULT: READ,
-    Cause.STORE_FAULT: WRITE,
+    int(Cause.FETCH_FAULT): EXECUTE,
+    int(Cause.LOAD_FAULT): READ,
+    int(Cause.STORE_FAULT): WRITE,
 }
 EXCEPTION_OF_CAUSE = {
     Cause.ILLEGAL: ExceptionCode.ILLEGAL_INSTRUCTION,
@@ -175,11 +175,11 @@ class Hart:
         core = self.core
         if core.probe is not None and core.probe(Point.TRAP, thread):
             return
-        access = ACCESS_OF_FAULT.get(Cause(cause))
+        access = ACCESS_OF_FAULT.get(cause)
         if access is None:
             deliver(core, thread, EXCEPTION_OF_CAUSE[Cause(cause)], address or thread.pc)
             return
         try:
             resolve(core, thread, address, access)
         except ProgramException as exception:
-            blame(core, exception)
+            blame(core, exception, in_call=False)

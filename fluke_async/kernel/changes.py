@@ -47,10 +47,11 @@ class Changes:
         """
         Whether a frame may have been written since a generation; track it from now on.
 
-        What happened before a frame was tracked is not known, and counts as just before the asker's own generation.
+        What happened before a frame was tracked is not known. It counts as now; where nobody else has begun a round
+        since the asker did, as just before that, so that it is not told the same again.
         """
         if frame not in self.written:
-            self.written[frame] = generation - 1
+            self.written[frame] = generation - 1 if generation == self.generation else self.generation
             self._tables.empty()  # it may be writable anywhere
             return True
         places = self._writable.pop(frame, set())

@@ -18,44 +18,55 @@ Who copies, and whose fault it is:
 
 from __future__ import annotations
 
+from contextlib import suppress
+from struct import pack
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import FaultReply
-from fluke_async.abi.entry_points import COMPLETION_COST
-from fluke_async.kernel.connection import SERVER_RECEIVE, capture, waiting_server
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, FaultReply, MessageKind, Status
+from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST
+from fluke_async.abi.registers import MESSAGE_KIND, RECEIVE_BUFFER, RECEIVE_WORDS
+from fluke_async.kernel import user_memory
+from fluke_async.kernel.connection import SERVER_RECEIVE, capture, leave_capture, note_received, waiting_server
 from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.exceptions import PageFault, ProgramException, deliver
-from fluke_async.kernel.probe import Point
+from fluke_async.kernel.objects.thread_state import Fault
+from fluke_async.kernel.probe import Point, Recreated
 from fluke_async.kernel.trace import Event
-from fluke_async.kernel.translation import FAULT_OF_ACCESS
+from fluke_async.kernel.translation import FAULT_OF_ACCESS, resolve
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.thread import Thread
 
 
-def blame(core: Core, exception: ProgramException) -> bool:
+def blame(core: Core, exception: ProgramException, *, in_call: bool) -> bool:
     """The guilty thread gets its exception, or asks a keeper; True if a probe has created everything again then."""
     if not isinstance(exception, PageFault):
+        if in_call:
+            leave_capture(core, exception.thread)
         deliver(core, exception.thread, exception.code, exception.subcode)
         return False
-    ask_keeper(core, exception)
+    try:
+        ask_keeper(core, exception, in_call=in_call)
+    except Recreated:
+        return True
     return core.probe is not None and core.probe(Point.WAIT, exception.thread)
 
 
-def ask_keeper(core: Core, fault: PageFault) -> None:
+def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
     """Make the thread wait for the keeper's answer, wherever it was."""
     thread, port = fault.thread, fault.keeper
     core.unpark(thread)
     thread.drop_stack()
-    thread.fault = (fault.subcode, fault.access)
+    thread.fault = Fault(fault.subcode, fault.access, in_call)
     core.statistics.hard_faults += 1
     if core.trace is not None:
         core.trace((core.time, Event.ASK, thread.hash, fault.subcode, fault.access, fault.region_hash, port.hash))
     if port.receiver is not None:
-        thread.request = DeviceRequest(port, thread, fault.words)
         core.park(thread, port)
-        core.request(thread.request)
+        if not thread.stopped:  # else it asks when it starts
+            thread.request = DeviceRequest(port, thread, fault.words)
+            core.request(thread.request)
         return
     server = waiting_server(core, port)
     if server is None:
@@ -64,19 +75,36 @@ def ask_keeper(core: Core, fault: PageFault) -> None:
     capture(core, server, thread, port)
     core.advance(server, SERVER_RECEIVE, thread)
     core.park(thread, server)
-    core.wake(server)  # it receives for itself, so what is wrong with its memory is its own affair
+    try:
+        put_question(core, fault, server)
+    except ProgramException:
+        core.wake(server)  # it receives for itself: what is wrong with its memory is its own affair
+    else:
+        core.complete(server, Status.SUCCESS)
+
+
+def put_question(core: Core, fault: PageFault, server: Thread) -> None:
+    """Set the results of the receive that a question completes."""
+    registers = server.registers
+    words = fault.words[: registers[RECEIVE_WORDS]]
+    user_memory.write(core, server, registers[RECEIVE_BUFFER], pack(f"<{len(words)}Q", *words))
+    note_received(server, len(words))
+    registers[MESSAGE_KIND] = MessageKind.FAULT
+    core.charge(CHUNK_COST * len(words) // COPY_CHUNK_WORDS)
 
 
 def answer_fault(core: Core, thread: Thread, reply: int) -> None:
     """The keeper has answered: the thread tries again, or gets the exception."""
     assert thread.fault is not None
-    address, access = thread.fault
+    address, access, in_call = thread.fault
     if core.trace is not None:
         core.trace((core.time, Event.RESOLVED, thread.hash, address, reply))
     core.charge(COMPLETION_COST)
     if reply != FaultReply.RESOLVED:
-        thread.wait_order = 0
+        if in_call:
+            leave_capture(core, thread)
         deliver(core, thread, FAULT_OF_ACCESS[access], address)
         return
     core.wake(thread)
-    thread.wait_order = 0
+    with suppress(ProgramException):  # where the keeper's word is not true, the thread will find out
+        resolve(core, thread, address, access)

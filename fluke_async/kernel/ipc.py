@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import (
-    COPY_CHUNK_WORDS,
     WORD_SIZE,
     MessageKind,
     Status,
 )
-from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST
+from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.connection import (
     CALL,
@@ -37,18 +36,18 @@ from fluke_async.kernel.connection import (
     former_server,
     is_away,
     is_calling,
+    note_received,
     served_portset,
     waiting_client,
     waiting_server,
 )
 from fluke_async.kernel.device_request import device_request
-from fluke_async.kernel.faults import answer_fault
+from fluke_async.kernel.faults import answer_fault, put_question
 from fluke_async.kernel.message import (
     RECEIVING,
     SENDING,
     check_buffers,
     move_words,
-    note_received,
     pass_references,
 )
 from fluke_async.kernel.names import object_at
@@ -238,12 +237,7 @@ def take_question(core: Core, client: Thread, server: Thread) -> bool:
     fault = pending_fault(client)
     if fault is None or fault.keeper.portset is None or served_portset(core, server) is not fault.keeper.portset:
         return False
-    words = fault.words[: server.registers[reg.RECEIVE_WORDS]]
-    data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in words)
-    user_memory.write(core, server, server.registers[reg.RECEIVE_BUFFER], data)
-    note_received(server, len(words))
-    server.registers[reg.MESSAGE_KIND] = MessageKind.FAULT
-    core.charge(CHUNK_COST * len(words) // COPY_CHUNK_WORDS)
+    put_question(core, fault, server)
     return True
 
 

@@ -13,7 +13,8 @@ from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, MAX_MESSAGE_REFERENCES, WORD_SIZE, ExceptionCode, Status
 from fluke_async.abi.entry_points import CHUNK_COST
 from fluke_async.kernel import user_memory
-from fluke_async.kernel.exceptions import WORD_MASK, ProgramException
+from fluke_async.kernel.connection import note_received
+from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.faults import answer_fault
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.reference import Reference
@@ -68,14 +69,6 @@ def move_words(core: Core, source: Thread, target: Thread, done: int, source_don
     if core.trace is not None:
         core.trace((core.time, Event.CHUNK, source.hash, words))
     return words
-
-
-def note_received(thread: Thread, words: int) -> None:
-    """Commit what has arrived: where the buffer goes on, what room is left, how many words came."""
-    registers = thread.registers
-    registers[reg.RECEIVE_BUFFER] = (registers[reg.RECEIVE_BUFFER] + words * WORD_SIZE) & WORD_MASK
-    registers[reg.RECEIVE_WORDS] -= words
-    registers[reg.PROGRESS_WORDS] = words
 
 
 def pass_references(core: Core, source: Thread, target: Thread) -> None:

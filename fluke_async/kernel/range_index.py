@@ -62,7 +62,7 @@ class RangeIndex(Generic[R]):
             for number in numbers:
                 for item in buckets[number]:
                     once = number == max(first, item.start >> level)
-                    if once and item.start < end and start < item.start + item.size:
+                    if once and max(start, item.start) < min(end, item.start + item.size):
                         yield item
 
     def __iter__(self) -> Iterator[R]:

@@ -2,8 +2,8 @@
 Looking through a region: which objects are in it, and which of its pages have been written.
 
 Both calls go from page to page and keep all progress in their arguments: where they are, how much is left, where the
-next result goes and how many still fit. So they can be cut off after any number of pages, and to go on is to call
-again.
+next result goes and how many still fit. After so many pages they are as good as called anew: in between, whatever has
+to happen can happen, under any preemption.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from fluke_async.kernel.exceptions import WORD_MASK, ProgramException
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.params import MAPPING_DEPTH_MAX
-from fluke_async.kernel.suspension import VISIT
 from fluke_async.kernel.translation import FRAME_MASK, OFFSET_MASK, WRITE
 
 if TYPE_CHECKING:
@@ -30,52 +29,46 @@ OFFSET, SIZE, ITEMS, CAPACITY, SINCE, GENERATION = A1, A2, A3, A4, A5, A6
 """The registers by their roles."""
 
 
-async def region_search(core: Core, thread: Thread) -> int:
+def region_search(core: Core, thread: Thread) -> int | None:
     """List objects: each by its address in the region's space, and its type."""
-    while True:
-        region, offset, end = _part(core, thread)
-        room, visits, is_full = thread.registers[CAPACITY], 0, False
-        found: list[bytes] = []
-        while offset < end and not is_full and visits < VISITED_PAGES_MAX:
-            visits += 1
-            frame, first, after = _next_page(core, region, offset, end)
-            offset = after
-            for target in () if frame is None else core.objects.in_frame(frame):
-                place = first & FRAME_MASK | target.address & OFFSET_MASK
-                if not first <= place < after:
-                    continue
-                if len(found) == room:
-                    is_full, offset = True, place
-                    break
-                found.append(OBSPEC.pack({"ob": region.start + place, "type": target.type}))
-        if _commit(core, thread, found, offset, end, visits) or is_full:
-            return Status.SUCCESS
-        await VISIT
+    region, offset, end = _part(core, thread)
+    room, visits, is_full = thread.registers[CAPACITY], 0, False
+    found: list[bytes] = []
+    while offset < end and not is_full and visits < VISITED_PAGES_MAX:
+        visits += 1
+        frame, first, after = _next_page(core, region, offset, end)
+        offset = after
+        for target in () if frame is None else core.objects.in_frame(frame):
+            place = first & FRAME_MASK | target.address & OFFSET_MASK
+            if not first <= place < after:
+                continue
+            if len(found) == room:
+                is_full, offset = True, place
+                break
+            found.append(OBSPEC.pack({"ob": region.start + place, "type": target.type}))
+    return _commit(core, thread, found, (offset, end, is_full), visits)
 
 
-async def region_changed(core: Core, thread: Thread) -> int:
+def region_changed(core: Core, thread: Thread) -> int | None:
     """List pages that may have been written since a generation: each by its offset."""
-    while True:
-        registers, changes = thread.registers, core.changes
-        region, offset, end = _part(core, thread)
-        room, visits, is_full = registers[CAPACITY], 0, False
-        found: list[bytes] = []
-        user_memory.touch(core, thread, registers[ITEMS], WRITE, min(room, VISITED_PAGES_MAX) * WORD_SIZE)
-        if not 0 < registers[GENERATION] <= changes.generation:
-            registers[GENERATION] = changes.next_generation()
-        since = registers[SINCE] if registers[SINCE] <= changes.generation else 0
-        while offset < end and not is_full and visits < VISITED_PAGES_MAX:
-            visits += 1
-            frame, first, after = _next_page(core, region, offset, end)
-            offset = after
-            if frame is not None and changes.ask(frame, since, registers[GENERATION]):
-                if len(found) == room:
-                    is_full, offset = True, first
-                else:
-                    found.append((first & FRAME_MASK).to_bytes(WORD_SIZE, "little"))
-        if _commit(core, thread, found, offset, end, visits) or is_full:
-            return Status.SUCCESS
-        await VISIT
+    registers, changes = thread.registers, core.changes
+    region, offset, end = _part(core, thread)
+    room, visits, is_full = registers[CAPACITY], 0, False
+    found: list[bytes] = []
+    user_memory.touch(core, thread, registers[ITEMS], WRITE, min(room, VISITED_PAGES_MAX) * WORD_SIZE)
+    if not 0 < registers[GENERATION] <= changes.generation:
+        registers[GENERATION] = changes.next_generation()
+    since = registers[SINCE] if registers[SINCE] <= changes.generation else 0
+    while offset < end and not is_full and visits < VISITED_PAGES_MAX:
+        visits += 1
+        frame, first, after = _next_page(core, region, offset, end)
+        offset = after
+        if frame is not None and changes.ask(frame, since, registers[GENERATION]):
+            if len(found) == room:
+                is_full, offset = True, first
+            else:
+                found.append((first & FRAME_MASK).to_bytes(WORD_SIZE, "little"))
+    return _commit(core, thread, found, (offset, end, is_full), visits)
 
 
 def _part(core: Core, thread: Thread) -> tuple[Region, int, int]:
@@ -90,11 +83,14 @@ def _part(core: Core, thread: Thread) -> tuple[Region, int, int]:
     return region, offset, min(offset + size, region.size)
 
 
-def _commit(core: Core, thread: Thread, found: list[bytes], offset: int, end: int, visits: int) -> bool:
-    """Write what was found, and move all arguments on; whether nothing is left to be looked at."""
+def _commit(
+    core: Core, thread: Thread, found: list[bytes], progress: tuple[int, int, bool], visits: int
+) -> Status | None:
+    """Write what was found, and move all arguments on; None: the thread's next step is the same call."""
     registers = thread.registers
     data = b"".join(found)
     user_memory.write(core, thread, registers[ITEMS], data)
+    offset, end, is_full = progress
     is_done = offset >= end
     if is_done:
         offset = registers[OFFSET] + registers[SIZE]
@@ -103,7 +99,10 @@ def _commit(core: Core, thread: Thread, found: list[bytes], offset: int, end: in
     registers[ITEMS] += len(data)
     registers[CAPACITY] -= len(found)
     core.charge(VISIT_COST * (visits + len(found)))
-    return is_done
+    if is_done or is_full:
+        return Status.SUCCESS
+    thread.in_kernel = True
+    return None
 
 
 def _next_page(core: Core, region: Region, offset: int, end: int) -> tuple[int | None, int, int]:
@@ -134,4 +133,4 @@ def _next_page(core: Core, region: Region, offset: int, end: int) -> tuple[int |
             return None, offset, offset + length
         length = min(length, above.size - place)
         space, address = above.space, above.start + place
-    return None, offset, min((offset & FRAME_MASK) + PAGE_SIZE, end)
+    return None, offset, offset + length

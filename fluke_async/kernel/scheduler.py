@@ -198,7 +198,9 @@ class Scheduler:
     def unpark(self, thread: Thread) -> None:
         """End a wait without readying the thread."""
         self._leave_line(thread)
-        thread.fault = None
+        if thread.fault is not None:
+            thread.fault = None
+            thread.wait_order = 0  # it was that of the question
 
     def _leave_line(self, thread: Thread) -> None:
         target = thread.waiting_for
@@ -215,7 +217,7 @@ class Scheduler:
         """End a wait: the operation looks again at its condition, or the instruction that faulted is tried again."""
         if self.trace is not None:
             self.trace((self.time, Event.WAKE, thread.hash, self.entry_name(thread)))
-        in_call = thread.fault is None or thread.host is not None
+        in_call = thread.fault is None or thread.fault.in_call
         self.unpark(thread)
         thread.in_kernel = in_call and not thread.stopped
         self.make_ready(thread)

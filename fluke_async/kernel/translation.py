@@ -31,6 +31,9 @@ OFFSET_MASK = PAGE_SIZE - 1
 # Plain numbers, for page-table entries are read on the hottest paths and an enumeration's arithmetic is slow.
 READ, WRITE, EXECUTE, ALL = int(Prot.READ), int(Prot.WRITE), int(Prot.EXECUTE), int(Prot.ALL)
 
+CLOSED = tuple(prot if prot & READ else prot & ~WRITE for prot in range(ALL + 1))
+"""What rights come to: the page tables of RISC-V have no pages that can be written and not read."""
+
 FAULT_OF_ACCESS = {
     READ: ExceptionCode.LOAD_FAULT,
     WRITE: ExceptionCode.STORE_FAULT,
@@ -86,10 +89,11 @@ def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
     if access == WRITE and entry & FRAME_MASK in core.changes.written:
         core.changes.note_write(entry & FRAME_MASK, space, page)
     entries = {page: entry}
-    first = page & -FAULT_AROUND_PAGES
-    before, after = min(page - first, behind // PAGE_SIZE), min(first + FAULT_AROUND_PAGES - page, ahead // PAGE_SIZE)
-    if before or after > 1:
-        core.root.add_neighbours(core, root_page, granted, space.pages, entries, page, before, after)
+    if ahead > PAGE_SIZE or behind:
+        first = page & -FAULT_AROUND_PAGES
+        end = min(first + FAULT_AROUND_PAGES, page + ahead // PAGE_SIZE)
+        pages = range(max(first, page - behind // PAGE_SIZE), end)
+        core.root.add_neighbours(core, root_page // PAGE_SIZE - page, granted, pages, space.pages, entries)
     core.tables.enter(space, entries)
     core.statistics.soft_faults += 1
     if core.trace is not None:
@@ -106,27 +110,24 @@ def find(space: Space, page: int, access: int) -> Reached | Denied:
         if space.is_root:
             return page, granted, ahead, behind
         mapping = space.mapping_at(page)
-        if mapping is None or mapping.region is None:
+        if mapping is None:
             return concerned
-        granted = _bounded(granted, mapping.prot)
-        if not granted & access:
-            return concerned
+        granted &= CLOSED[mapping.prot]
         region = mapping.region
+        if region is None or not granted & access:
+            return concerned
         inside = page - mapping.start
         offset = mapping.offset + inside
         concerned = region, offset
-        granted = _bounded(granted, region.prot)
-        if not granted & access or offset >= region.size or region.space is None:
+        granted &= CLOSED[region.prot]
+        above = region.space
+        if not granted & access or offset >= region.size or above is None:
             return concerned
-        ahead = min(ahead, mapping.size - inside, region.size - offset)
+        ahead = min(ahead, mapping.size - inside)
+        ahead = min(ahead, region.size - offset)
         behind = min(behind, inside)
-        space, page = region.space, region.start + offset
+        space, page = above, region.start + offset
     return None
-
-
-def _bounded(granted: int, prot: int) -> int:
-    granted &= prot
-    return granted if granted & READ else granted & ~WRITE  # RISC-V's page tables have no write-only pages
 
 
 def fault_of(thread: Thread, address: int, access: int, denied: Denied) -> ProgramException:
@@ -145,7 +146,7 @@ def pending_fault(thread: Thread) -> PageFault | None:
     """The fault that a thread waits for a keeper to resolve, as it is now; None if there is nothing left to ask."""
     if thread.fault is None or thread.space is None:
         return None
-    address, access = thread.fault
+    address, access, _ = thread.fault
     found = find(thread.space, address & FRAME_MASK, access)
     if found is None or len(found) == 4:
         return None

@@ -57,8 +57,7 @@ def test_operands_have_a_register_each(entry: EntryPoint) -> None:
 def test_a_call_restarts_as_calls_that_exist_and_first_as_itself(entry: EntryPoint) -> None:
     assert entry.restarts_as[0] == entry.name
     assert set(entry.restarts_as) <= BY_NAME.keys()
-    keeps_progress = any(result.kind is Kind.PROGRESS for result in entry.results)
-    assert (len(entry.restarts_as) > 1 or keeps_progress) == (entry.call_class is Class.MULTI_STAGE)
+    assert (len(entry.restarts_as) > 1 or entry.goes_in_steps) == (entry.call_class is Class.MULTI_STAGE)
 
 
 @each_entry
@@ -110,7 +109,7 @@ def test_calls_of_a_type_are_those_of_the_manual(prefix: str, others: set[str]) 
 @each_entry
 def test_only_calls_that_may_sleep_are_waited_in(entry: EntryPoint) -> None:
     """And each of those waits somewhere, in one of its stages, or passes marked points on its way."""
-    sleeps = entry.call_class in (Class.LONG, Class.MULTI_STAGE)
+    sleeps = entry.call_class in (Class.LONG, Class.MULTI_STAGE) and not entry.goes_in_steps
     stages = [BY_NAME[name] for name in entry.restarts_as]
     assert sleeps or not entry.waits_on
     assert sleeps == any(stage.waits_on for stage in stages) or entry.has_points

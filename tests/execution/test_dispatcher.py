@@ -12,7 +12,7 @@ from fluke_async.abi.entry_point import Class
 from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST, COMPLETION_COST, ENTRY_POINTS, STAGE_COST
 from fluke_async.execution import dispatcher
 from fluke_async.execution.dispatcher import ROWS
-from fluke_async.kernel import ipc, region_scan
+from fluke_async.kernel import ipc
 from fluke_async.kernel.objects import mutex as mutex_module
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
@@ -29,9 +29,10 @@ def test_every_row_of_the_table_has_a_handler() -> None:
 
 def test_calls_that_suspend_are_long_or_of_several_stages_or_have_marked_points() -> None:
     suspending = {entry.name for entry in ENTRY_POINTS if ROWS[entry.number].may_sleep}
-    assert suspending == {
-        entry.name for entry in ENTRY_POINTS if entry.has_points or entry.call_class in (Class.LONG, Class.MULTI_STAGE)
-    }
+    sleeping = {entry.name for entry in ENTRY_POINTS if entry.call_class in (Class.LONG, Class.MULTI_STAGE)}
+    visiting = {entry.name for entry in ENTRY_POINTS if entry.has_points}
+    in_steps = {entry.name for entry in ENTRY_POINTS if entry.goes_in_steps}
+    assert suspending == (sleeping | visiting) - in_steps == {entry.name for entry in ENTRY_POINTS if entry.can_be_cut}
 
 
 @pytest.mark.parametrize("number", [0, 93, 0xFFF, 0x1FFF, 2**64 - 1])
@@ -155,7 +156,7 @@ def test_end_of_the_time_slice_preempts_at_a_marked_point(model: str, preemption
 def test_operations_do_nothing_between_a_wait_and_the_decision_what_to_do() -> None:
     """No `try`, `with` or value of an await in an operation: one loop, and after an await comes its start."""
     operations = 0
-    for module in (ipc, mutex_module, region_scan):
+    for module in (ipc, mutex_module):
         for function in ast.walk(ast.parse(inspect.getsource(module))):
             if not isinstance(function, ast.AsyncFunctionDef):
                 continue
@@ -166,7 +167,7 @@ def test_operations_do_nothing_between_a_wait_and_the_decision_what_to_do() -> N
                 assert not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Await))
                 for body in (getattr(node, "body", None), getattr(node, "orelse", None)):
                     check_after_awaits(body, node is function.body[-1])
-    assert operations == 6
+    assert operations == 4
     assert not any(isinstance(node, ast.Await) for node in ast.walk(ast.parse(inspect.getsource(dispatcher))))
 
 

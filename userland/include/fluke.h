@@ -15,6 +15,7 @@
 #define FLUKE_PRIORITY_MAX 31
 #define FLUKE_MAX_MESSAGE_REFERENCES 255
 #define FLUKE_CONSOLE_MAX_BYTES 8160
+#define FLUKE_FAULT_IN_CALL 8
 #define FLUKE_USER_START 0x1000ul
 #define FLUKE_USER_END 0x4000000000ul
 
@@ -187,7 +188,7 @@ struct fluke_thread_state {
     uint64_t server_reliable_pc;                 /* entry for reliable connections; 0: the waiting call returns */
     uint64_t exception;                          /* code of the mistake that stopped the thread, and keeps it so; 0: none */
     uint64_t exception_subcode;                  /* the address or number concerned */
-    uint64_t fault_access;                       /* FLUKE_PROT_* that the thread has asked a region's keeper for, and waits; 0: none */
+    uint64_t fault_access;                       /* FLUKE_PROT_* that it has asked a keeper for, with FLUKE_FAULT_IN_CALL; 0: none */
     uint64_t fault_address;                      /* where it wanted that access */
 };
 _Static_assert(sizeof(struct fluke_thread_state) == 736, "fluke_thread_state");

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fluke_async.abi.codes import PAGE_SIZE, USER_END, USER_START, ExceptionCode, ObjectType
 from fluke_async.abi.layouts import MAPPING_STATE
 from fluke_async.abi.registers import A0, A1
-from fluke_async.kernel.checks import check_protection, mistake, number, page_range, protection
+from fluke_async.kernel.checks import ADDRESS_END, check_protection, mistake, number, page_range, protection
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.translation import WRITE, revoke_range
@@ -57,6 +57,8 @@ class Mapping(KernelObject):
             offset, prot = number(bits, "region_off"), protection(by, bits)
             if offset % PAGE_SIZE:
                 raise mistake(by, ExceptionCode.NOT_ALIGNED, offset)
+            if offset + size > ADDRESS_END:
+                raise mistake(by, ExceptionCode.INVALID_ADDRESS, offset)
             if size and not USER_START <= start <= start + size <= USER_END:
                 raise mistake(by, ExceptionCode.INVALID_ADDRESS, start)
         space: Space | None = links.get("space", self.space)  # type: ignore[assignment]

@@ -48,8 +48,8 @@ class Port(KernelObject):
         return super().queue() if self.portset is None else self.portset.callers
 
     def expects(self, core: Core, thread: Thread) -> bool:
-        if self.receiver is None:
-            return self.active
+        if self.receiver is None:  # a server may have come while the thread was stopped
+            return self.active and (self.portset is None or self.portset.first_waiter() is None)
         waits_for_answer = core.entry_name(thread) in ("ipc_call", "fault") and self.is_called_by(core, thread)
         if thread.request is None and self.active and waits_for_answer:
             try:  # a state says nothing of requests, so the device is asked again, and at once

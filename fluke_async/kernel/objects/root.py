@@ -91,26 +91,16 @@ class RootSpace(Space):
         return frame | granted
 
     def add_neighbours(
-        self,
-        core: Core,
-        address: int,
-        granted: int,
-        known: dict[int, int],
-        entries: dict[int, int],
-        page: int,
-        before: int,
-        after: int,
+        self, core: Core, shift: int, granted: int, pages: range, known: dict[int, int], entries: dict[int, int]
     ) -> None:
-        """Add entries for the pages around `page`, which is at `address`, that have frames and are not known yet."""
-        slab = self._slabs[address // SLAB_SIZE]
-        shift = address // PAGE_SIZE - page
+        """Add entries for pages that have frames, at page numbers greater by `shift`, and are not known yet."""
+        frame_of = self._slabs[(pages.start + shift) // PAGES_OF_SLAB].get
         sharers, written = core.frames.sharers, core.changes.written
-        for number in range(page - before, page + after):
-            if number not in known:
-                frame = slab.get(number + shift)
-                if frame is not None and number != page:
-                    watched = frame in sharers or frame in written
-                    entries[number] = frame | (granted & ~WRITE if watched else granted)
+        for page in pages:
+            frame = frame_of(page + shift)
+            if frame is not None and page not in known and page not in entries:
+                watched = frame in sharers or frame in written
+                entries[page] = frame | (granted & ~WRITE if watched else granted)
 
     def frames(self) -> Iterator[tuple[int, int]]:
         """Every address that has a frame, with it."""
@@ -159,6 +149,7 @@ class RootSpace(Space):
 
     def free_slab(self, core: Core, start: int) -> None:
         """Free all frames of a slab, with the objects that live in them."""
+        revoke_range(core, self, start, SLAB_SIZE)
         frames = self._slabs.pop(start // SLAB_SIZE)
         for frame in frames.values():
             core.destroy_objects_in(frame)

@@ -13,7 +13,7 @@ from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS
+from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Thread(KernelObject):
         self.stopped = True
         self.in_call = False  # stopped at a marked point where it could not have been preempted: it goes on first
         self.exceptions_enabled = False
-        self.fault: tuple[int, int] | None = None  # address and access that it waits for a keeper to give
+        self.fault: Fault | None = None
         self.pending = 0  # ThreadFlags.PENDING_*, a plain number
         self.wait_order = 0
         self.run_order = 0

@@ -11,6 +11,7 @@ from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from fluke_async.abi.codes import (
+    FAULT_IN_CALL,
     PRIORITY_MAX,
     ExceptionCode,
     ObjectType,
@@ -43,7 +44,7 @@ HANDLER_FIELDS = ("trap_handler", "interrupt_handler", "client_alert_handler", "
 SAVED_FIELDS = ("saved_a0", "saved_a1", "saved_a2", "saved_a7", "saved_pc")
 FiveWords = tuple[int, int, int, int, int]
 EXCEPTIONS = frozenset({0, *ExceptionCode})
-FAULT_ACCESSES = frozenset({0, *Prot})
+FAULT_ACCESSES = frozenset({0, *Prot, *(int(access) | FAULT_IN_CALL for access in Prot)})
 NO_WORDS: FiveWords = (0, 0, 0, 0, 0)
 
 
@@ -54,6 +55,14 @@ class Handlers(NamedTuple):
     interrupt: int = 0
     client_alert: int = 0
     server_alert: int = 0
+
+
+class Fault(NamedTuple):
+    """What a thread waits for a keeper to give it, and whether a system call of its wanted that."""
+
+    address: int
+    access: int
+    in_call: bool
 
 
 NO_HANDLERS = Handlers()  # one for all who have none, as `NO_WORDS` is
@@ -75,7 +84,7 @@ def export_bits(thread: Thread) -> StateBits:
     a0, a1, a2, a7, pc = thread.saved
     handlers = thread.handlers
     code, subcode = (0, 0) if thread.exception is None else thread.exception
-    address, access = (0, 0) if thread.fault is None else thread.fault
+    fault = thread.fault
     return {
         "hash": thread.hash,
         "thread_va": thread.thread_va,
@@ -100,8 +109,8 @@ def export_bits(thread: Thread) -> StateBits:
         "saved_pc": pc,
         "exception": code,
         "exception_subcode": subcode,
-        "fault_access": access,
-        "fault_address": address,
+        "fault_access": 0 if fault is None else fault.access | FAULT_IN_CALL * fault.in_call,
+        "fault_address": 0 if fault is None else fault.address,
         **dict(zip(SERVER_FIELDS, thread.server_registration, strict=True)),
     }
 
@@ -212,7 +221,8 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     code = number(bits, "exception")
     thread.exception = (ExceptionCode(code), number(bits, "exception_subcode")) if code else None
     access = number(bits, "fault_access")
-    thread.fault = (number(bits, "fault_address"), access) if access else None
+    in_call = bool(access & FAULT_IN_CALL)
+    thread.fault = Fault(number(bits, "fault_address"), access & ~FAULT_IN_CALL, in_call) if access else None
     thread.in_kernel = False
     thread.in_call = bool(flags & ThreadFlags.IN_CALL)
     thread.run_order = number(bits, "run_order")
