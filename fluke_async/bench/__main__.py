@@ -12,6 +12,7 @@ import anyio
 from fluke_async.bench.guest import ipc_between_spaces_us, operation_us
 from fluke_async.bench.host import guest_code_percent, lag_ms, wall_s
 from fluke_async.bench.measure import Figure, figure
+from fluke_async.bench.memory import memory_figures, spaces_figure
 from fluke_async.bench.threads import PROGRAM, crowd_figures, recreation_us
 
 TRACE_PAIRS = 5
@@ -47,6 +48,10 @@ def main() -> int:
             show(anyio.run(partial(operation_us, program=PROGRAM), operation, model, f"{name}, {model} model", bound))
         show(anyio.run(recreation_us, model, f"export, destroy, re-create a thread, {model} model", 80))
         show(anyio.run(ipc_between_spaces_us, model, f"ipc_call between two spaces, {model} model", 50))
+    for model in ("interrupt", "process"):
+        for each in anyio.run(memory_figures, model):
+            show(each)
+        show(anyio.run(spaces_figure, model))
     for model in ("interrupt", "process"):
         for each in crowd_figures(model):
             show(each)

@@ -7,10 +7,13 @@ listings and on compressed instructions.
 
 from __future__ import annotations
 
-from fluke_async.cpu.protocol import FIRST_COUNTER, LAST_COUNTER
+from collections.abc import Mapping
+
+from fluke_async.cpu.protocol import FIRST_COUNTER, LAST_COUNTER, PAGE_SIZE
 
 ENVIRONMENT_CALL = 0x0000_0073
 
+_WORD = 2**64 - 1
 _AMO, _SYSTEM = 0x2F, 0x73
 _CSR_SET_AND_CLEAR = frozenset({2, 3, 6, 7})  # unlike csrrw, they may be plain reads
 _LOAD_RESERVED, _STORE_CONDITIONAL = 0b00010, 0b00011
@@ -55,3 +58,26 @@ def may_be_atomic(halfword: int) -> bool:
 def is_atomic_store(instruction: int) -> bool:
     """Whether it is an SC or AMO: they fault as stores even where their read faults first."""
     return atomic_operand(instruction) is not None and instruction >> 27 != _LOAD_RESERVED
+
+
+def instruction_at(halfwords: memoryview, pages: Mapping[int, int], pc: int) -> int:
+    """The 16 or 32 bits at an address whose pages can be fetched from; `halfwords` is physical memory."""
+    halfword: int = halfwords[_halfword_index(pages, pc)]
+    if is_compressed(halfword):
+        return halfword
+    return halfword | halfwords[_halfword_index(pages, pc + 2 & _WORD)] << 16
+
+
+def instructions_before_page_end(halfwords: memoryview, pages: Mapping[int, int], pc: int) -> int:
+    """How many instructions in a row begin from pc on and before the page's last halfword."""
+    index = _halfword_index(pages, pc)
+    last = index | (PAGE_SIZE >> 1) - 1
+    number = 0
+    while index < last:
+        index += 1 if is_compressed(halfwords[index]) else 2
+        number += 1
+    return number
+
+
+def _halfword_index(pages: Mapping[int, int], pc: int) -> int:
+    return (pages[pc >> 12] & -PAGE_SIZE | pc & PAGE_SIZE - 1) >> 1

@@ -12,6 +12,7 @@ same registers and memory.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -53,6 +54,12 @@ class Cpu(Protocol):
     """Instructions retired up to the start of the next run: the base of rdcycle, rdinstret and
     rdtime, which read `time` plus what the run has retired before them."""
 
+    find_page: Callable[[int, int, int], int | None] | None
+    """Called for a load or store to a page whose entry does not grant it: with the address, the
+    access (READ or WRITE) and how many instructions the run has retired. It puts an entry that
+    grants the access into the dictionary and returns it, and nothing else changes; or it returns
+    None, and the access is a trap. An engine need not call it."""
+
     code_frames: set[int]
     """Addresses of the frames that hold translated code. Whoever writes such a frame from the
     host calls `invalidate`."""
@@ -64,8 +71,8 @@ class Cpu(Protocol):
         trap it is the trapping instruction, which is not counted in `retired`. `address` is the
         virtual address of a fault, of a misaligned access where known, else 0.
 
-        The reservation of LR survives LIMIT, so that a slice may end inside an LR/SC pair; every
-        trap clears it.
+        The reservation of LR survives LIMIT, so that a slice may end inside an LR/SC pair, and what
+        `find_page` finds; every trap clears it.
         """
         ...
 

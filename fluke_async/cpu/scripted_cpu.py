@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -143,6 +143,7 @@ class ScriptedCpu:
             raise FlukeError(f"ram_size is {ram_size}; it must be a positive multiple of {PAGE_SIZE} bytes")
         self.time = 0
         self.code_frames: set[int] = set()
+        self.find_page: Callable[[int, int, int], int | None] | None = None
         self.ram = memoryview(bytearray(ram_size))
         self.registers = memoryview(array("Q", bytes(8 * REGISTER_COUNT)))
         self._floating: array[int] | None = None  # None: zeros, never written

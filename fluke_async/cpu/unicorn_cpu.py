@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from array import array
+from collections.abc import Callable
 from ctypes import c_size_t, c_uint64
 from typing import Any, Final
 
@@ -19,8 +20,9 @@ from fluke_async.cpu.instructions import (
     ENVIRONMENT_CALL,
     atomic_operand,
     counter_destination,
+    instruction_at,
+    instructions_before_page_end,
     is_atomic_store,
-    is_compressed,
     may_be_atomic,
 )
 from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, Cause
@@ -53,7 +55,10 @@ class UnicornCpu:
         if ram_size <= 0 or ram_size % PAGE_SIZE:
             raise FlukeError(f"ram_size is {ram_size}; it must be a positive multiple of {PAGE_SIZE} bytes")
         self.time = 0
+        self.find_page: Callable[[int, int, int], int | None] | None = None
+        self._retired = 0  # in the run under way, before the engine's last start
         self._tlb = tlb = UnicornTlb(ghost_frame=ram_size)
+        tlb.find_page = self._find_page
         self.code_frames = tlb.code_frames
         self._pages = tlb.pages
 
@@ -128,6 +133,7 @@ class UnicornCpu:
                     cause = _LOAD_FAULT if event == binding.FILL_READ else _STORE_FAULT
                     return cause, pc, self._fault_address[0], self._executed[0] - 1
         cause, pc, address, retired = self._settle(error, limit)
+        self._retired = 0
         if cause:
             self._words[self._reservation] = binding.NO_RESERVATION
         return int(cause), pc, address, retired
@@ -168,6 +174,7 @@ class UnicornCpu:
             elif event == STORE_TO_CODE:
                 retired += executed - 1
                 count = 1
+                self._retired = retired
                 error = self._execute_store_to_code(pc)
                 continue
             elif event == FETCH_FROM_DATA:
@@ -180,7 +187,7 @@ class UnicornCpu:
                 if retired < limit:
                     page = self._tlb.event_page
                     distance = page - (pc >> 12) & _PAGE_NUMBERS
-                    straddling = distance == 1 and self._instructions_before_page_end(pc)
+                    straddling = distance == 1 and instructions_before_page_end(self._halfwords, self._pages, pc)
                     if distance > 1:
                         # Unicorn takes the illegal 0x0000 at the start of a page to be empty, and
                         # so to end in the page before.
@@ -196,7 +203,14 @@ class UnicornCpu:
             if retired == limit:
                 return Cause.LIMIT, pc, 0, limit
             count = limit - retired
+            self._retired = retired
             error = self._execute(pc, count)
+
+    def _find_page(self, address: int, access: int) -> int | None:
+        """`find_page`, from inside the engine."""
+        if self.find_page is None:
+            return None
+        return self.find_page(address, access, self._retired + self._executed[0] - 1)
 
     def _name_trap(self, pc: int, retired: int) -> tuple[Cause, int] | None:
         """The cause and address of the trap of the instruction at pc; None if it is served."""
@@ -242,23 +256,9 @@ class UnicornCpu:
         self.flush()
         return error
 
-    def _instructions_before_page_end(self, pc: int) -> int:
-        """How many instructions in a row begin from pc on and before the page's last halfword."""
-        address = self._pages[pc >> 12] & _FRAME | pc & _OFFSET
-        last = address | _LAST_HALFWORD
-        number = 0
-        while address < last:
-            address += 2 if is_compressed(self._halfwords[address >> 1]) else 4
-            number += 1
-        return number
-
     def _instruction(self, pc: int) -> int:
         """The instruction at pc, which has just been fetched: 16 or 32 bits."""
-        halfword = self._halfwords[(self._pages[pc >> 12] & _FRAME | pc & _OFFSET) >> 1]
-        if is_compressed(halfword):
-            return halfword
-        pc = pc + 2 & _WORD
-        return halfword | self._halfwords[(self._pages[pc >> 12] & _FRAME | pc & _OFFSET) >> 1] << 16
+        return instruction_at(self._halfwords, self._pages, pc)
 
     # --- threads and address spaces ---------------------------------------------------------------
 

@@ -9,6 +9,7 @@ however a run is chunked; and data is never executable, which makes stores sever
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fluke_async.cpu import unicorn_binding as binding
@@ -16,6 +17,7 @@ from fluke_async.cpu.protocol import EXECUTE, PAGE_SIZE, PERMISSIONS, READ, WRIT
 from fluke_async.errors import KernelBug
 
 _FRAME: Final = -PAGE_SIZE
+_LOADS_AND_STORES: Final = (binding.FILL_READ, binding.FILL_WRITE)
 
 # Events are the kinds of access that Unicorn names, for pages that are missing, and these:
 NOTHING, STORE_TO_CODE, FETCH_FROM_DATA = 0, -1, -2
@@ -33,6 +35,7 @@ class UnicornTlb:
         self.code_frames: set[int] = set()  # those with translations
         self.writable_frames: set[int] = set()  # those with a writable entry since the last flush
         self.fills = 0  # since the last flush
+        self.find_page: Callable[[int, int], int | None] | None = None  # for loads and stores, by address
 
         # Why the last answer was a refusal.
         self.event = NOTHING
@@ -64,6 +67,8 @@ class UnicornTlb:
         # An exception must not leave a callback: ctypes would print it and run on.
         try:
             entry = self._translate(address >> 12, access)
+            if entry is None and self.event in _LOADS_AND_STORES:
+                entry = self._found(address, access)
             if entry is None:
                 return False
             self.fills += 1
@@ -76,6 +81,16 @@ class UnicornTlb:
             self.exception = exception
             return False
         return True
+
+    def _found(self, address: int, access: int) -> int | None:
+        """The entry after all, if it can be found in passing."""
+        if self.find_page is None:
+            return None
+        wanted = READ if access == binding.FILL_READ else WRITE
+        if self.find_page(address, wanted) is None:
+            return None
+        self.event = NOTHING
+        return self._translate(address >> 12, access)
 
     def _translate(self, page: int, access: int) -> int | None:
         """The TLB's entry for a page, granting `access`; None and an event to leave the engine."""

@@ -20,11 +20,13 @@ from fluke_async.kernel.host_calls import HostCalls
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
-from fluke_async.kernel.translation import EXECUTE, READ, WRITE, resolve
+from fluke_async.kernel.translation import EXECUTE, READ, WRITE, resolve, resolve_softly
 
 TRAP_EFFORT = 1000  # what a trap costs the host, in guest instructions: some 3 us at 300 MIPS
 EFFORT_PER_LINK = 1000  # likewise a thread ranked anew, where priorities are inherited along a chain of waits
 EFFORT_PER_POINT = 3000  # likewise a chunk copied
+PAGE_EFFORT = 1000  # likewise a page that is found in passing
+PAGES_FOUND_MAX = 64  # in one run of the engine, which cannot be ended in between
 
 ACCESS_OF_FAULT = {
     int(Cause.FETCH_FAULT): EXECUTE,
@@ -59,6 +61,8 @@ class Hart:
         self.dispatcher = dispatcher
         self.resident: Thread | None = None
         self.last: Thread | None = None
+        self._pages_found = 0  # in the engine's run
+        cpu.find_page = self._find_page
 
     def run(self, effort: int) -> Outcome:
         """Run guest code and kernel work worth about `effort` instructions."""
@@ -133,6 +137,9 @@ class Hart:
             core.time += retired
             thread.quantum_left -= retired
             effort -= retired
+            if self._pages_found:
+                effort -= self._pages_found * PAGE_EFFORT
+                self._pages_found = 0
             if left is not None:
                 account.instructions_left = left - retired
                 if retired == left:
@@ -143,6 +150,17 @@ class Hart:
             elif cause != Cause.LIMIT:
                 self._trap(thread, cause, address)
         return Outcome.SLICE
+
+    def _find_page(self, address: int, access: int, retired: int) -> int | None:
+        """A page that guest code touches and that only has to be looked up: the code need not stop for it."""
+        core = self.core
+        if core.probe is not None or self._pages_found >= PAGES_FOUND_MAX:
+            return None
+        assert core.current is not None
+        entry = resolve_softly(core, core.current, address, access, core.time + retired)
+        if entry is not None:
+            self._pages_found += 1
+        return entry
 
     def _turn_of_host(self, thread: Thread, host: HostCalls) -> None:
         """A thread without code begins the call that its task has issued, or is back from one."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, FaultReply, MessageKind, Status
 from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST
-from fluke_async.abi.registers import MESSAGE_KIND, RECEIVE_BUFFER, RECEIVE_WORDS
+from fluke_async.abi.registers import ENTRY_POINT, MESSAGE_KIND, RECEIVE_BUFFER, RECEIVE_WORDS
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.connection import SERVER_RECEIVE, capture, leave_capture, note_received, waiting_server
 from fluke_async.kernel.device_request import DeviceRequest
@@ -72,25 +72,34 @@ def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
     if server is None:
         core.park(thread, port)
         return
-    capture(core, server, thread, port)
-    core.advance(server, SERVER_RECEIVE, thread)
-    core.park(thread, server)
     try:
-        put_question(core, fault, server)
-    except ProgramException:
-        core.wake(server)  # it receives for itself: what is wrong with its memory is its own affair
-    else:
-        core.complete(server, Status.SUCCESS)
+        words = write_question(core, fault, server)
+    except ProgramException:  # what is wrong with its memory is the server's own affair: it receives for itself
+        capture(core, server, thread, port)
+        core.advance(server, SERVER_RECEIVE, thread)
+        core.park(thread, server)
+        core.wake(server)
+        return
+    capture(core, server, thread, port)
+    server.registers[ENTRY_POINT] = SERVER_RECEIVE
+    core.park(thread, server)
+    accept_question(core, server, words)
+    core.complete(server, Status.SUCCESS)
 
 
-def put_question(core: Core, fault: PageFault, server: Thread) -> None:
-    """Set the results of the receive that a question completes."""
+def write_question(core: Core, fault: PageFault, server: Thread) -> int:
+    """Write a question where the server receives; how many words there was room for."""
     registers = server.registers
     words = fault.words[: registers[RECEIVE_WORDS]]
     user_memory.write(core, server, registers[RECEIVE_BUFFER], pack(f"<{len(words)}Q", *words))
-    note_received(server, len(words))
-    registers[MESSAGE_KIND] = MessageKind.FAULT
-    core.charge(CHUNK_COST * len(words) // COPY_CHUNK_WORDS)
+    return len(words)
+
+
+def accept_question(core: Core, server: Thread, words: int) -> None:
+    """Set the results of the receive that a question completes."""
+    note_received(server, words)
+    server.registers[MESSAGE_KIND] = MessageKind.FAULT
+    core.charge(CHUNK_COST * words // COPY_CHUNK_WORDS)
 
 
 def answer_fault(core: Core, thread: Thread, reply: int) -> None:

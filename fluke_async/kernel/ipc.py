@@ -42,7 +42,7 @@ from fluke_async.kernel.connection import (
     waiting_server,
 )
 from fluke_async.kernel.device_request import device_request
-from fluke_async.kernel.faults import answer_fault, put_question
+from fluke_async.kernel.faults import accept_question, answer_fault, write_question
 from fluke_async.kernel.message import (
     RECEIVING,
     SENDING,
@@ -237,7 +237,7 @@ def take_question(core: Core, client: Thread, server: Thread) -> bool:
     fault = pending_fault(client)
     if fault is None or fault.keeper.portset is None or served_portset(core, server) is not fault.keeper.portset:
         return False
-    put_question(core, fault, server)
+    accept_question(core, server, write_question(core, fault, server))
     return True
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, TRANSLATIONS_PER_FRAME
-from fluke_async.kernel.params import PICKED_PAGES_MAX, TRANSLATIONS_MIN
+from fluke_async.kernel.params import FAULT_AROUND_PAGES, PICKED_PAGES_MAX, TRANSLATIONS_MIN
 
 if TYPE_CHECKING:
     from fluke_async.kernel.objects.space import Space
@@ -28,6 +28,11 @@ class Tables:
         self.used = 0
         self.changed = False
         self._spaces: dict[Space, None] = {}
+
+    @property
+    def have_room(self) -> bool:
+        """Whether another page can be entered with its neighbours before everything has to be forgotten."""
+        return self.used + FAULT_AROUND_PAGES <= self.capacity
 
     def enter(self, space: Space, entries: dict[int, int]) -> None:
         """Add entries by page number, or replace them by others that grant more."""

@@ -81,11 +81,35 @@ def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
     found = find(space, address & FRAME_MASK, access)
     if found is None or len(found) == 2:
         raise fault_of(thread, address, access, found)
-    root_page, granted, ahead, behind = found
-    page = address // PAGE_SIZE
-    entry = core.root.entry_of(core, root_page, granted, access)
+    entry = _enter(core, space, address // PAGE_SIZE, access, found)
     if entry is None:
         raise ProgramException(thread, ExceptionCode.OUT_OF_MEMORY, address)
+    if core.trace is not None:
+        core.trace((core.time, Event.FAULT, thread.hash, address, access))
+    return entry
+
+
+def resolve_softly(core: Core, thread: Thread, address: int, access: int, time: int) -> int | None:
+    """`resolve` in the middle of guest code, at `time`; None, and nothing has happened, if that code has to stop."""
+    space = thread.space
+    assert space is not None
+    found = find(space, address & FRAME_MASK, access)
+    if found is None or len(found) == 2 or not core.tables.have_room:
+        return None
+    if access == WRITE and core.root.is_watched(core, found[0]):
+        return None
+    entry = _enter(core, space, address // PAGE_SIZE, access, found)
+    if entry is not None and core.trace is not None:
+        core.trace((time, Event.FAULT, thread.hash, address, access))
+    return entry
+
+
+def _enter(core: Core, space: Space, page: int, access: int, found: Reached) -> int | None:
+    """Enter a page that the walk has reached, and its neighbours; None if there is no memory for it."""
+    root_page, granted, ahead, behind = found
+    entry = core.root.entry_of(core, root_page, granted, access)
+    if entry is None:
+        return None
     if access == WRITE and entry & FRAME_MASK in core.changes.written:
         core.changes.note_write(entry & FRAME_MASK, space, page)
     entries = {page: entry}
@@ -96,8 +120,6 @@ def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
         core.root.add_neighbours(core, root_page // PAGE_SIZE - page, granted, pages, space.pages, entries)
     core.tables.enter(space, entries)
     core.statistics.soft_faults += 1
-    if core.trace is not None:
-        core.trace((core.time, Event.FAULT, thread.hash, address, access))
     return entry
 
 

@@ -1,13 +1,13 @@
 /* Memory that a program looks after itself: keepers of regions, a pager, and a store where it puts pages. */
 
 /*
- * A pager shows memory of the heap, its frames, through a region: page by page, when somebody who has mapped the region
- * touches one. The region lies over a window, addresses of the program's own space at which nothing is to be mapped by
- * anybody else; what the pager maps there is what the region has. A page is zero at first. If there are fewer frames
+ * A pager shows memory of the heap, its frames, through a region: page by page, when somebody who has mapped the
+ * region touches one. The region lies over a window, which is addresses of the program's own space where nobody else
+ * maps anything; what the pager maps there is what the region has. A page is zero at first. If there are fewer frames
  * than pages, the page that came first goes to a store, and comes back when it is touched again.
  *
- * Whoever serves a fault must not touch the memory that it looks after, nor wait for somebody who may. An object lives
- * in its frame, which a store knows nothing of: objects can lie in memory with as many frames as pages, and in no other.
+ * Whoever serves a fault must not touch the memory that it looks after, nor wait for somebody who may. Objects live in
+ * frames and do not go to a store: they may lie in a pager's memory only if it has as many frames as pages.
  */
 
 #ifndef PAGER_H
@@ -27,8 +27,8 @@ struct fluke_server {
 
 /*
  * A keeper: calls `resolve` for each fault on the regions that have its port, one after the other. True means that the
- * access is possible now, and the thread tries again; false, that the thread gets the exception. A fault may come twice,
- * and one that was resolved may come for another access. What is no fault is answered with FLUKE_FAULT_FAILED.
+ * access is possible now, and the thread tries again; false, that the thread gets the exception. A fault may come
+ * twice, and a page may be wanted again for another access. What is no fault is answered with FLUKE_FAULT_FAILED.
  */
 struct fluke_keeper {
     struct fluke_server server;
@@ -40,6 +40,13 @@ struct fluke_keeper {
 bool fluke_keeper_open(struct fluke_keeper *keeper, bool (*resolve)(void *, const struct fluke_fault_message *),
                        void *argument);
 void fluke_keeper_close(struct fluke_keeper *keeper);
+
+/*
+ * Creates a region over a part of the program's own space, for reading and writing, and a reference to it; false if
+ * there is no memory. The keeper may be a null pointer: then nobody resolves faults on the region.
+ */
+bool fluke_keeper_region(struct fluke_keeper *keeper, fluke_region_t *region, fluke_ref_t *ref, const void *start,
+                         uint64_t size);
 
 /*
  * What a store port understands, in the manner of the devices: word 0 is the operation, word 0 of a reply the status.
@@ -92,7 +99,7 @@ struct fluke_pager {
     struct fluke_keeper keeper;
     fluke_region_t region, frame_region; /* over the window, and over the frames */
     fluke_ref_t region_ref, frame_region_ref;
-    uintptr_t window, first_frame;
+    char *window, *first_frame;
     uint64_t page_count, frame_count, next; /* `next` frame to be filled: round and round, so first in, first out */
     struct fluke_pager_page *pages;
     struct fluke_pager_frame *frames;
@@ -104,9 +111,10 @@ struct fluke_pager {
 };
 
 /*
- * Fills in a pager with page_count pages, frame_count frames and the window that begins at an address, and starts its
- * thread; false if there is no memory. With a null pointer for the store, pages stay where they are, and those for which
- * no frame is left fail. A store is asked for the numbers from 0 to page_count - 1, so pagers do not share one.
+ * Fills in a pager with at least one page, at least one frame, and the window that begins at an address, and starts
+ * its thread; false if there is no memory. With a null pointer for the store, pages stay in their frames, and faults on
+ * those for which there is none left fail. The pages in the store have the numbers from 0 to page_count - 1, so two
+ * pagers need two stores.
  */
 bool fluke_pager_open(struct fluke_pager *pager, uint64_t page_count, uint64_t frame_count, void *window,
                       fluke_ref_t *store);

@@ -1,7 +1,7 @@
 /*
  * Keepers, a store, and a pager. Each is a thread that answers one request at a time, so none of them locks anything.
- * The users of a pager's memory run on meanwhile: so a page is hidden before it is written out, and shown when its frame
- * is filled.
+ * The users of a pager's memory run on meanwhile: so a page is hidden before it is written out, and shown when its
+ * frame is filled.
  */
 
 #include <pager.h>
@@ -83,6 +83,22 @@ bool fluke_keeper_open(struct fluke_keeper *keeper, bool (*resolve)(void *, cons
 void fluke_keeper_close(struct fluke_keeper *keeper)
 {
     close_server(&keeper->server);
+}
+
+bool fluke_keeper_region(struct fluke_keeper *keeper, fluke_region_t *region, fluke_ref_t *ref, const void *start,
+                         uint64_t size)
+{
+    struct fluke_region_state state = {.start_va = (uintptr_t)start, .size = size, .prot = READ_WRITE};
+
+    if (fluke_region_create(region) != FLUKE_SUCCESS)
+        return false;
+    if (fluke_ref_create(ref) != FLUKE_SUCCESS) {
+        fluke_region_destroy(region);
+        return false;
+    }
+    fluke_region_set_state(region, &state, fluke_start_block->space_ref, keeper == NULL ? NULL : &keeper->server.ref);
+    fluke_region_reference(region, ref);
+    return true;
 }
 
 /* -- Stores ------------------------------------------------------------------------------------------------------- */
@@ -173,9 +189,9 @@ struct fluke_pager_frame {
     bool written;                  /* the store does not have what it holds */
 };
 
-static void *memory_of(const struct fluke_pager *pager, const struct fluke_pager_frame *frame)
+static char *memory_of(const struct fluke_pager *pager, const struct fluke_pager_frame *frame)
 {
-    return (void *)(pager->first_frame + (uintptr_t)(frame - pager->frames) * FLUKE_PAGE_SIZE);
+    return pager->first_frame + (frame - pager->frames) * FLUKE_PAGE_SIZE;
 }
 
 /* A request to the store; true if the reply has so many words and says that all is well. */
@@ -247,8 +263,8 @@ static bool bring_in(struct fluke_pager *pager, struct fluke_pager_page *page)
 static void show(struct fluke_pager *pager, struct fluke_pager_frame *frame)
 {
     struct fluke_mapping_state state = {
-        .region_off = (uintptr_t)memory_of(pager, frame) - pager->first_frame,
-        .start_va = pager->window + (uintptr_t)(frame->page - pager->pages) * FLUKE_PAGE_SIZE,
+        .region_off = (uint64_t)(memory_of(pager, frame) - pager->first_frame),
+        .start_va = (uint64_t)(pager->window + (frame->page - pager->pages) * FLUKE_PAGE_SIZE),
         .size = FLUKE_PAGE_SIZE,
         .prot = frame->written ? READ_WRITE : FLUKE_PROT_READ,
     };
@@ -270,22 +286,6 @@ static bool resolve(void *argument, const struct fluke_fault_message *fault)
         return false;
     page->frame->written |= fault->access == FLUKE_PROT_WRITE || pager->store == NULL;
     show(pager, page->frame);
-    return true;
-}
-
-/* Makes a region over a part of this space, and a reference to it. */
-static bool open_region(fluke_region_t *region, fluke_ref_t *ref, uintptr_t start, uint64_t pages, fluke_ref_t *keeper)
-{
-    struct fluke_region_state state = {.start_va = start, .size = pages * FLUKE_PAGE_SIZE, .prot = READ_WRITE};
-
-    if (fluke_region_create(region) != FLUKE_SUCCESS)
-        return false;
-    if (fluke_ref_create(ref) != FLUKE_SUCCESS) {
-        fluke_region_destroy(region);
-        return false;
-    }
-    fluke_region_set_state(region, &state, fluke_start_block->space_ref, keeper);
-    fluke_region_reference(region, ref);
     return true;
 }
 
@@ -314,7 +314,7 @@ static bool allocate(struct fluke_pager *pager, uint64_t frame_count)
     pager->pages = calloc(pager->page_count, sizeof *pager->pages);
     pager->frames = calloc(frame_count, sizeof *pager->frames);
     pager->frame_block = malloc((frame_count + 1) * FLUKE_PAGE_SIZE); /* one more, for they begin at a page */
-    pager->first_frame = ((uintptr_t)pager->frame_block + FLUKE_PAGE_SIZE - 1) & -(uintptr_t)FLUKE_PAGE_SIZE;
+    pager->first_frame = (char *)(((uintptr_t)pager->frame_block + FLUKE_PAGE_SIZE - 1) & -(uintptr_t)FLUKE_PAGE_SIZE);
     return pager->pages != NULL && pager->frames != NULL && pager->frame_block != NULL;
 }
 
@@ -334,15 +334,17 @@ bool fluke_pager_open(struct fluke_pager *pager, uint64_t page_count, uint64_t f
         return false;
     memset(pager, 0, sizeof *pager);
     pager->page_count = page_count;
-    pager->window = (uintptr_t)window;
+    pager->window = window;
     pager->store = store;
     if (!allocate(pager, frame_count))
         goto no_memory;
-    if (!open_region(&pager->frame_region, &pager->frame_region_ref, pager->first_frame, frame_count, NULL))
+    if (!fluke_keeper_region(NULL, &pager->frame_region, &pager->frame_region_ref, pager->first_frame,
+                             frame_count * FLUKE_PAGE_SIZE))
         goto no_memory;
     if (!create_mappings(pager, frame_count) || !fluke_keeper_open(&pager->keeper, resolve, pager))
         goto no_keeper;
-    if (open_region(&pager->region, &pager->region_ref, pager->window, page_count, &pager->keeper.server.ref))
+    if (fluke_keeper_region(&pager->keeper, &pager->region, &pager->region_ref, pager->window,
+                            page_count * FLUKE_PAGE_SIZE))
         return true;
 
     fluke_keeper_close(&pager->keeper);

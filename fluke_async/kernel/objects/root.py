@@ -90,6 +90,12 @@ class RootSpace(Space):
             granted &= ~WRITE  # the first write is to be noticed
         return frame | granted
 
+    def is_watched(self, core: Core, address: int) -> bool:
+        """Whether the first write to a page is to be noticed."""
+        slab = self._slabs.get(address // SLAB_SIZE)
+        frame = None if slab is None else slab.get(address // PAGE_SIZE)
+        return frame in core.frames.sharers or frame in core.changes.written
+
     def add_neighbours(
         self, core: Core, shift: int, granted: int, pages: range, known: dict[int, int], entries: dict[int, int]
     ) -> None:
