@@ -13,7 +13,7 @@ from enum import IntEnum, IntFlag
 from itertools import groupby
 from pathlib import Path
 
-from fluke_async.abi import codes, devices, registers
+from fluke_async.abi import codes, devices, faults, layouts, registers
 from fluke_async.abi.c_names import exception_name, prototype
 from fluke_async.abi.entry_point import Class, EntryPoint, Kind, Operand
 from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST, ENTRY_POINTS, STAGE_COST
@@ -122,6 +122,7 @@ def _index() -> str:
         "- [Codes, flags and limits](codes.md)",
         "- [Structures in memory](structures.md)",
         "- [Requests to devices](devices.md)",
+        "- [Faults and keepers](faults.md)",
         "",
         "How a call can block, as its class says:",
         "",
@@ -156,6 +157,12 @@ def _codes() -> str:
     exceptions = [
         (f"`{exception_name(code)}`", f"{code:#x}", codes.EXCEPTION_MEANING[code]) for code in codes.ExceptionCode
     ]
+    charges = (
+        *((each.name.lower(), size) for each, size in codes.OBJECT_CHARGE_BYTES.items()),
+        ("a page, from its first touch; a copy of a shared page, from its first write", codes.PAGE_SIZE),
+        ("room for a translation in the tables, for each page of memory, from the start",
+         codes.TRANSLATION_CHARGE_BYTES * codes.TRANSLATIONS_PER_FRAME),
+    )  # fmt: skip
     limits = (
         ("page", f"{codes.PAGE_SIZE} bytes"),
         ("place of an object", f"{codes.SLOT_SIZE} bytes, at a multiple of that"),
@@ -164,6 +171,7 @@ def _codes() -> str:
         ("priorities", f"{codes.PRIORITY_MIN} to {codes.PRIORITY_MAX}, usually {codes.PRIORITY_DEFAULT}"),
         ("references in a message", codes.MAX_MESSAGE_REFERENCES),
         ("copied between two points where a call can be interrupted", f"{codes.COPY_CHUNK_WORDS} words"),
+        ("looked through in one step of a call that searches a region", f"{codes.VISITED_PAGES_MAX} pages"),
     )
     return _page("Codes, flags and limits", [
         "## Status codes",
@@ -181,6 +189,11 @@ def _codes() -> str:
         *_numbers("Flags of a mutex", "FLUKE_MUTEX_", codes.MutexFlags),
         *_numbers("Access rights", "FLUKE_PROT_", codes.Prot),
         *_numbers("Kinds of message", "FLUKE_MESSAGE_", codes.MessageKind),
+        "## Charges",
+        "",
+        "What a program has is charged to the kernel's memory, in bytes of the host's.",
+        "",
+        *_table(("what", "bytes"), charges),
         "## Limits",
         "",
         *_table(("what", "how much"), limits),
@@ -227,6 +240,16 @@ def _devices() -> str:
     ])  # fmt: skip
 
 
+def _faults() -> str:
+    return _page("Faults and keepers", [
+        inspect.getdoc(faults) or "",
+        "",
+        *_table(("where the walk ends", "what comes of it"), faults.RULES),
+        *_structure(layouts.FAULT_MESSAGE),
+        *_numbers("Answers", "FLUKE_FAULT_", codes.FaultReply),
+    ])  # fmt: skip
+
+
 def _registers() -> str:
     roles: dict[tuple[str, int], set[str]] = {}
     for entry in ENTRY_POINTS:
@@ -261,6 +284,7 @@ def files() -> dict[Path, str]:
         "codes": _codes(),
         "structures": _structures(),
         "devices": _devices(),
+        "faults": _faults(),
         "registers": _registers(),
     }
     return {DIRECTORY / f"{name}.md": text for name, text in pages.items()}

@@ -19,6 +19,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "inversion": (),
     "shared_memory": ("6",),
     "nested": (),
+    "pager": (),
+    "memtest": ("256",),
+    "cow": (),
     "usertests": (),
 }
 SENSITIVE = ("clock", "inversion", "usertests")  # these tell the time, or test what happens when
