@@ -19,11 +19,12 @@ Who copies, and whose fault it is:
 from __future__ import annotations
 
 from contextlib import suppress
-from struct import pack
+from struct import Struct
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, FaultReply, MessageKind, Status
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE, FaultReply, MessageKind, Status
 from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST
+from fluke_async.abi.layouts import FAULT_MESSAGE
 from fluke_async.abi.registers import ENTRY_POINT, MESSAGE_KIND, RECEIVE_BUFFER, RECEIVE_WORDS
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.connection import SERVER_RECEIVE, capture, leave_capture, note_received, waiting_server
@@ -37,6 +38,9 @@ from fluke_async.kernel.translation import FAULT_OF_ACCESS, resolve
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.thread import Thread
+
+QUESTION_WORDS = FAULT_MESSAGE.size // WORD_SIZE
+QUESTION = Struct(f"<{QUESTION_WORDS}Q")
 
 
 def blame(core: Core, exception: ProgramException, *, in_call: bool) -> bool:
@@ -90,9 +94,10 @@ def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
 def write_question(core: Core, fault: PageFault, server: Thread) -> int:
     """Write a question where the server receives; how many words there was room for."""
     registers = server.registers
-    words = fault.words[: registers[RECEIVE_WORDS]]
-    user_memory.write(core, server, registers[RECEIVE_BUFFER], pack(f"<{len(words)}Q", *words))
-    return len(words)
+    words = min(registers[RECEIVE_WORDS], QUESTION_WORDS)
+    question = QUESTION.pack(*fault.words)
+    user_memory.write(core, server, registers[RECEIVE_BUFFER], question[: words * WORD_SIZE])
+    return words
 
 
 def accept_question(core: Core, server: Thread, words: int) -> None:

@@ -66,6 +66,11 @@ def read(core: Core, thread: Thread, address: int, size: int) -> bytes:
 
 def write(core: Core, thread: Thread, address: int, data: bytes) -> None:
     """Put `data` into the thread's memory; all of it or, with an exception of the thread, nothing."""
+    start, length = span(core, thread, address, WRITE, len(data)) if data else (0, 0)
+    if length == len(data):
+        if data:
+            _store(core, start, data)
+        return
     touch(core, thread, address, WRITE, len(data))
     done = 0
     while done < len(data):

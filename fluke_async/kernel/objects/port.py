@@ -71,6 +71,12 @@ class Port(KernelObject):
         except ProgramException:
             return False
 
+    def turn_faults_away(self, core: Core) -> None:
+        """This port keeps a region no more: those who wait here with a fault make their accesses again."""
+        for thread in tuple(self.queue().in_order()):
+            if thread.waiting_for is self and thread.fault is not None:
+                core.wake(thread)
+
     def export_bits(self) -> StateBits:
         return {"hash": self.hash, "alias": self.alias}
 

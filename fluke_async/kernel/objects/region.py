@@ -59,7 +59,10 @@ class Region(KernelObject):
         if self.space is not None:
             self.space.regions.add(self)
         if "keeper" in links:
+            before = self.keeper
             self.keeper = links["keeper"]  # type: ignore[assignment]
+            if before is not None and before is not self.keeper:
+                before.turn_faults_away(core)
 
     def on_destroy(self, core: Core) -> None:
         revoke_region(core, self)

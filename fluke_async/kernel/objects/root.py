@@ -8,29 +8,46 @@ have the objects.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.kernel.objects.space import Space
-from fluke_async.kernel.params import SLAB_SIZE
+from fluke_async.kernel.params import FAULT_AROUND_PAGES, SLAB_SIZE
 from fluke_async.kernel.translation import WRITE, revoke_range
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
 
 PAGES_OF_SLAB = SLAB_SIZE // PAGE_SIZE
+ROW_PAGES = FAULT_AROUND_PAGES
+NO_FRAME = -1
+EMPTY_ROW = array("q", [NO_FRAME]) * ROW_PAGES
 
 
 class Slab(dict[int, int]):
-    """The frames of a program by page number; in the order of the pages too, for those who look through it."""
+    """
+    The frames of a program by page number.
 
-    __slots__ = ("_in_order",)
+    In `rows` of pages too, NO_FRAME where there is none, for who wants those around a page; and in the order of the
+    pages, for who looks through all.
+    """
+
+    __slots__ = ("_in_order", "rows")
 
     def __init__(self) -> None:
         super().__init__()
+        self.rows: dict[int, array[int]] = {}
         self._in_order: list[int] = []
+
+    def __setitem__(self, page: int, frame: int) -> None:
+        super().__setitem__(page, frame)
+        row = self.rows.get(page // ROW_PAGES)
+        if row is None:
+            row = self.rows[page // ROW_PAGES] = EMPTY_ROW[:]
+        row[page % ROW_PAGES] = frame
 
     def next_page(self, page: int) -> int | None:
         """The first page from `page` on that has a frame."""
@@ -100,11 +117,16 @@ class RootSpace(Space):
         self, core: Core, shift: int, granted: int, pages: range, known: dict[int, int], entries: dict[int, int]
     ) -> None:
         """Add entries for pages that have frames, at page numbers greater by `shift`, and are not known yet."""
-        frame_of = self._slabs[(pages.start + shift) // PAGES_OF_SLAB].get
+        rows = self._slabs[(pages.start + shift) // PAGES_OF_SLAB].rows
         sharers, written = core.frames.sharers, core.changes.written
+        row_number, row = -1, EMPTY_ROW
         for page in pages:
-            frame = frame_of(page + shift)
-            if frame is not None and page not in known and page not in entries:
+            number = page + shift
+            if number // ROW_PAGES != row_number:
+                row_number = number // ROW_PAGES
+                row = rows.get(row_number, EMPTY_ROW)
+            frame = row[number % ROW_PAGES]
+            if frame != NO_FRAME and page not in known and page not in entries:
                 watched = frame in sharers or frame in written
                 entries[page] = frame | (granted & ~WRITE if watched else granted)
 
