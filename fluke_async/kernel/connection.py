@@ -79,17 +79,13 @@ def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
     What a state says of a connection is the server's end alone; the call makes it whole. A server that does not serve
     the port has no part in the call, and looks for another.
     """
-    if thread.first_waiter() is None:
-        return None
-    assert thread.waiters is not None
-    for server in tuple(thread.waiters.in_order()):
-        stage = server.registers[reg.ENTRY_POINT]
-        if server.client is not thread or stage not in (SERVER_RECEIVE, REPLY, REPLY_WAIT_RECEIVE):
+    for server in thread.servers():
+        if server.registers[reg.ENTRY_POINT] not in (SERVER_RECEIVE, REPLY, REPLY_WAIT_RECEIVE):
             continue
         if port.portset is not None and serves(core, server, port.portset):
             thread.callee = server
             return server
-        if not server.stopped:
+        if server.waiting_for is thread and not server.stopped:
             core.wake(server)
     return None
 

@@ -97,8 +97,8 @@ class Core(Scheduler):
 
     # -- points -------------------------------------------------------------------------------------------------
 
-    def show_fault(self, point: Point, thread: Thread) -> bool:
-        """Show the probe a fault of `thread` in the running thread's call; whether all has been created again."""
+    def show_inside(self, point: Point, thread: Thread) -> bool:
+        """Show the probe a point of `thread` inside the running thread's call; whether all has been created again."""
         assert self.probe is not None
         assert self.current is not None
         entry = BY_NUMBER.get(self.current.registers[ENTRY_POINT])

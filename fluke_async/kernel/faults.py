@@ -54,7 +54,10 @@ def blame(core: Core, exception: ProgramException, *, in_call: bool) -> bool:
         ask_keeper(core, exception, in_call=in_call)
     except Recreated:
         return True
-    return core.probe is not None and core.probe(Point.WAIT, exception.thread)
+    if core.probe is None:
+        return False
+    show = core.probe if exception.thread is core.current else core.show_inside  # a peer's, and the call goes on
+    return show(Point.WAIT, exception.thread)
 
 
 def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:

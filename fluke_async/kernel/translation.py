@@ -59,10 +59,10 @@ def page_in(core: Core, thread: Thread, address: int, access: int) -> int:
     try:
         entry = resolve(core, thread, address, access)
     except PageFault:
-        if core.show_fault(Point.HARD_FAULT, thread):
+        if core.show_inside(Point.HARD_FAULT, thread):
             raise Recreated from None
         raise
-    if core.show_fault(Point.SOFT_FAULT, thread):
+    if core.show_inside(Point.SOFT_FAULT, thread):
         raise Recreated
     return entry
 

@@ -14,10 +14,11 @@ from fluke_async.verify import branch, check
 from fluke_async.verify.campaign import differing_models
 from fluke_async.verify.check import Check
 from fluke_async.verify.programs import program
-from tests.verify import mistakes, mistakes_of_others
+from tests.verify import mistakes, mistakes_of_memory, mistakes_of_others
 
-MISTAKES = {each.__name__: each for each in (*mistakes.MISTAKES, *mistakes_of_others.MISTAKES)}
-PROGRAMS = ("primes", "bounded_buffer", "bulk", "inversion", "philosophers", "clock", "usertests")
+SOURCES = (mistakes, mistakes_of_memory, mistakes_of_others)
+MISTAKES = {each.__name__: each for source in SOURCES for each in source.MISTAKES}
+PROGRAMS = ("primes", "bounded_buffer", "bulk", "inversion", "philosophers", "clock", "pager", "usertests")
 POINTS = 150
 
 

@@ -7,7 +7,8 @@
  * than pages, the page that came first goes to a store, and comes back when it is touched again.
  *
  * Whoever serves a fault must not touch the memory that it looks after, nor wait for somebody who may. Objects live in
- * frames and do not go to a store: they may lie in a pager's memory only if it has as many frames as pages.
+ * frames and do not go to a store: they may lie in a pager's memory only if it has as many frames as pages. A system
+ * call needs all pages of a step at once, a long message as many as a dozen: with fewer frames it may never get on.
  */
 
 #ifndef PAGER_H

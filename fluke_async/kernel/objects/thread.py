@@ -94,6 +94,7 @@ class Thread(KernelObject):
         "owned",
         "packed",
         "request",
+        "takers",
         # The application's task that owns the thread, where it is one of those.
         "host",
         # The running kernel's own.
@@ -148,6 +149,7 @@ class Thread(KernelObject):
         self.effective_priority = PRIORITY_DEFAULT
         self.lenders: set[Lender] | None = None
         self.request: DeviceRequest | None = None
+        self.takers: dict[Thread, None] | None = None  # whose client this thread is, were it by their states alone
 
         self.host: HostCalls | None = None
 
@@ -228,14 +230,27 @@ class Thread(KernelObject):
 
     def capture(self, client: Thread) -> None:
         """Begin to serve the idempotent request of `client`, whose call this is."""
-        self.client = client
+        self.link_client(client)
         client.callee = self
 
     def release(self) -> None:
         """Serve nobody."""
-        if self.client is not None and self.client.callee is self:
-            self.client.callee = None
-        self.client = None
+        self.link_client(None)
+
+    def link_client(self, client: Thread | None) -> None:
+        """Name another client, or none; the one that was named is told."""
+        before = self.client
+        if before is not None:
+            if before.callee is self:
+                before.callee = None
+            assert before.takers is not None
+            del before.takers[self]
+            before.takers = before.takers or None
+        self.client = client
+        if client is not None:
+            if client.takers is None:
+                client.takers = {}
+            client.takers[self] = None
 
     def drop_call(self, core: Scheduler) -> None:
         """Abandon an idempotent call in flight; it will be issued again from the registers."""
@@ -246,10 +261,19 @@ class Thread(KernelObject):
                 core.wake(server)
 
     def servers(self) -> list[Thread]:
-        """Who has taken this thread's call, and who was loaded as one that receives it, before the call goes on."""
-        taken = [] if self.callee is None else [self.callee]
+        """
+        Who has taken this thread's call, and who was loaded as one that has, before the call goes on.
+
+        In an order that does not depend on how they came: the first, then those that wait for this thread, then the
+        others, who have faults of their own to be resolved.
+        """
+        if self.takers is None:
+            return []
         waiting = () if self.waiters is None else self.waiters.in_order()
-        return taken + [each for each in waiting if each.client is self and each is not self.callee]
+        order = dict.fromkeys(() if self.callee is None else (self.callee,))
+        order |= dict.fromkeys(each for each in waiting if each in self.takers)
+        order |= dict.fromkeys(sorted(self.takers, key=lambda each: each.hash))
+        return list(order)
 
     def export_bits(self) -> StateBits:
         return thread_state.export_bits(self)

@@ -238,11 +238,7 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
     if "scheduler" in links:
         thread.scheduler = links["scheduler"]  # type: ignore[assignment]
     if "client" in links and links["client"] is not thread.client:
-        before = thread.client
-        thread.release()
-        thread.client = links["client"]  # type: ignore[assignment]
-        if before is not None and before.waiting_for is thread:
-            core.wake(before)  # it makes its call again
+        thread.link_client(links["client"])  # type: ignore[arg-type]
     if "waiting_for" in links:
         target = links["waiting_for"]
         if thread.callee is not None and target is not thread.callee:

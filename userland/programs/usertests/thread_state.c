@@ -5,13 +5,6 @@
 static fluke_thread_t thread;
 static fluke_mutex_t mutex;
 
-/* A mutex that the caller owns. */
-static void make_locked(fluke_mutex_t *made)
-{
-    fluke_mutex_create(made);
-    fluke_mutex_lock(made);
-}
-
 static void read_waiter(void)
 {
     struct fluke_thread_state state;
@@ -94,6 +87,7 @@ static void load_impossible(void)
         {&bad.fcsr, 0x100},               {&bad.server_oneway_pc, 4},
         {&bad.server_idempotent_pc, 4},   {&bad.server_reliable_pc, 4},
         {&bad.exception, 1},              {&bad.exception_subcode, 5},
+        {&bad.fault_access, 3},           {&bad.fault_address, 5},
     };
 
     fluke_thread_create(&thread);
@@ -131,6 +125,7 @@ static void load_everything(void)
     state.fcsr = 0xe1;
     state.exception = FLUKE_INSANITY_NO_OBJECT;
     state.server_oneway_pc = state.server_idempotent_pc = state.server_reliable_pc = 0;
+    state.fault_access = state.fault_address = 0; /* it waits for no keeper */
     fluke_thread_set_state(&thread, &state, NULL, NULL, NULL, NULL, NULL);
     fluke_thread_set_state(&thread, NULL, NULL, NULL, NULL, NULL, NULL);
     fluke_thread_get_state(&thread, &after, NULL, NULL, NULL, NULL, NULL);

@@ -14,7 +14,8 @@ struct usertest {
 extern const struct usertest thread_tests[], thread_state_tests[], link_tests[], exception_tests[], interrupt_tests[],
     priority_tests[], mutex_tests[], condition_tests[], reference_tests[], port_tests[], call_tests[], serving_tests[],
     server_state_tests[], message_tests[], long_message_tests[], space_tests[], region_tests[], mapping_tests[],
-    device_tests[], library_tests[], hidden_tests[];
+    device_tests[], library_tests[], protect_tests[], search_tests[], change_tests[], paging_tests[], keeper_tests[],
+    paged_call_tests[], paged_wait_tests[], paged_message_tests[], paged_reference_tests[], hidden_tests[];
 
 /* An address at which nothing is mapped, and one that can be read only; both aligned for an object. */
 #define NOWHERE ((void *)0x3000000000)
@@ -149,6 +150,59 @@ uint64_t peek(const void *address);
 void poke(void *address, uint64_t word);
 void jump(const void *address);
 
+/*
+ * A pager: a region over a range of the program's own space, where it shows a frame in each page, and the thread that
+ * is the region's keeper, above all workers. What cases use is a view of the region at PAGED. What is in the pages is
+ * at hand in `frames` all the time.
+ */
+enum { PAGES = 12, PAGER_PRIORITY = 24 };
+extern uint64_t frames[PAGES * PAGE_WORDS];
+#define PAGED ((uint64_t *)0x2400000000)
+#define PAGE(number) (PAGED + (number) * PAGE_WORDS)
+#define FRAME(number) (frames + (number) * PAGE_WORDS)
+#define BACKING ((uint64_t *)0x2500000000) /* where the pager shows its frames */
+
+/* Answers a fault: how many words the reply has, of which there is one. */
+struct pager;
+typedef uint64_t answer_t(struct pager *pager, uint64_t *reply);
+
+struct pager {
+    fluke_region_t frames_region, region;
+    fluke_mapping_t pages[PAGES], view;
+    fluke_ref_t region_ref;
+    struct service service;
+    struct worker *thread;
+    answer_t *answer;
+    fluke_mutex_t *gate; /* locked and unlocked before each answer; may be null */
+    unsigned faults;     /* how often the keeper was asked */
+    struct fluke_fault_message fault;
+    uint64_t words, kind;
+    uintptr_t alias;
+};
+extern struct pager pager;
+
+void open_pager(void);
+void close_pager(void);
+void start_keeper(void);
+void show(unsigned page);
+void take_away(unsigned page);
+void take_all_away(void);
+void forget_all(void); /* the pages are there, and nobody knows where */
+answer_t show_page, fail_fault;
+
+/* Does something with an open pager twice: with pages taken away, then with pages forgotten. */
+void in_both_ways(void (*body)(void));
+extern bool is_hard; /* taken away */
+void hide(unsigned page);
+
+/* The keeper must have been asked for so many pages since the last check, if they were taken away; else for none. */
+#define CHECK_ASKED(pages) check_asked(pages, HERE("pages asked for"))
+void check_asked(unsigned pages, const char *what);
+
+/* A call that uses so many pages, made while all are hidden. */
+#define PAGED_CALL(pages, call) (hide_all(), (void)(call), check_asked(pages, HERE(#call)))
+void hide_all(void);
+
 /* Asks the timer: the status of its answer, and what it says of the time. */
 uint64_t ask_timer(uint64_t operation, uint64_t instant_ns, uint64_t *now_ns);
 void sleep_ns(uint64_t duration_ns);
@@ -162,6 +216,9 @@ void lock_and_note(void *two_mutexes);
 
 /* A worker that locks and unlocks the mutex that is its argument. */
 void lock_and_unlock(void *mutex);
+
+/* Makes a mutex, which the caller owns. */
+void make_locked(fluke_mutex_t *mutex);
 
 /* For the runner of the cases: once, before each, and after each: by what it failed, null if it did not. */
 void prepare_cases(void);

@@ -212,6 +212,12 @@ void lock_and_unlock(void *mutex)
     fluke_mutex_unlock(mutex);
 }
 
+void make_locked(fluke_mutex_t *mutex)
+{
+    fluke_mutex_create(mutex);
+    fluke_mutex_lock(mutex);
+}
+
 void lock_and_note(void *argument)
 {
     const struct two_mutexes *mutexes = argument;
