@@ -72,7 +72,8 @@ class Cpu(Protocol):
         virtual address of a fault, of a misaligned access where known, else 0.
 
         The reservation of LR survives LIMIT, so that a slice may end inside an LR/SC pair, and what
-        `find_page` finds; every trap clears it.
+        `find_page` finds. Every trap clears it but a fault of a load or store, for a page may be
+        found after it too; whoever does not run on there clears it by `load` or `set_pages`.
         """
         ...
 

@@ -43,6 +43,7 @@ _LIMIT: Final = int(Cause.LIMIT)
 _ECALL: Final = int(Cause.ECALL)
 _LOAD_FAULT: Final = int(Cause.LOAD_FAULT)
 _STORE_FAULT: Final = int(Cause.STORE_FAULT)
+_KEEPING: Final = (_LIMIT, _LOAD_FAULT, _STORE_FAULT)  # what leaves a reservation
 
 
 class UnicornCpu:
@@ -129,12 +130,11 @@ class UnicornCpu:
                 index = (entry & _FRAME | pc & _OFFSET) >> 1
                 if not may_be_atomic(self._halfwords[index]):
                     self._tlb.event = NOTHING
-                    words[self._reservation] = binding.NO_RESERVATION
                     cause = _LOAD_FAULT if event == binding.FILL_READ else _STORE_FAULT
                     return cause, pc, self._fault_address[0], self._executed[0] - 1
         cause, pc, address, retired = self._settle(error, limit)
         self._retired = 0
-        if cause:
+        if cause not in _KEEPING:
             self._words[self._reservation] = binding.NO_RESERVATION
         return int(cause), pc, address, retired
 

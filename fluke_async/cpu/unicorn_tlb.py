@@ -87,9 +87,10 @@ class UnicornTlb:
         if self.find_page is None:
             return None
         wanted = READ if access == binding.FILL_READ else WRITE
+        event, self.event = self.event, NOTHING  # should the question raise, there is none
         if self.find_page(address, wanted) is None:
+            self.event = event
             return None
-        self.event = NOTHING
         return self._translate(address >> 12, access)
 
     def _translate(self, page: int, access: int) -> int | None:

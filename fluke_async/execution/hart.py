@@ -188,6 +188,11 @@ class Hart:
         thread.registers = self.cpu.registers
         self.resident = thread
 
+    def _drop_reservation(self, thread: Thread) -> None:
+        """An access that was only looked up has left it; a trap does not."""
+        assert thread.space is not None
+        self.cpu.set_pages(thread.space.pages)
+
     def _trap(self, thread: Thread, cause: int, address: int) -> None:
         """A trap that is no system call: a page to enter, or the thread's mistake."""
         core = self.core
@@ -200,4 +205,5 @@ class Hart:
         try:
             resolve(core, thread, address, access)
         except ProgramException as exception:
+            self._drop_reservation(thread)
             blame(core, exception, in_call=False)

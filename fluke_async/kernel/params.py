@@ -5,6 +5,7 @@ MAPPING_DEPTH_MAX = 32  # mappings of mappings: more is taken for a cycle
 TRANSLATIONS_MIN = 64  # room in the tables of translations of the smallest kernel
 PICKED_PAGES_MAX = 64  # pages that are picked out of a table one by one; for more it is dropped whole
 REVOKED_RANGES_MAX = 256  # ranges followed down a tangle of mappings one by one; then whole tables are dropped
+REVOKED_LOOKS_MAX = 4096  # mappings looked at on the way; likewise
 FAULT_AROUND_PAGES = 16  # pages that are entered together, where they are present: a power of two
 MESSAGE_WORDS_MAX = 1 << 40  # longer than any address space: a length that lies
 STAMP_MAX = 1 << 63  # imported orders beyond it are refused, so that stamps never wrap

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 OFFSET, SIZE, ITEMS, CAPACITY, SINCE, GENERATION = A1, A2, A3, A4, A5, A6
 """The registers by their roles."""
 
+LINKS_PER_VISIT = 4  # what a page that is looked through costs the host, in threads ranked anew
+
 
 def region_search(core: Core, thread: Thread) -> int | None:
     """List objects: each by its address in the region's space, and its type."""
@@ -99,6 +101,7 @@ def _commit(
     registers[ITEMS] += len(data)
     registers[CAPACITY] -= len(found)
     core.charge(VISIT_COST * (visits + len(found)))
+    core.links_ranked += LINKS_PER_VISIT * visits
     if is_done or is_full:
         return Status.SUCCESS
     thread.in_kernel = True

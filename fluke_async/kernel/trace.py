@@ -27,7 +27,7 @@ class Event(Enum):
     WAKE = ("wake", ("entry",))
     ADVANCE = ("advance", ("entry",))
     CHUNK = ("chunk", ("words",))
-    FAULT = ("fault", ("address", "access"))
+    FAULT = ("fault", ("page", "access"))
     ASK = ("ask", ("address", "access", "region", "port"))
     RESOLVED = ("resolved", ("address", "reply"))
     EXCEPTION = ("exception", ("code", "subcode", "pc", "handled"))

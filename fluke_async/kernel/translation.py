@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, Prot
 from fluke_async.kernel.exceptions import PageFault, ProgramException
-from fluke_async.kernel.params import FAULT_AROUND_PAGES, MAPPING_DEPTH_MAX, REVOKED_RANGES_MAX
+from fluke_async.kernel.params import FAULT_AROUND_PAGES, MAPPING_DEPTH_MAX, REVOKED_LOOKS_MAX, REVOKED_RANGES_MAX
 from fluke_async.kernel.probe import Point, Recreated
 from fluke_async.kernel.trace import Event
 
@@ -85,7 +85,7 @@ def resolve(core: Core, thread: Thread, address: int, access: int) -> int:
     if entry is None:
         raise ProgramException(thread, ExceptionCode.OUT_OF_MEMORY, address)
     if core.trace is not None:
-        core.trace((core.time, Event.FAULT, thread.hash, address, access))
+        core.trace((core.time, Event.FAULT, thread.hash, address & FRAME_MASK, access))
     return entry
 
 
@@ -100,7 +100,7 @@ def resolve_softly(core: Core, thread: Thread, address: int, access: int, time: 
         return None
     entry = _enter(core, space, address // PAGE_SIZE, access, found)
     if entry is not None and core.trace is not None:
-        core.trace((time, Event.FAULT, thread.hash, address, access))
+        core.trace((time, Event.FAULT, thread.hash, address & FRAME_MASK, access))
     return entry
 
 
@@ -193,17 +193,18 @@ def _revoke(core: Core, pending: list[tuple[Space, int, int]]) -> None:
     Where a tangle of mappings makes these too many to be followed one by one, each space is visited once, and
     forgotten whole.
     """
-    left = len(pending) + REVOKED_RANGES_MAX
+    left, looks_left = len(pending) + REVOKED_RANGES_MAX, REVOKED_LOOKS_MAX
     while pending:
         space, start, end = pending.pop()
         left -= 1
-        if left < 0:
+        if left < 0 or looks_left < 0:
             _revoke_spaces(core, [space, *(each for each, _, _ in pending)])
             return
         if not space.is_root:
             core.tables.forget(space, start // PAGE_SIZE, end // PAGE_SIZE)
         for region in space.regions.meeting(start, end):
             first, last = max(start - region.start, 0), min(end - region.start, region.size)
+            looks_left -= len(region.mappings)
             for mapping in region.mappings:
                 low, high = max(first, mapping.offset), min(last, mapping.offset + mapping.size)
                 if low < high and mapping.space is not None:

@@ -14,7 +14,7 @@ from tests.cli.conftest import Fluke
 EVENTS: list[dict[str, Any]] = [
     {"time": 0, "event": "spawn", "thread": 10, "process": 1, "program": "sample"},
     {"time": 0, "event": "switch", "thread": 10},
-    {"time": 3, "event": "fault", "thread": 10, "address": 65536, "access": 2},
+    {"time": 3, "event": "fault", "thread": 10, "page": 65536, "access": 2},
     {
         "time": 100,
         "event": "trap",

@@ -35,7 +35,7 @@ int main(int argc, char **argv)
             printf("byte %lu: 0x%x instead of 0x%x\n", i, MEMORY[i], value_at(i));
             return 1;
         }
-    printf("%lu bytes written and checked, %lu faults\n", size, fluke_pager_counts(&pager).faults);
+    printf("%lu bytes written and checked, page faults: %lu\n", size, fluke_pager_counts(&pager).faults);
     fluke_mapping_destroy(&mapping);
     fluke_pager_close(&pager);
     return 0;
