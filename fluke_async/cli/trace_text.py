@@ -9,7 +9,7 @@ from fluke_async.abi.entry_point import Kind
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.cli.trace_file import EventFields
 
-HEXADECIMAL = {"pc", "address"}
+HEXADECIMAL = {"pc", "address", "page"}
 NUMBERS = {Kind.VALUE, Kind.WORDS, Kind.COUNT}
 MANY_ARGUMENTS = 6  # of a call with more, those that are zero are left out
 WORDS_MAX = 6  # of a message, the rest is counted

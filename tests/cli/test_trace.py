@@ -106,7 +106,7 @@ def test_summary(fluke: Fluke, trace: Path) -> None:
 def test_show_names_arguments_and_numbers(fluke: Fluke, trace: Path) -> None:
     lines = fluke("trace", "show", trace).output.splitlines()
     assert len(lines) == len(EVENTS)
-    assert lines[2].split() == ["3", "thread", "10", "fault", "address=0x10000", "access=write"]
+    assert lines[2].split() == ["3", "thread", "10", "fault", "page=0x10000", "access=write"]
     assert lines[3].split() == ["100", "thread", "10", "trap", "mutex_lock(mutex=0x2000)", "pc=0x1000"]
     assert lines[4].split() == ["160", "thread", "10", "finish", "mutex_lock", "status=success"]
     assert lines[8].endswith("mutex_lock (this model only)")

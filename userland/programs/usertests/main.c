@@ -13,6 +13,7 @@ static const struct usertest *const tables[] = {
     call_tests,      serving_tests,      server_state_tests, message_tests,      long_message_tests,
     space_tests,     region_tests,       mapping_tests,      device_tests,       library_tests,
     protect_tests,   search_tests,       change_tests,       paged_message_tests,
+    paged_call_tests, one_way_tests,
 };
 enum { TABLES = sizeof tables / sizeof *tables };
 

@@ -1,0 +1,322 @@
+"""
+The memory tree at random, against a model of it in plain Python: whatever is changed, who sees what follows from the tree.
+
+`FLUKE_MODEL_EXAMPLES=1000` in the environment has so many runs played, instead of a few.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, ExceptionCode, ObjectType, Status
+from fluke_async.kernel import user_memory
+from fluke_async.kernel.exceptions import PageFault, ProgramException
+from fluke_async.kernel.names import object_at
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.params import SLAB_SIZE
+from fluke_async.kernel.translation import find, pending_fault
+from tests.kernel.invariants import check
+from tests.kernel.memory_model import EXECUTE, READ, ROOT, WRITE, Consumer, Reached, Refused
+from tests.kernel.memory_tree import HERE
+from tests.kernel.memory_world import MAPPINGS, PAGES, REGIONS, SPACES, World
+from tests.kernel.scanning import changed, objects_in
+
+CODES = {READ: ExceptionCode.LOAD_FAULT, WRITE: ExceptionCode.STORE_FAULT, EXECUTE: ExceptionCode.FETCH_FAULT}
+SPACE, REGION, MAPPING = (st.integers(0, number - 1) for number in (SPACES, REGIONS, MAPPINGS))
+SLAB, PAGE = st.integers(0, 1), st.integers(0, PAGES - 1)
+PLACE = st.tuples(PAGE, st.sampled_from([0, 8, 16, 32, PAGE_SIZE - 16])).map(lambda pair: pair[0] * PAGE_SIZE + pair[1])
+SIZE = st.sampled_from([0, 1, 2, 3, 4, 8, 8, PAGES])
+PROT = st.sampled_from([7, 7, 7, 7, 3, 5, 1, 6, 2, 0])
+ACCESS = st.sampled_from([READ, WRITE])
+NUMBER = st.integers(1, 2**64 - 1)
+LINK = st.integers(0, 99)  # what it leads to, of what there is
+
+
+class MemoryTree(RuleBasedStateMachine):
+    """The rules: each does one thing to the kernel and the same to the model, and compares what comes of it."""
+
+    @initialize(model=st.sampled_from(["interrupt", "process"]), preemption=st.sampled_from(["none", "partial"]))
+    def begin(self, model: str, preemption: str) -> None:
+        self.world = World(model, preemption)
+        self.consumers: list[Consumer] = []
+
+    # -- the tree ----------------------------------------------------------------------------------
+
+    @rule(number=REGION, start=PAGE, size=SIZE, prot=PROT, link=LINK, keeper=st.booleans(), by_program=st.booleans())
+    def load_region(
+        self, number: int, start: int, size: int, prot: int, link: int, keeper: bool, by_program: bool
+    ) -> None:
+        """Over pages of a space, of the root, or of nothing."""
+        space = [ROOT, ROOT, *range(SPACES), None][link % (SPACES + 3)]
+        self.world.load_region(number, start, size, prot, space, link % 2, keeper=keeper, by_program=by_program)
+
+    @rule(
+        number=MAPPING, start=PAGE, size=SIZE, offset=st.integers(0, 4), prot=PROT, link=LINK, space=SPACE,
+        by_program=st.booleans(),
+    )  # fmt: skip
+    def load_mapping(
+        self, number: int, start: int, size: int, offset: int, prot: int, link: int, space: int, by_program: bool
+    ) -> None:
+        """Refused where another mapping is in the way."""
+        region = None if link % 10 == 9 else link % REGIONS
+        into = None if link == 0 else space
+        self.world.load_mapping(number, start, size, offset, prot, region, into, by_program=by_program)
+
+    @rule(number=REGION, prot=PROT)
+    def protect_region(self, number: int, prot: int) -> None:
+        self.world.call("region_protect", region=self.world.region(number), prot=prot)
+        self.world.model.regions[number].prot = prot
+
+    @rule(number=MAPPING, prot=PROT)
+    def protect_mapping(self, number: int, prot: int) -> None:
+        self.world.call("mapping_protect", mapping=self.world.mapping(number), prot=prot)
+        self.world.model.mappings[number].prot = prot
+
+    @rule(kind=st.sampled_from(["space", "region", "mapping", "mapping"]), number=LINK)
+    def destroy(self, kind: str, number: int) -> None:
+        """What had links to it has null links; another one takes its place."""
+        self.world.destroy(kind, number)
+        if kind == "region":
+            self.consumers = [each for each in self.consumers if each.region != number % REGIONS]
+
+    @rule()
+    def forget_translations(self) -> None:
+        self.world.core.tables.empty()
+
+    @rule()
+    def create_all_again(self) -> None:
+        """As the first law has it."""
+        self.world.recreate()
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    @rule(source=SLAB)
+    def share(self, source: int) -> None:
+        """All pages of a slab with the other one, which has none."""
+        world, size = self.world, 2 * PAGES * PAGE_SIZE
+        target = 1 - source
+        if not world.pages_of(target):
+            world.model.share(world.first_page(source), world.first_page(target), 2 * PAGES)
+            assert world.core.root.share(world.core, world.slabs[source], size, world.slabs[target])
+
+    @rule(slab=SLAB)
+    def free(self, slab: int) -> None:
+        """The slab begins anew, without frames and objects."""
+        world = self.world
+        world.core.root.free_slab(world.core, world.slabs[slab])
+        assert world.core.root.new_slab() == world.slabs[slab]
+        world.model.free(world.first_page(slab), SLAB_SIZE // PAGE_SIZE)
+
+    # -- accesses ----------------------------------------------------------------------------------
+
+    def expected(self, space: int, place: int, access: int, *, poor: bool = False) -> tuple[Any, ...] | None:
+        """The exception of an access; None if there is none, and then it has been made in the model."""
+        model = self.world.model
+        found = model.walk(space, HERE + place, access)
+        if isinstance(found, Refused):
+            return self.refusal(found, HERE + place, access)
+        if poor and model.needs_memory(found.page, access):
+            return ExceptionCode.OUT_OF_MEMORY, HERE + place
+        model.enter(found.page, access)
+        return None
+
+    def refusal(self, found: Refused, address: int, access: int) -> tuple[Any, ...]:
+        """What a thread gets, or what a keeper is asked."""
+        own = (CODES[access], address)
+        if found.region is None or not self.world.model.regions[found.region].has_keeper:
+            return own
+        region = self.world.region(found.region)
+        return (*own, access, region.hash, found.offset | address % PAGE_SIZE, self.world.keeper)
+
+    @rule(space=SPACE, place=PLACE, access=ACCESS, number=NUMBER, poor=st.booleans())
+    def access_by_the_kernel(self, space: int, place: int, access: int, number: int, poor: bool) -> None:
+        """A word is read or written for a thread; a poor one has no memory left."""
+        world, address = self.world, HERE + place
+        world.model.time += 1
+        before = world.core.quota.limit_bytes
+        if poor:
+            world.core.quota.limit_bytes = world.core.quota.used_bytes
+        expected = self.expected(space, place, access, poor=poor)
+        try:
+            if access == WRITE:
+                user_memory.write(world.core, world.thread(space), address, number.to_bytes(WORD_SIZE, "little"))
+                got = number
+            else:
+                data = user_memory.read(world.core, world.thread(space), address, WORD_SIZE)
+                got = int.from_bytes(data, "little")
+        except ProgramException as exception:
+            assert described(exception) == expected
+        else:
+            assert expected is None
+            assert got == self.word(space, place, access, number)
+        world.core.quota.limit_bytes = before
+
+    @rule(space=SPACE, place=PLACE, access=ACCESS, number=NUMBER)
+    def access_by_a_program(self, space: int, place: int, access: int, number: int) -> None:
+        world = self.world
+        world.model.time += 1
+        expected = self.expected(space, place, access)
+        step = ("store" if access == WRITE else "load", "s2", "zero", HERE + place)
+        thread = world.machine.spawn(("li", "s2", number), step, space=world.space(space))
+        world.machine.run()
+        self.compare(thread, expected)
+        if expected is None:
+            assert world.machine.register(thread, "s2") == self.word(space, place, access, number)
+        world.machine.hart.park_resident()
+        world.core.destroy(thread)
+
+    def compare(self, thread: Thread, expected: tuple[Any, ...] | None) -> None:
+        """A thread has come to its end, has an exception, or waits for a keeper."""
+        machine = self.world.machine
+        if expected is None:
+            assert machine.done(thread)
+        elif len(expected) == 2:
+            assert thread.exception == expected
+        else:
+            fault = pending_fault(thread)
+            assert fault is not None
+            assert described(fault) == expected
+            assert thread.waiting_for is self.world.keeper
+
+    def word(self, space: int, place: int, access: int, number: int) -> int:
+        """What is in memory, where `number` may just have been written."""
+        model = self.world.model
+        found = model.walk(space, HERE + place, access)
+        assert isinstance(found, Reached)
+        words = model.frames[model.pages[found.page]].words
+        if access == WRITE:
+            words[place % PAGE_SIZE // WORD_SIZE] = number
+        return words.get(place % PAGE_SIZE // WORD_SIZE, 0)
+
+    # -- objects -----------------------------------------------------------------------------------
+
+    @rule(space=SPACE, place=PLACE, name=st.sampled_from(["mutex_create", "mutex_create", "mutex_destroy"]))
+    def create_or_destroy_an_object(self, space: int, place: int, name: str) -> None:
+        world, address = self.world, HERE + place
+        world.model.time += 1
+        expected = (ExceptionCode.NOT_ALIGNED, address) if place % 16 else self.expected(space, place, WRITE)
+        if expected is None:
+            found = world.model.walk(space, address, WRITE)
+            assert isinstance(found, Reached)
+            objects = world.model.frames[world.model.pages[found.page]].objects
+            if name == "mutex_create":
+                expected = (ExceptionCode.OBJECT_EXISTS, address) if place % PAGE_SIZE in objects else None
+                objects.add(place % PAGE_SIZE)
+            else:
+                expected = None if place % PAGE_SIZE in objects else (ExceptionCode.NO_OBJECT, address)
+                objects.discard(place % PAGE_SIZE)
+        thread = world.machine.spawn(world.machine.call(name, mutex=address), space=world.space(space))
+        world.machine.run()
+        self.compare(thread, expected)
+        assert expected is not None or world.machine.register(thread, "a0") in (Status.SUCCESS, address)
+        world.machine.hart.park_resident()
+        world.core.destroy(thread)
+
+    @rule(space=SPACE, place=PLACE.filter(lambda place: place % 16 == 0))
+    def look_for_an_object(self, space: int, place: int) -> None:
+        world = self.world
+        world.model.time += 1
+        expected = self.expected(space, place, READ)
+        if expected is None:
+            found = world.model.walk(space, HERE + place, READ)
+            assert isinstance(found, Reached)
+            if place % PAGE_SIZE not in world.model.frames[world.model.pages[found.page]].objects:
+                expected = (ExceptionCode.NO_OBJECT, HERE + place)
+        got = None
+        try:
+            object_at(world.core, world.thread(space), HERE + place, Mutex)
+        except ProgramException as exception:
+            got = described(exception)
+        assert got == expected
+
+    @rule(number=REGION, capacity=st.integers(1, 3), first=PAGE)
+    def search(self, number: int, capacity: int, first: int) -> None:
+        world, region = self.world, self.world.model.regions[number]
+        offset = first * PAGE_SIZE
+        expected = [
+            region.start + place + slot
+            for place, token in world.model.frames_of(number, offset, 3 * PAGES * PAGE_SIZE)
+            for slot in sorted(world.model.frames[token].objects)
+        ]
+        size = 3 * PAGES * PAGE_SIZE - offset
+        assert objects_in(world.machine, world.region(number), size, capacity, offset) == expected
+
+    # -- who asks what was written -----------------------------------------------------------------
+
+    @precondition(lambda self: len(self.consumers) < 3)
+    @rule(number=REGION)
+    def come_to_ask(self, number: int) -> None:
+        self.consumers.append(Consumer(number))
+
+    @precondition(lambda self: self.consumers)
+    @rule(number=LINK, capacity=st.sampled_from([0, 1, 2, 3, 16, 16]))
+    def ask(self, number: int, capacity: int) -> None:
+        """One call of a consumer, with which its round may or may not end."""
+        world, consumer = self.world, self.consumers[number % len(self.consumers)]
+        model, total = world.model, 3 * PAGES * PAGE_SIZE
+        model.time += 1
+        before = consumer.offset, consumer.generation
+        if not consumer.generation:
+            consumer.begin(model)
+        region = world.region(consumer.region)
+        part = changed(world.machine, region, before[0], total - before[0], capacity, consumer.since, before[1])
+        assert part.exception is None
+        assert part.generation == consumer.generation
+        for offset, token in model.frames_of(consumer.region, before[0], min(part.offset + PAGE_SIZE, total)):
+            told = offset in part.found or offset == part.offset
+            assert told or not consumer.must_be_told(model, token)
+            assert not told or consumer.may_be_told(model, token)
+            consumer.asks(model, token)
+            if offset != part.offset:
+                consumer.asked_at[token] = model.time
+        assert part.offset == total or (part.capacity == 0 and len(part.found) == capacity)
+        consumer.offset = part.offset
+        if part.offset == total:
+            consumer.end()
+
+    # -- what holds after each ---------------------------------------------------------------------
+
+    @invariant()
+    def rules_of_the_kernel_hold(self) -> None:
+        check(self.world.core)
+
+    @invariant()
+    def frames_are_those_of_the_model(self) -> None:
+        """Each has the contents that it should, and pages share one exactly if the model's do."""
+        self.world.check_frames()
+
+    @invariant()
+    def every_walk_ends_where_it_should(self) -> None:
+        """All pages of one space, with every access, without touching any."""
+        world = self.world
+        number = world.model.time % SPACES
+        for page in range(2 * PAGES):
+            for access in (READ, WRITE, EXECUTE):
+                found = find(world.space(number), HERE + page * PAGE_SIZE, access)
+                expected = world.model.walk(number, HERE + page * PAGE_SIZE, access)
+                if isinstance(expected, Reached):
+                    assert found is not None
+                    assert found[:2] == (expected.page * PAGE_SIZE, expected.granted)
+                else:
+                    region = None if expected.region is None else world.region(expected.region)
+                    assert found == (None if region is None else (region, expected.offset))
+
+
+def described(exception: ProgramException) -> tuple[Any, ...]:
+    """What an exception says."""
+    if isinstance(exception, PageFault):
+        access = (exception.access, exception.region_hash, exception.offset, exception.keeper)
+        return exception.code, exception.subcode, *access
+    return exception.code, exception.subcode
+
+
+EXAMPLES = int(os.environ.get("FLUKE_MODEL_EXAMPLES", "30"))
+
+TestMemoryTree = MemoryTree.TestCase
+TestMemoryTree.settings = settings(max_examples=EXAMPLES, stateful_step_count=50, deadline=None)
