@@ -18,7 +18,7 @@ from tests.kernel.memory_tree import HERE
 from tests.kernel.recreation import recreate
 
 SPACES, REGIONS, MAPPINGS = 4, 5, 7
-PAGES = 8  # from HERE on, or from the start of a slab on, lie the beginnings of everything
+PAGES = 5  # from HERE on, or from the start of a slab on, lie the beginnings of everything
 
 T = TypeVar("T", bound=KernelObject)
 
@@ -41,6 +41,18 @@ class World:
             self._keep("reference", number, self.machine.reference())
         for number in range(SPACES):
             self._keep("thread", number, self.machine.spawn(space=self.space(number), start=False))
+        self.build()
+
+    def build(self) -> None:
+        """Two spaces over the slabs, a third that sees both of them, a fourth that sees the third; one mapping is free."""
+        for number, space in enumerate((ROOT, ROOT, 0, 1, 2)):
+            keeper = number in (2, 3)
+            self.load_region(number, 0, PAGES, 7, space, number, keeper=keeper, by_program=False)
+        for number in range(MAPPINGS):
+            self.load_mapping(number, 0, 0, 0, 7, None, None, by_program=False)
+        for number, (page, region, space) in enumerate(((0, 0, 0), (0, 1, 1), (0, 2, 2), (PAGES, 3, 2), (0, 4, 3))):
+            self.load_mapping(number, page, PAGES, 0, 7, region, space, by_program=False)
+        self.load_mapping(MAPPINGS - 1, PAGES, PAGES, 1, 5, 2, 1, by_program=False)
 
     # -- what there is -----------------------------------------------------------------------------
 

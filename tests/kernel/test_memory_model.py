@@ -22,6 +22,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.params import SLAB_SIZE
 from fluke_async.kernel.translation import find, pending_fault
 from tests.kernel.invariants import check
+from tests.kernel.machine import Part
 from tests.kernel.memory_model import EXECUTE, READ, ROOT, WRITE, Consumer, Reached, Refused
 from tests.kernel.memory_tree import HERE
 from tests.kernel.memory_world import MAPPINGS, PAGES, REGIONS, SPACES, World
@@ -31,9 +32,10 @@ CODES = {READ: ExceptionCode.LOAD_FAULT, WRITE: ExceptionCode.STORE_FAULT, EXECU
 SPACE, REGION, MAPPING = (st.integers(0, number - 1) for number in (SPACES, REGIONS, MAPPINGS))
 SLAB, PAGE = st.integers(0, 1), st.integers(0, PAGES - 1)
 PLACE = st.tuples(PAGE, st.sampled_from([0, 8, 16, 32, PAGE_SIZE - 16])).map(lambda pair: pair[0] * PAGE_SIZE + pair[1])
-SIZE = st.sampled_from([0, 1, 2, 3, 4, 8, 8, PAGES])
-PROT = st.sampled_from([7, 7, 7, 7, 3, 5, 1, 6, 2, 0])
+SIZE = st.sampled_from([PAGES, PAGES, PAGES, 0, 1, 2, 3])
+PROT = st.sampled_from([7, 7, 7, 7, 7, 3, 5, 1, 6, 2, 0])
 ACCESS, NUMBER = st.sampled_from([READ, WRITE]), st.integers(1, 2**64 - 1)
+FEW = st.integers(0, 9).map(lambda number: number == 0)
 LINK = st.integers(0, 99)  # what it leads to, of what there is
 
 
@@ -43,7 +45,7 @@ class MemoryTree(RuleBasedStateMachine):
     @initialize(model=st.sampled_from(["interrupt", "process"]), preemption=st.sampled_from(["none", "partial"]))
     def begin(self, model: str, preemption: str) -> None:
         self.world = World(model, preemption)
-        self.consumers: list[Consumer] = []
+        self.consumers = [Consumer(number) for number in (0, 2, 3)]
 
     # -- the tree ----------------------------------------------------------------------------------
 
@@ -67,42 +69,45 @@ class MemoryTree(RuleBasedStateMachine):
         into = None if link == 0 else space
         self.world.load_mapping(number, start, size, offset, prot, region, into, by_program=by_program)
 
-    @rule(number=REGION, prot=PROT)
-    def protect_region(self, number: int, prot: int) -> None:
-        self.world.call("region_protect", region=self.world.region(number), prot=prot)
-        self.world.model.regions[number].prot = prot
+    @rule(kind=st.sampled_from(["region", "mapping"]), number=LINK, prot=PROT)
+    def protect(self, kind: str, number: int, prot: int) -> None:
+        world = self.world
+        if kind == "region":
+            world.call("region_protect", region=world.region(number % REGIONS), prot=prot)
+            world.model.regions[number % REGIONS].prot = prot
+        else:
+            world.call("mapping_protect", mapping=world.mapping(number % MAPPINGS), prot=prot)
+            world.model.mappings[number % MAPPINGS].prot = prot
 
-    @rule(number=MAPPING, prot=PROT)
-    def protect_mapping(self, number: int, prot: int) -> None:
-        self.world.call("mapping_protect", mapping=self.world.mapping(number), prot=prot)
-        self.world.model.mappings[number].prot = prot
-
-    @rule(kind=st.sampled_from(["space", "region", "mapping", "mapping"]), number=LINK)
-    def destroy(self, kind: str, number: int) -> None:
-        """What had links to it has null links; another one takes its place."""
+    @rule(kind=st.sampled_from(["space", "region", "mapping", "mapping"]), number=LINK, then=st.booleans())
+    def destroy(self, kind: str, number: int, then: bool) -> None:
+        """What had links to it has null links; another one takes its place, and perhaps all is as it was at first."""
         self.world.destroy(kind, number)
         if kind == "region":
-            self.consumers = [each for each in self.consumers if each.region != number % REGIONS]
+            self.consumers = [
+                Consumer(each.region) if each.region == number % REGIONS else each for each in self.consumers
+            ]
+        if then:
+            self.world.build()
 
-    @rule()
-    def forget_translations(self) -> None:
-        self.world.core.tables.empty()
-
-    @rule()
-    def create_all_again(self) -> None:
-        """As the first law has it."""
-        self.world.recreate()
+    @rule(again=st.booleans())
+    def disturb(self, again: bool) -> None:
+        """Forget all translations; or create everything again, as the first law has it."""
+        if again:
+            self.world.recreate()
+        else:
+            self.world.core.tables.empty()
 
     # -- frames ------------------------------------------------------------------------------------
 
-    @rule(source=SLAB)
-    def share(self, source: int) -> None:
+    @precondition(lambda self: [bool(self.world.pages_of(slab)) for slab in (0, 1)].count(True) == 1)
+    @rule()
+    def share(self) -> None:
         """All pages of a slab with the other one, which has none."""
         world, size = self.world, 2 * PAGES * PAGE_SIZE
-        target = 1 - source
-        if not world.pages_of(target):
-            world.model.share(world.first_page(source), world.first_page(target), 2 * PAGES)
-            assert world.core.root.share(world.core, world.slabs[source], size, world.slabs[target])
+        source = 0 if world.pages_of(0) else 1
+        world.model.share(world.first_page(source), world.first_page(1 - source), 2 * PAGES)
+        assert world.core.root.share(world.core, world.slabs[source], size, world.slabs[1 - source])
 
     @rule(slab=SLAB)
     def free(self, slab: int) -> None:
@@ -133,42 +138,48 @@ class MemoryTree(RuleBasedStateMachine):
         region = self.world.region(found.region)
         return (*own, access, region.hash, found.offset | address % PAGE_SIZE, self.world.keeper)
 
-    @rule(space=SPACE, place=PLACE, access=ACCESS, number=NUMBER, poor=st.booleans())
-    def access_by_the_kernel(self, space: int, place: int, access: int, number: int, poor: bool) -> None:
-        """A word is read or written for a thread; a poor one has no memory left."""
-        world, address = self.world, HERE + place
-        world.model.time += 1
-        before = world.core.quota.limit_bytes
+    @rule(space=SPACE, accesses=st.lists(st.tuples(PLACE, ACCESS, NUMBER), min_size=1, max_size=4), poor=FEW)
+    def access_by_the_kernel(self, space: int, accesses: list[tuple[int, int, int]], poor: bool) -> None:
+        """Words are read or written for a thread; a poor one has no memory left."""
+        core = self.world.core
+        before = core.quota.limit_bytes
         if poor:
-            world.core.quota.limit_bytes = world.core.quota.used_bytes
-        expected = self.expected(space, place, access, poor=poor)
-        try:
-            if access == WRITE:
-                user_memory.write(world.core, world.thread(space), address, number.to_bytes(WORD_SIZE, "little"))
-                got = number
+            core.quota.limit_bytes = core.quota.used_bytes
+        for place, access, number in accesses:
+            self.world.model.time += 1
+            expected = self.expected(space, place, access, poor=poor)
+            thread, address = self.world.thread(space), HERE + place
+            try:
+                if access == WRITE:
+                    user_memory.write(core, thread, address, number.to_bytes(WORD_SIZE, "little"))
+                    got = number
+                else:
+                    got = int.from_bytes(user_memory.read(core, thread, address, WORD_SIZE), "little")
+            except ProgramException as exception:
+                assert described(exception) == expected
             else:
-                data = user_memory.read(world.core, world.thread(space), address, WORD_SIZE)
-                got = int.from_bytes(data, "little")
-        except ProgramException as exception:
-            assert described(exception) == expected  # noqa: PT017  (it may have been raised or not)
-        else:
-            assert expected is None
-            assert got == self.word(space, place, access, number)
-        world.core.quota.limit_bytes = before
+                assert expected is None
+                assert got == self.word(space, place, access, number)
+        core.quota.limit_bytes = before
 
-    @rule(space=SPACE, place=PLACE, access=ACCESS, number=NUMBER)
-    def access_by_a_program(self, space: int, place: int, access: int, number: int) -> None:
-        world = self.world
-        world.model.time += 1
-        expected = self.expected(space, place, access)
-        step = ("store" if access == WRITE else "load", "s2", "zero", HERE + place)
-        thread = world.machine.spawn(("li", "s2", number), step, space=world.space(space))
-        world.machine.run()
+    @rule(space=SPACE, accesses=st.lists(st.tuples(PLACE, ACCESS, NUMBER), min_size=1, max_size=4))
+    def access_by_a_program(self, space: int, accesses: list[tuple[int, int, int]]) -> None:
+        """As far as it comes."""
+        steps: list[Part] = []
+        expected, register = None, 0
+        for place, access, number in accesses:
+            self.world.model.time += 1
+            steps += [("li", "s2", number), ("store" if access == WRITE else "load", "s2", "zero", HERE + place)]
+            expected = self.expected(space, place, access)
+            if expected is not None:
+                break
+            register = self.word(space, place, access, number)
+        thread = self.world.machine.spawn(*steps, space=self.world.space(space))
+        self.world.machine.run()
         self.compare(thread, expected)
-        if expected is None:
-            assert world.machine.register(thread, "s2") == self.word(space, place, access, number)
-        world.machine.hart.park_resident()
-        world.core.destroy(thread)
+        assert expected is not None or self.world.machine.register(thread, "s2") == register
+        self.world.machine.hart.park_resident()
+        self.world.core.destroy(thread)
 
     def compare(self, thread: Thread, expected: tuple[Any, ...] | None) -> None:
         """A thread has come to its end, has an exception, or waits for a keeper."""
@@ -248,12 +259,6 @@ class MemoryTree(RuleBasedStateMachine):
 
     # -- who asks what was written -----------------------------------------------------------------
 
-    @precondition(lambda self: len(self.consumers) < 3)
-    @rule(number=REGION)
-    def come_to_ask(self, number: int) -> None:
-        self.consumers.append(Consumer(number))
-
-    @precondition(lambda self: self.consumers)
     @rule(number=LINK, capacity=st.sampled_from([0, 1, 2, 3, 16, 16]))
     def ask(self, number: int, capacity: int) -> None:
         """One call of a consumer, with which its round may or may not end."""
@@ -315,6 +320,6 @@ def described(exception: ProgramException) -> tuple[Any, ...]:
     return exception.code, exception.subcode
 
 
-EXAMPLES = int(os.environ.get("FLUKE_MODEL_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("FLUKE_MODEL_EXAMPLES", "150"))
 TestMemoryTree = MemoryTree.TestCase
-TestMemoryTree.settings = settings(max_examples=EXAMPLES, stateful_step_count=50, deadline=None)
+TestMemoryTree.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)

@@ -1,4 +1,4 @@
-/* Calls whose objects, references and structures lie in pages that are away, or only forgotten, when the call begins. */
+/* Calls whose objects, references and structures lie in pages that are away, or only forgotten, as the call begins. */
 
 #include "usertests.h"
 

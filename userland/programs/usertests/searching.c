@@ -1,11 +1,10 @@
-/* Looking through regions: which objects are there, which pages have been written. */
+/* Looking through regions: which objects are there. */
 
 #include "usertests.h"
 
 static struct window window;
 static fluke_mutex_t *const mutexes = (fluke_mutex_t *)WINDOW; /* objects in the window lie in `memory` too */
 static struct fluke_obspec found[8];
-static uint64_t offsets[8];
 
 enum { SLOTS_OF_PAGE = FLUKE_PAGE_SIZE / FLUKE_SLOT_SIZE, SECOND = SLOTS_OF_PAGE + 1 };
 
@@ -77,6 +76,62 @@ static void find_in_parts(void)
     finish_with_objects();
 }
 
+/* An object of each type, in the second page. */
+static void find_each_type(void)
+{
+    fluke_mutex_t *slots = &mutexes[SLOTS_OF_PAGE];
+    uint64_t offset = FLUKE_PAGE_SIZE, generous = 16;
+    struct fluke_obspec all[16];
+
+    begin();
+    fluke_thread_create((fluke_thread_t *)&slots[FLUKE_THREAD]);
+    fluke_space_create((fluke_space_t *)&slots[FLUKE_SPACE]);
+    fluke_region_create((fluke_region_t *)&slots[FLUKE_REGION]);
+    fluke_mapping_create((fluke_mapping_t *)&slots[FLUKE_MAPPING]);
+    fluke_port_create((fluke_port_t *)&slots[FLUKE_PORT]);
+    fluke_portset_create((fluke_portset_t *)&slots[FLUKE_PORTSET]);
+    fluke_mutex_create(&slots[FLUKE_MUTEX]);
+    fluke_cond_create((fluke_cond_t *)&slots[FLUKE_COND]);
+    fluke_ref_create((fluke_ref_t *)&slots[FLUKE_REF]);
+    fluke_region_search(&window.region, &offset, FLUKE_PAGE_SIZE, all, &generous);
+    CHECK(generous == 16 - FLUKE_REF);
+    for (uint64_t type = FLUKE_THREAD; type <= FLUKE_REF; type++)
+        CHECK(all[type - 1].type == type && all[type - 1].ob == (char *)(memory + PAGE_WORDS) + type * FLUKE_SLOT_SIZE);
+    fluke_ref_destroy((fluke_ref_t *)&slots[FLUKE_REF]);
+    fluke_cond_destroy((fluke_cond_t *)&slots[FLUKE_COND]);
+    fluke_mutex_destroy(&slots[FLUKE_MUTEX]);
+    fluke_portset_destroy((fluke_portset_t *)&slots[FLUKE_PORTSET]);
+    fluke_port_destroy((fluke_port_t *)&slots[FLUKE_PORT]);
+    fluke_mapping_destroy((fluke_mapping_t *)&slots[FLUKE_MAPPING]);
+    fluke_region_destroy((fluke_region_t *)&slots[FLUKE_REGION]);
+    fluke_space_destroy((fluke_space_t *)&slots[FLUKE_SPACE]);
+    fluke_thread_destroy((fluke_thread_t *)&slots[FLUKE_THREAD]);
+    finish();
+}
+
+/* A region of half of all addresses, of which the window is a small part; and a region that shows itself. */
+static void search_far(void)
+{
+    enum { RING_SIZE = 200 * FLUKE_PAGE_SIZE };
+    static fluke_region_t over;
+    const uint64_t far = 64ul << 30;
+    uint64_t offset = 0, capacity = 8;
+
+    begin_with_objects();
+    fluke_region_create(&over);
+    set_region(&over, (char *)WINDOW - far, 2 * far, FLUKE_PROT_ALL);
+    fluke_region_set_state(&over, NULL, fluke_start_block->space_ref, NULL);
+    fluke_region_search(&over, &offset, 2 * far, found, &capacity);
+    CHECK(capacity == 5 && offset == 2 * far && found[2].ob == &mutexes[SECOND]);
+    fluke_region_destroy(&over);
+    set_mapping(&window.mapping, 0, WINDOW, RING_SIZE, FLUKE_PROT_ALL);
+    set_region(&window.region, WINDOW, RING_SIZE, FLUKE_PROT_ALL);
+    offset = 0;
+    CHECK(search(&offset, RING_SIZE, 8) == 0 && offset == RING_SIZE);
+    set_region(&window.region, memory, MEMORY_SIZE, FLUKE_PROT_ALL);
+    finish_with_objects();
+}
+
 /* A page that is no longer in the region's space has no objects there, but keeps them. */
 static void find_none_where_nothing_is(void)
 {
@@ -117,87 +172,12 @@ static void search_impossibly(void)
     finish_with_objects();
 }
 
-/* Asks for the pages written since a generation; returns how many, and the generation of the next question. */
-static uint64_t changed(uint64_t since, uint64_t *generation)
-{
-    uint64_t offset = 0, capacity = 8;
-
-    *generation = 0;
-    fluke_region_changed(&window.region, &offset, MEMORY_SIZE, offsets, &capacity, since, generation);
-    CHECK(offset == MEMORY_SIZE);
-    return 8 - capacity;
-}
-
-static void follow_changes(void)
-{
-    uint64_t first, second, third;
-
-    begin();
-    CHECK(changed(0, &first) == 2 && offsets[0] == 0 && offsets[1] == FLUKE_PAGE_SIZE);
-    CHECK(changed(first, &second) == 0 && second > first);
-    poke(WINDOW + PAGE_WORDS, 2);
-    (void)peek(WINDOW);
-    CHECK(changed(second, &third) == 1 && offsets[0] == FLUKE_PAGE_SIZE);
-    CHECK(changed(third, &third) == 0);
-    CHECK(changed(first, &third) == 1 && offsets[0] == FLUKE_PAGE_SIZE); /* somebody else's question */
-    CHECK(changed(1ul << 60, &third) == 2);                              /* no generation that was ever given */
-    finish();
-}
-
-/* What the kernel writes for a program counts too. */
-static void follow_kernel(void)
-{
-    uint64_t generation, next;
-
-    begin();
-    changed(0, &generation);
-    fluke_region_get_state(&window.region, (struct fluke_region_state *)(WINDOW + PAGE_WORDS), NULL, NULL);
-    CHECK(changed(generation, &next) == 1 && offsets[0] == FLUKE_PAGE_SIZE);
-    finish();
-}
-
-static void follow_in_parts(void)
-{
-    uint64_t offset = 0, capacity = 1, generation = 0, next;
-
-    begin();
-    fluke_region_changed(&window.region, &offset, MEMORY_SIZE, offsets, &capacity, 0, &generation);
-    CHECK(capacity == 0 && offset == FLUKE_PAGE_SIZE && offsets[0] == 0);
-    poke(WINDOW, 3); /* between two parts of a round: for the next one */
-    next = generation;
-    capacity = 8;
-    fluke_region_changed(&window.region, &offset, FLUKE_PAGE_SIZE, offsets, &capacity, 0, &next);
-    CHECK(capacity == 7 && offset == MEMORY_SIZE && offsets[0] == FLUKE_PAGE_SIZE && next == generation);
-    CHECK(changed(generation, &next) == 1 && offsets[0] == 0);
-    finish();
-}
-
-static void follow_impossibly(void)
-{
-    uint64_t offset = 64, capacity = 8, generation = 0;
-
-    begin();
-    CHECK_MISTAKE(fluke_region_changed(&window.region, &offset, -32ul, offsets, &capacity, 0, &generation),
-                  FLUKE_INSANITY_INVALID_ADDRESS, 64);
-    offset = 0;
-    CHECK_MISTAKE(fluke_region_changed(&window.region, &offset, MEMORY_SIZE, READ_ONLY, &capacity, 0, &generation),
-                  FLUKE_EXCEPTION_STORE_FAULT, READ_ONLY);
-    CHECK(generation == 0 && capacity == 8);
-    finish();
-}
-
 const struct usertest search_tests[] = {
     {"search_all", "Are all objects of a region found, in order, with their types?", find_all},
     {"search_in_parts", "Does a search go on where its list was full?", find_in_parts},
+    {"search_each_type", "Are objects of every type found?", find_each_type},
+    {"search_far", "Does a search of very much, or of a ring, come to its end?", search_far},
     {"search_unmapped", "Does a region over nothing have no objects?", find_none_where_nothing_is},
     {"search_impossible", "Are ranges and lists refused that cannot be, with nothing found?", search_impossibly},
-    {0},
-};
-
-const struct usertest change_tests[] = {
-    {"changed", "Is every page told of that was written since a generation, and no other?", follow_changes},
-    {"changed_by_kernel", "Does a page count that a system call has written?", follow_kernel},
-    {"changed_in_parts", "Does a round go on where its list was full, and miss nothing?", follow_in_parts},
-    {"changed_impossible", "Are impossible questions refused?", follow_impossibly},
     {0},
 };
