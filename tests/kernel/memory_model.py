@@ -1,8 +1,8 @@
 """
 The memory tree in a few dictionaries, as the manual tells it: what the kernel is held against at random.
 
-Pages of the root are numbered; the pages of a slab that have frames are those in `pages`. What is in a frame is named by
-a token; pages that share one have the same token until one of them is written. Spaces, regions and mappings have
+Pages of the root are numbered; the pages of a slab that have frames are those in `pages`. What is in a frame is named
+by a token; pages that share one have the same token until one of them is written. Spaces, regions and mappings have
 numbers, which stay when what has a number is made anew. Time is counted in operations.
 """
 

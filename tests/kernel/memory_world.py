@@ -44,7 +44,7 @@ class World:
         self.build()
 
     def build(self) -> None:
-        """Two spaces over the slabs, a third that sees both of them, a fourth that sees the third; one mapping is free."""
+        """Two spaces over the slabs, a third that sees both of them, a fourth that sees the third; one mapping is free."""  # noqa: E501
         for number, space in enumerate((ROOT, ROOT, 0, 1, 2)):
             keeper = number in (2, 3)
             self.load_region(number, 0, PAGES, 7, space, number, keeper=keeper, by_program=False)

@@ -156,7 +156,7 @@ class MemoryTree(RuleBasedStateMachine):
                 else:
                     got = int.from_bytes(user_memory.read(core, thread, address, WORD_SIZE), "little")
             except ProgramException as exception:
-                assert described(exception) == expected
+                assert described(exception) == expected  # noqa: PT017
             else:
                 assert expected is None
                 assert got == self.word(space, place, access, number)
@@ -320,6 +320,6 @@ def described(exception: ProgramException) -> tuple[Any, ...]:
     return exception.code, exception.subcode
 
 
-EXAMPLES = int(os.environ.get("FLUKE_MODEL_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("FLUKE_MODEL_EXAMPLES", "40"))
 TestMemoryTree = MemoryTree.TestCase
 TestMemoryTree.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)
