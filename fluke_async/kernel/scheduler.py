@@ -99,7 +99,7 @@ class Scheduler:
                 thread.drop_call(self)
                 self.wake(thread)  # an interrupt came, or what it waits for has gone, while it was stopped
         else:
-            if thread.run_order == 0:
+            if thread.run_order == 0 and thread.exception is None:  # who is stopped by a mistake does not become ready
                 thread.run_order = self.new_stamp()
             self._enqueue(thread)
         if self.trace is not None:
