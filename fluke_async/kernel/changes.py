@@ -50,11 +50,14 @@ class Changes:
         What happened before a frame was tracked is not known. It counts as now; where nobody else has begun a round
         since the asker did, as just before that, so that it is not told the same again.
         """
+        unknown = generation - 1 if generation == self.generation else self.generation
         if frame not in self.written:
-            self.written[frame] = generation - 1 if generation == self.generation else self.generation
+            self.written[frame] = unknown
             self._tables.empty()  # it may be writable anywhere
             return True
         places = self._writable.pop(frame, set())
+        if places:  # it could be written until now, by who did not have to say so
+            self.written[frame] = max(self.written[frame], unknown)
         if len(places) > PLACES_MAX:
             self._tables.empty()
         for space, page in places:

@@ -117,7 +117,7 @@ def _enter(core: Core, space: Space, page: int, access: int, found: Reached) -> 
         first = page & -FAULT_AROUND_PAGES
         end = min(first + FAULT_AROUND_PAGES, page + ahead // PAGE_SIZE)
         pages = range(max(first, page - behind // PAGE_SIZE), end)
-        core.root.add_neighbours(core, root_page // PAGE_SIZE - page, granted, pages, space.pages, entries)
+        core.root.add_neighbours(core, root_page, granted, pages, page, space, entries)
     core.tables.enter(space, entries)
     core.statistics.soft_faults += 1
     return entry

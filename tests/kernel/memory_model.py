@@ -72,7 +72,8 @@ class Frame:
     words: dict[int, int] = field(default_factory=dict)
     objects: set[int] = field(default_factory=set)
     written_at: int = 0
-    told_since: int = -1  # the generation from which on nobody is told; below it, all are
+    told_since: int = -1  # whoever has begun a round after this generation is not told; -1: nobody has asked yet
+    is_open: bool = False  # written since somebody asked about it, and so perhaps until now
 
     def bytes(self) -> bytes:
         """The contents of the page."""
@@ -163,7 +164,7 @@ class Model:
         if access == WRITE:
             frame.written_at = self.time
             if frame.told_since >= 0:
-                frame.told_since = self.generation
+                frame.told_since, frame.is_open = self.generation, True
         return frame
 
     def share(self, source: int, target: int, pages: int) -> None:
@@ -222,15 +223,20 @@ class Consumer:
 
     def may_be_told(self, model: Model, token: int) -> bool:
         """Whether it was written since the last round began, or nobody knows."""
-        return not 0 <= model.frames[token].told_since < self.since
+        frame = model.frames[token]
+        return frame.is_open or frame.told_since < 0 or frame.told_since >= self.since
 
-    def asks(self, model: Model, token: int) -> None:
+    def asks(self, model: Model, token: int, *, heard: bool) -> None:
         """
-        A frame is watched from now on.
+        A frame is watched from now on; `heard`: its page was not just the one at which the list was full.
 
-        What was before is not known: it counts as now, or as just before the round if that is the newest.
+        What is not known counts as now, or as just before the round if that is the newest: that is all for a frame that
+        was not watched, and when it was written last for one that was written.
         """
         frame = model.frames[token]
-        if frame.told_since < 0:
+        if frame.told_since < 0 or frame.is_open:
             newest = self.generation == model.generation
-            frame.told_since = self.generation - 1 if newest else model.generation
+            unknown = self.generation - 1 if newest else model.generation
+            frame.told_since, frame.is_open = max(frame.told_since, unknown), False
+        if heard:
+            self.asked_at[token] = model.time

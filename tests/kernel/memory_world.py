@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode
+from fluke_async.kernel.exceptions import PageFault, ProgramException
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.port import Port
@@ -12,11 +13,14 @@ from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.params import SLAB_SIZE
 from tests.kernel.machine import Machine, Result, Value
-from tests.kernel.memory_model import ROOT, Model
+from tests.kernel.memory_model import EXECUTE, READ, ROOT, WRITE, Model, Refused
 from tests.kernel.memory_tree import HERE
 from tests.kernel.recreation import recreate
 
+CODES = {READ: ExceptionCode.LOAD_FAULT, WRITE: ExceptionCode.STORE_FAULT, EXECUTE: ExceptionCode.FETCH_FAULT}
+PAGES_OF_SLAB = SLAB_SIZE // PAGE_SIZE
 SPACES, REGIONS, MAPPINGS = 4, 5, 7
 PAGES = 5  # from HERE on, or from the start of a slab on, lie the beginnings of everything
 
@@ -44,15 +48,23 @@ class World:
         self.build()
 
     def build(self) -> None:
-        """Two spaces over the slabs, a third that sees both of them, a fourth that sees the third; one mapping is free."""  # noqa: E501
-        for number, space in enumerate((ROOT, ROOT, 0, 1, 2)):
+        """
+        Two spaces over the slabs, a third that sees parts of both of them, a fourth that sees the third.
+
+        What lies around the parts is not to be seen there.
+        """
+        for number, (page, size, space) in enumerate(
+            ((0, 2 * PAGES, ROOT), (0, 2 * PAGES, ROOT), (1, PAGES, 0), (2, PAGES, 1), (0, 2 * PAGES, 2))
+        ):
             keeper = number in (2, 3)
-            self.load_region(number, 0, PAGES, 7, space, number, keeper=keeper, by_program=False)
+            self.load_region(number, page, size, 7, space, number % 2, keeper=keeper, by_program=False)
         for number in range(MAPPINGS):
             self.load_mapping(number, 0, 0, 0, 7, None, None, by_program=False)
-        for number, (page, region, space) in enumerate(((0, 0, 0), (0, 1, 1), (0, 2, 2), (PAGES, 3, 2), (0, 4, 3))):
-            self.load_mapping(number, page, PAGES, 0, 7, region, space, by_program=False)
-        self.load_mapping(MAPPINGS - 1, PAGES, PAGES, 1, 5, 2, 1, by_program=False)
+        for number, (page, size, offset, region, space) in enumerate(
+            ((0, 2 * PAGES, 0, 0, 0), (0, 2 * PAGES, 0, 1, 1), (1, PAGES + 1, 0, 2, 2), (PAGES + 2, PAGES, 1, 3, 2),
+             (0, 2 * PAGES, 0, 4, 3), (2 * PAGES, PAGES, 1, 2, 1))
+        ):  # fmt: skip
+            self.load_mapping(number, page, size, offset, 7, region, space, by_program=False)
 
     # -- what there is -----------------------------------------------------------------------------
 
@@ -92,7 +104,7 @@ class World:
 
     def pages_of(self, slab: int) -> list[int]:
         """The pages of a slab that have frames, by the model."""
-        return [page for page in self.model.pages if page // (1 << 28) == self.first_page(slab) // (1 << 28)]
+        return [page for page in self.model.pages if page // PAGES_OF_SLAB == self.first_page(slab) // PAGES_OF_SLAB]
 
     # -- what is done ------------------------------------------------------------------------------
 
@@ -182,13 +194,20 @@ class World:
 
     # -- what is compared --------------------------------------------------------------------------
 
+    def refusal(self, found: Refused, address: int, access: int) -> tuple[Any, ...]:
+        """What a thread gets for an access that is denied, or what a keeper is asked."""
+        own = (CODES[access], address)
+        if found.region is None or not self.model.regions[found.region].has_keeper:
+            return own
+        region = self.region(found.region)
+        return (*own, access, region.hash, found.offset | address % PAGE_SIZE, self.keeper)
+
     def check_frames(self) -> None:
         """The frames of both slabs are those of the model, shared alike, with the same contents and objects."""
-        slabs = {start // PAGE_SIZE >> 28 for start in self.slabs}
         frames = {
             address // PAGE_SIZE: frame
             for address, frame in self.core.root.frames()
-            if address // PAGE_SIZE >> 28 in slabs
+            if address // SLAB_SIZE * SLAB_SIZE in self.slabs
         }
         assert frames.keys() == self.model.pages.keys()
         pairs = {(frame, self.model.pages[page]) for page, frame in frames.items()}
@@ -197,4 +216,13 @@ class World:
             model = self.model.frames[token]
             assert bytes(self.machine.cpu.ram[frame : frame + PAGE_SIZE]) == model.bytes()
             assert {each.address - frame for each in self.core.objects.in_frame(frame)} == model.objects
-            assert self.core.frames.sharers.get(frame, 1) == self.model.sharers(token)
+            sharers = self.model.sharers(token)
+            assert self.core.frames.sharers.get(frame) == (sharers if sharers > 1 else None)
+
+
+def described(exception: ProgramException) -> tuple[Any, ...]:
+    """What an exception says."""
+    if isinstance(exception, PageFault):
+        access = (exception.access, exception.region_hash, exception.offset, exception.keeper)
+        return exception.code, exception.subcode, *access
+    return exception.code, exception.subcode

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, ExceptionCode, Status
 from fluke_async.kernel import user_memory
-from fluke_async.kernel.exceptions import PageFault, ProgramException
+from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
@@ -25,17 +26,19 @@ from tests.kernel.invariants import check
 from tests.kernel.machine import Part
 from tests.kernel.memory_model import EXECUTE, READ, ROOT, WRITE, Consumer, Reached, Refused
 from tests.kernel.memory_tree import HERE
-from tests.kernel.memory_world import MAPPINGS, PAGES, REGIONS, SPACES, World
+from tests.kernel.memory_world import MAPPINGS, PAGES, REGIONS, SPACES, World, described
 from tests.kernel.scanning import changed, objects_in
 
-CODES = {READ: ExceptionCode.LOAD_FAULT, WRITE: ExceptionCode.STORE_FAULT, EXECUTE: ExceptionCode.FETCH_FAULT}
 SPACE, REGION, MAPPING = (st.integers(0, number - 1) for number in (SPACES, REGIONS, MAPPINGS))
 SLAB, PAGE = st.integers(0, 1), st.integers(0, PAGES - 1)
-PLACE = st.tuples(PAGE, st.sampled_from([0, 8, 16, 32, PAGE_SIZE - 16])).map(lambda pair: pair[0] * PAGE_SIZE + pair[1])
+PLACE = st.tuples(st.integers(0, 2 * PAGES), st.sampled_from([0, 8, 16, 32, PAGE_SIZE - 16])).map(
+    lambda pair: pair[0] * PAGE_SIZE + pair[1]
+)
 SIZE = st.sampled_from([PAGES, PAGES, PAGES, 0, 1, 2, 3])
 PROT = st.sampled_from([7, 7, 7, 7, 7, 3, 5, 1, 6, 2, 0])
-ACCESS, NUMBER = st.sampled_from([READ, WRITE]), st.integers(1, 2**64 - 1)
+ACCESS, NUMBER = st.sampled_from([READ, WRITE]), st.integers(1, 99)
 FEW = st.integers(0, 9).map(lambda number: number == 0)
+ACCESSES = st.lists(st.tuples(PLACE, ACCESS, NUMBER), min_size=1, max_size=4)
 LINK = st.integers(0, 99)  # what it leads to, of what there is
 
 
@@ -124,45 +127,41 @@ class MemoryTree(RuleBasedStateMachine):
         model = self.world.model
         found = model.walk(space, HERE + place, access)
         if isinstance(found, Refused):
-            return self.refusal(found, HERE + place, access)
+            return self.world.refusal(found, HERE + place, access)
         if poor and model.needs_memory(found.page, access):
             return ExceptionCode.OUT_OF_MEMORY, HERE + place
         model.enter(found.page, access)
         return None
 
-    def refusal(self, found: Refused, address: int, access: int) -> tuple[Any, ...]:
-        """What a thread gets, or what a keeper is asked."""
-        own = (CODES[access], address)
-        if found.region is None or not self.world.model.regions[found.region].has_keeper:
-            return own
-        region = self.world.region(found.region)
-        return (*own, access, region.hash, found.offset | address % PAGE_SIZE, self.world.keeper)
-
-    @rule(space=SPACE, accesses=st.lists(st.tuples(PLACE, ACCESS, NUMBER), min_size=1, max_size=4), poor=FEW)
+    @rule(space=SPACE, accesses=ACCESSES, poor=FEW)
     def access_by_the_kernel(self, space: int, accesses: list[tuple[int, int, int]], poor: bool) -> None:
         """Words are read or written for a thread; a poor one has no memory left."""
-        core = self.world.core
-        before = core.quota.limit_bytes
+        quota = self.world.core.quota
+        before = quota.limit_bytes
         if poor:
-            core.quota.limit_bytes = core.quota.used_bytes
+            quota.limit_bytes = quota.used_bytes
         for place, access, number in accesses:
-            self.world.model.time += 1
-            expected = self.expected(space, place, access, poor=poor)
-            thread, address = self.world.thread(space), HERE + place
-            try:
-                if access == WRITE:
-                    user_memory.write(core, thread, address, number.to_bytes(WORD_SIZE, "little"))
-                    got = number
-                else:
-                    got = int.from_bytes(user_memory.read(core, thread, address, WORD_SIZE), "little")
-            except ProgramException as exception:
-                assert described(exception) == expected  # noqa: PT017
-            else:
-                assert expected is None
-                assert got == self.word(space, place, access, number)
-        core.quota.limit_bytes = before
+            self.access(space, place, access, number, poor=poor)
+        quota.limit_bytes = before
 
-    @rule(space=SPACE, accesses=st.lists(st.tuples(PLACE, ACCESS, NUMBER), min_size=1, max_size=4))
+    def access(self, space: int, place: int, access: int, number: int, *, poor: bool = False) -> None:
+        """One access, in the kernel."""
+        core, thread, address = self.world.core, self.world.thread(space), HERE + place
+        self.world.model.time += 1
+        expected = self.expected(space, place, access, poor=poor)
+        got, refused = number, None
+        try:
+            if access == WRITE:
+                user_memory.write(core, thread, address, number.to_bytes(WORD_SIZE, "little"))
+            else:
+                got = int.from_bytes(user_memory.read(core, thread, address, WORD_SIZE), "little")
+        except ProgramException as exception:
+            refused = described(exception)
+        assert refused == expected
+        if refused is None:
+            assert got == self.word(space, place, access, number)
+
+    @rule(space=SPACE, accesses=ACCESSES)
     def access_by_a_program(self, space: int, accesses: list[tuple[int, int, int]]) -> None:
         """As far as it comes."""
         steps: list[Part] = []
@@ -259,27 +258,36 @@ class MemoryTree(RuleBasedStateMachine):
 
     # -- who asks what was written -----------------------------------------------------------------
 
-    @rule(number=LINK, capacity=st.sampled_from([0, 1, 2, 3, 16, 16]))
-    def ask(self, number: int, capacity: int) -> None:
-        """One call of a consumer, with which its round may or may not end."""
-        world, consumer = self.world, self.consumers[number % len(self.consumers)]
-        model, total = world.model, 3 * PAGES * PAGE_SIZE
+    @rule(
+        steps=st.lists(
+            st.tuples(st.integers(0, 2), st.sampled_from([16, 16, 1, 2, 0]), SPACE, PLACE), min_size=1, max_size=5
+        ),
+        writes=st.booleans(),
+    )
+    def ask(self, steps: list[tuple[int, int, int, int]], writes: bool) -> None:
+        """Calls of the consumers, with which a round of each may or may not end; others write in between."""
+        for who, capacity, space, place in steps:
+            self.call_of(self.consumers[who], capacity)
+            if writes:
+                self.access(space, place, WRITE, place + 1)
+
+    def call_of(self, consumer: Consumer, capacity: int) -> None:
+        """It is told of each page that it has to know of, up to where its list was full."""
+        world, model, total = self.world, self.world.model, 3 * PAGES * PAGE_SIZE
         model.time += 1
-        before = consumer.offset, consumer.generation
-        if not consumer.generation:
+        offset, generation = consumer.offset, consumer.generation
+        if not generation:
             consumer.begin(model)
         region = world.region(consumer.region)
-        part = changed(world.machine, region, before[0], total - before[0], capacity, consumer.since, before[1])
+        part = changed(world.machine, region, offset, total - offset, capacity, consumer.since, generation)
         assert part.exception is None
         assert part.generation == consumer.generation
-        for offset, token in model.frames_of(consumer.region, before[0], min(part.offset + PAGE_SIZE, total)):
-            told = offset in part.found or offset == part.offset
+        assert part.offset == total or (part.capacity == 0 and len(part.found) == capacity)
+        for place, token in model.frames_of(consumer.region, offset, min(part.offset + PAGE_SIZE, total)):
+            told = place in part.found or place == part.offset
             assert told or not consumer.must_be_told(model, token)
             assert not told or consumer.may_be_told(model, token)
-            consumer.asks(model, token)
-            if offset != part.offset:
-                consumer.asked_at[token] = model.time
-        assert part.offset == total or (part.capacity == 0 and len(part.found) == capacity)
+            consumer.asks(model, token, heard=place != part.offset)
         consumer.offset = part.offset
         if part.offset == total:
             consumer.end()
@@ -312,14 +320,6 @@ class MemoryTree(RuleBasedStateMachine):
                     assert found == (None if region is None else (region, expected.offset))
 
 
-def described(exception: ProgramException) -> tuple[Any, ...]:
-    """What an exception says."""
-    if isinstance(exception, PageFault):
-        access = (exception.access, exception.region_hash, exception.offset, exception.keeper)
-        return exception.code, exception.subcode, *access
-    return exception.code, exception.subcode
-
-
 EXAMPLES = int(os.environ.get("FLUKE_MODEL_EXAMPLES", "40"))
-TestMemoryTree = MemoryTree.TestCase
+TestMemoryTree = pytest.mark.timeout(900)(MemoryTree.TestCase)  # to find a short case takes a while
 TestMemoryTree.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)

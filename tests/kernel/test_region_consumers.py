@@ -37,6 +37,16 @@ def test_slow_consumer_hides_nothing_from_another(machine: Machine) -> None:
     assert watched.round() == [0]
 
 
+def test_page_that_a_region_did_not_show_in_the_last_round_is_told_if_it_was_written_since(machine: Machine) -> None:
+    """As a pager fills a page before it shows it; it could write the page without being noticed."""
+    watched, region = Watched(machine, 0, 1), machine.new(Region)
+    watched.write(1)
+    _, since = pages_changed(machine, region, SIZE, 0)
+    watched.write(1)
+    machine.load(region, {"start_va": watched.tree.memory, "size": SIZE, "prot": ALL}, space=machine.space)
+    assert pages_changed(machine, region, SIZE, since)[0] == [PAGE_SIZE]
+
+
 @pytest.mark.parametrize("capacity", range(1, 8))
 def test_list_that_is_full_is_gone_on_with_in_the_same_generation(machine: Machine, capacity: int) -> None:
     watched = Watched(machine, *range(PAGES))

@@ -21,7 +21,6 @@ from fluke_async.kernel.translation import WRITE, revoke_range
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
 
-PAGES_OF_SLAB = SLAB_SIZE // PAGE_SIZE
 ROW_PAGES = FAULT_AROUND_PAGES
 NO_FRAME = -1
 EMPTY_ROW = array("q", [NO_FRAME]) * ROW_PAGES
@@ -114,21 +113,21 @@ class RootSpace(Space):
         return frame in core.frames.sharers or frame in core.changes.written
 
     def add_neighbours(
-        self, core: Core, shift: int, granted: int, pages: range, known: dict[int, int], entries: dict[int, int]
+        self, core: Core, address: int, granted: int, pages: range, page: int, space: Space, entries: dict[int, int]
     ) -> None:
-        """Add entries for pages that have frames, at page numbers greater by `shift`, and are not known yet."""
-        rows = self._slabs[(pages.start + shift) // PAGES_OF_SLAB].rows
+        """Add entries for those pages of a space around `page`, at `address`, that have frames and no entry yet."""
+        rows, shift, known = self._slabs[address // SLAB_SIZE].rows, address // PAGE_SIZE - page, space.pages
         sharers, written = core.frames.sharers, core.changes.written
         row_number, row = -1, EMPTY_ROW
-        for page in pages:
-            number = page + shift
+        for each in pages:
+            number = each + shift
             if number // ROW_PAGES != row_number:
                 row_number = number // ROW_PAGES
                 row = rows.get(row_number, EMPTY_ROW)
             frame = row[number % ROW_PAGES]
-            if frame != NO_FRAME and page not in known and page not in entries:
+            if frame != NO_FRAME and each not in known and each not in entries:
                 watched = frame in sharers or frame in written
-                entries[page] = frame | (granted & ~WRITE if watched else granted)
+                entries[each] = frame | (granted & ~WRITE if watched else granted)
 
     def frames(self) -> Iterator[tuple[int, int]]:
         """Every address that has a frame, with it."""
