@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE
 from fluke_async.abi.registers import SEND_BUFFER, SEND_WORDS
 from fluke_async.kernel import user_memory
-from fluke_async.kernel.translation import pending_fault
+from fluke_async.kernel.translation import question_to
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -40,7 +40,7 @@ class DeviceRequest:
 def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:
     """A thread's message as a device gets it, at most one chunk; or its fault, of which the device is the keeper."""
     if thread.fault is not None:
-        fault = pending_fault(thread)
+        fault = question_to(thread, port)
         return DeviceRequest(port, thread, () if fault is None else fault.words)
     registers = thread.registers
     words = min(registers[SEND_WORDS], COPY_CHUNK_WORDS)

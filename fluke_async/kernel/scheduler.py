@@ -95,9 +95,11 @@ class Scheduler:
         target = thread.waiting_for
         if target is not None:
             thread.in_call = False
-            if thread.interruptible or not target.expects(self, thread):  # type: ignore[arg-type]  # it is a Core's
+            if thread.interruptible:  # an interrupt came while it was stopped
                 thread.drop_call(self)
-                self.wake(thread)  # an interrupt came, or what it waits for has gone, while it was stopped
+                self.wake(thread)
+            elif not target.expects(self, thread):  # type: ignore[arg-type]  # it is a Core's
+                self.wake(thread)  # what it waits for has gone meanwhile
         else:
             if thread.run_order == 0 and thread.exception is None:  # who is stopped by a mistake does not become ready
                 thread.run_order = self.new_stamp()
@@ -199,8 +201,9 @@ class Scheduler:
         """End a wait without readying the thread."""
         self._leave_line(thread)
         if thread.fault is not None:
+            if not thread.fault.in_call:
+                thread.wait_order = 0  # it was that of the question alone
             thread.fault = None
-            thread.wait_order = 0  # it was that of the question
 
     def _leave_line(self, thread: Thread) -> None:
         target = thread.waiting_for

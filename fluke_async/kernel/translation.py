@@ -21,6 +21,7 @@ from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.region import Region
     from fluke_async.kernel.objects.space import Space
     from fluke_async.kernel.objects.thread import Thread
@@ -174,6 +175,30 @@ def pending_fault(thread: Thread) -> PageFault | None:
         return None
     fault = fault_of(thread, address, access, found)
     return fault if isinstance(fault, PageFault) else None
+
+
+def question_to(thread: Thread, keeper: Port) -> PageFault | None:
+    """
+    What a thread has asked a keeper that answers in its own time, and would ask it anew.
+
+    Should there be nothing left to ask, it is what concerns the first region on the way that has this keeper.
+    """
+    fault = pending_fault(thread)
+    if fault is not None or thread.fault is None:
+        return fault if fault is not None and fault.keeper is keeper else None
+    address, access, _ = thread.fault
+    space, page = thread.space, address & FRAME_MASK
+    for _ in range(MAPPING_DEPTH_MAX):
+        mapping = None if space is None else space.mapping_at(page)
+        region = None if mapping is None else mapping.region
+        if mapping is None or region is None:
+            return None
+        offset = mapping.offset + page - mapping.start
+        if region.keeper is keeper:
+            found = fault_of(thread, address, access, (region, offset))
+            return found if isinstance(found, PageFault) else None
+        space, page = region.space, region.start + offset
+    return None
 
 
 def revoke_range(core: Core, space: Space, start: int, size: int) -> None:

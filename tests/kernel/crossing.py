@@ -7,10 +7,11 @@ references themselves lie in. The sides are set up alike; what a message carries
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, SLOT_SIZE, ExceptionCode, Status
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, SLOT_SIZE, WORD_SIZE, ExceptionCode, Status
 from fluke_async.kernel import message
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.reference import Reference
@@ -33,7 +34,8 @@ class Side:
         self.paging = Paging(machine, PAGES, present=True)
         self.keeper = self.paging.keeper()
         self.content = [first_word + number for number in range(LONG)]
-        machine.write(self.paging.memory, self.content)
+        for first in range(0, LONG, PAGE_WORDS):
+            self._page(first)[: min(PAGE_WORDS, LONG - first)] = array("Q", self.content[first : first + PAGE_WORDS])
         self.references: list[Reference] = []
         for number in range(REFERENCES):
             place = machine._physical(self.paging.memory + OBJECT_PAGE * PAGE_SIZE) + number * SLOT_SIZE
@@ -51,7 +53,13 @@ class Side:
         return {"receive_buffer": VIEW, "receive_words": words, **table}
 
     def seen(self, words: int) -> list[int]:
-        return self.machine.read(self.paging.memory, words)
+        content = [word for first in range(0, words, PAGE_WORDS) for word in self._page(first)]
+        return content[:words]
+
+    def _page(self, word: int) -> memoryview:
+        """The page that begins with a word of the memory; its words one by one would take long."""
+        place = self.machine._physical(self.paging.memory + word * WORD_SIZE)
+        return self.machine.cpu.ram[place : place + PAGE_SIZE].cast("Q")
 
 
 @dataclass
@@ -136,7 +144,7 @@ class Crossing:
 
     @property
     def page(self) -> int:
-        """The page that is missing: of the words, the last but one in their last whole chunk."""
+        """The page that is missing: of the words, the last of their last whole chunk."""
         return {"table": TABLE_PAGE, "object": OBJECT_PAGE}.get(self.what, self.words // PAGE_WORDS - 1)
 
     def lose(self, *, hard: bool) -> None:

@@ -17,13 +17,14 @@ sees at VIEW. A page is present while its mapping grants access. Pages may lie o
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, Prot
+from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, WORD_SIZE, Prot
 from fluke_async.abi.layouts import FAULT_MESSAGE, MAPPING_STATE
 from fluke_async.cpu.scripted_cpu import Line
 from fluke_async.kernel import message
 from fluke_async.kernel.device_request import DeviceRequest
+from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
@@ -39,6 +40,8 @@ ENTRY_WORDS = 8  # of a keeper's log: the question, the port's alias, the messag
 QUESTIONS_MAX = 32
 ALIAS = 77
 RESOLVED, FAILED = 0, 1
+
+T = TypeVar("T", bound=KernelObject)
 
 
 class Question(NamedTuple):
@@ -123,6 +126,14 @@ class Paging:
         """Write a page from its start, whether it is present or not."""
         self.machine.write(self.memory + page * PAGE_SIZE, words)
 
+    def new(self, kind: type[T], page: int = 0, slot: int = 1) -> T:
+        """An object in a page, present or not, as the space names it; who sees `memory` names it there."""
+        place = self.machine._physical(self.memory + page * PAGE_SIZE) + slot * SLOT_SIZE
+        created = self.machine.core.create(kind, place)
+        assert isinstance(created, kind)
+        self.machine.addresses[created] = self.address(page) + slot * SLOT_SIZE
+        return created
+
     def question(self, thread: Thread, page: int, access: int = READ, byte: int = 0) -> Question:
         """What a keeper is to receive when a thread wants a byte of a page."""
         code = {READ: 13, WRITE: 15, EXECUTE: 12}[access]
@@ -201,8 +212,8 @@ class Keeper:
 
     def __init__(self, paging: Paging, *, room: int = 5, combined: bool = True, **options: Any) -> None:
         machine = self.machine = paging.machine
-        self._cursor, self._log = machine.buffer(1), machine.buffer(ENTRY_WORDS * QUESTIONS_MAX)
-        self._reply = machine.buffer(4)
+        self._cursor, self._log = machine.buffer(1), machine.buffer([0] * ENTRY_WORDS * QUESTIONS_MAX)
+        self._reply = machine.buffer([0] * 4)
         machine.write(self._cursor, [self._log])
         self._desk = machine.new(Port)
         self._desk.receiver = machine.requests.append

@@ -15,7 +15,7 @@ from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.ordered_queue import OrderedQueue
-from fluke_async.kernel.translation import pending_fault
+from fluke_async.kernel.translation import pending_fault, question_to
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -50,7 +50,10 @@ class Port(KernelObject):
     def expects(self, core: Core, thread: Thread) -> bool:
         if self.receiver is None:  # a server may have come while the thread was stopped
             return self.active and (self.portset is None or self.portset.first_waiter() is None)
-        waits_for_answer = core.entry_name(thread) in ("ipc_call", "fault") and self.is_called_by(core, thread)
+        if thread.fault is not None:
+            waits_for_answer = question_to(thread, self) is not None
+        else:
+            waits_for_answer = core.entry_name(thread) == "ipc_call" and self.is_called_by(core, thread)
         if thread.request is None and self.active and waits_for_answer:
             try:  # a state says nothing of requests, so the device is asked again, and at once
                 thread.request = device_request(core, thread, self)

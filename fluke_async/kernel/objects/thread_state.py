@@ -19,7 +19,7 @@ from fluke_async.abi.codes import (
     ThreadFlags,
 )
 from fluke_async.abi.entry_point import Class
-from fluke_async.abi.entry_points import BY_NUMBER
+from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.base import Links, StateBits
     from fluke_async.kernel.objects.thread import Thread
 
+CALL = BY_NAME["ipc_call"].number
 WORD = 1 << 64
 IN_CALL = int(ThreadFlags.IN_CALL)
 PENDING = ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT
@@ -203,7 +204,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     assert not isinstance(f, int)
     if (thread.pc, *thread.registers[1:]) != (number(bits, "pc"), *x[1:]):
         thread.request = None  # it is another call by now, or none
-        if thread.callee is not None:  # else who waits for this thread was loaded before it
+        if thread.registers[ENTRY_POINT] == CALL:  # else whoever names it as a client was loaded before it
             thread.drop_call(core)
     thread.registers = array("Q", (0, *x[1:]))
     fcsr = number(bits, "fcsr")
@@ -241,7 +242,7 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
         thread.link_client(links["client"])  # type: ignore[arg-type]
     if "waiting_for" in links:
         target = links["waiting_for"]
-        if thread.callee is not None and target is not thread.callee:
+        if thread.callee is not None and thread.callee is thread.waiting_for and target is not thread.callee:
             thread.drop_call(core)  # a client that does not wait for its server has none: its state could not tell
         wait_order, fault = thread.wait_order, thread.fault
         core.unpark(thread)
