@@ -76,6 +76,7 @@ def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> No
             core.make_ready(thread)
     elif thread.host is not None:
         core.stop(thread)
+        thread.wait_order = 0  # its call is over; a program's thread keeps its place for when it is started again
         thread.host.on_exception(code, subcode)
         core.attention = True
     else:
