@@ -9,6 +9,7 @@ out where the compiler is not installed.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -18,6 +19,11 @@ try:
     import uvloop
 except ImportError:  # there is none for Windows
     uvloop = None  # type: ignore[assignment]
+
+
+def pytest_configure() -> None:
+    """Take interrupts from the keyboard: a shell's background job ignores them, and so do the programs it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
