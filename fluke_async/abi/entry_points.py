@@ -266,19 +266,19 @@ _message("ipc_reply", Class.LONG, (*_SEND, *_PROGRESS), (), 2,
 _message("ipc_reply_wait_receive", Class.MULTI_STAGE, (*_SEND, *_RECEIVE, *_PROGRESS),
          (*_RECEIVED, *_FROM_PORTSET), 3,
          "Answer the idempotent request being served, then wait for the next message.",
-         ("ipc_reply_wait_receive", "ipc_wait_receive", "ipc_server_receive"), waits_on=(ObjectType.THREAD,),
+         ("ipc_reply_wait_receive", "ipc_wait_receive", "ipc_request_receive"), waits_on=(ObjectType.THREAD,),
          has_points=True)  # fmt: skip
 _message("ipc_setup_wait_receive", Class.MULTI_STAGE,
          (Operand("portset", Kind.OBJECT, registers.DESTINATION, ObjectType.PORTSET), *_RECEIVE, *_PROGRESS),
          (*_RECEIVED, *_FROM_PORTSET), 4,
          "Name the port set that the calling thread serves, then wait for a message.",
-         ("ipc_setup_wait_receive", "ipc_wait_receive", "ipc_server_receive"))  # fmt: skip
+         ("ipc_setup_wait_receive", "ipc_wait_receive", "ipc_request_receive"))  # fmt: skip
 _message("ipc_wait_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECEIVED, *_FROM_PORTSET), 5,
          "Wait for a message of any kind on the port set that the calling thread serves.",
-         ("ipc_wait_receive", "ipc_server_receive"), waits_on=(ObjectType.PORTSET,))  # fmt: skip
-_message("ipc_server_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECEIVED, *_FROM_PORTSET), 6,
+         ("ipc_wait_receive", "ipc_request_receive"), waits_on=(ObjectType.PORTSET,))  # fmt: skip
+_message("ipc_request_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECEIVED, *_FROM_PORTSET), 6,
          "Receive what remains of the message of the connected client.",
-         ("ipc_server_receive", "ipc_wait_receive"), waits_on=(ObjectType.THREAD,), has_points=True)  # fmt: skip
+         ("ipc_request_receive", "ipc_wait_receive"), waits_on=(ObjectType.THREAD,), has_points=True)  # fmt: skip
 
 ENTRY_POINTS: tuple[EntryPoint, ...] = tuple(_table.rows)
 BY_NAME = {entry.name: entry for entry in ENTRY_POINTS}

@@ -27,7 +27,7 @@ CALL = BY_NAME["ipc_call"].number
 REPLY = BY_NAME["ipc_reply"].number
 REPLY_WAIT_RECEIVE = BY_NAME["ipc_reply_wait_receive"].number
 WAIT_RECEIVE = BY_NAME["ipc_wait_receive"].number
-SERVER_RECEIVE = BY_NAME["ipc_server_receive"].number
+REQUEST_RECEIVE = BY_NAME["ipc_request_receive"].number
 
 
 def destination(core: Core, thread: Thread) -> Port | None:
@@ -80,7 +80,7 @@ def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
     the port has no part in the call, and looks for another.
     """
     for server in thread.servers():
-        if server.registers[reg.ENTRY_POINT] not in (SERVER_RECEIVE, REPLY, REPLY_WAIT_RECEIVE):
+        if server.registers[reg.ENTRY_POINT] not in (REQUEST_RECEIVE, REPLY, REPLY_WAIT_RECEIVE):
             continue
         if port.portset is not None and serves(core, server, port.portset):
             thread.callee = server
@@ -112,7 +112,7 @@ def capture(core: Core, server: Thread, client: Thread, port: Port) -> None:
 
 def leave_capture(core: Core, server: Thread) -> None:
     """A server met an exception while it was receiving a request: its client finds another."""
-    if server.registers[reg.ENTRY_POINT] == SERVER_RECEIVE:
+    if server.registers[reg.ENTRY_POINT] == REQUEST_RECEIVE:
         abandon_client(core, server)
 
 

@@ -27,7 +27,7 @@ from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST
 from fluke_async.abi.layouts import FAULT_MESSAGE
 from fluke_async.abi.registers import ENTRY_POINT, MESSAGE_KIND, RECEIVE_BUFFER, RECEIVE_WORDS
 from fluke_async.kernel import user_memory
-from fluke_async.kernel.connection import SERVER_RECEIVE, capture, leave_capture, note_received, waiting_server
+from fluke_async.kernel.connection import REQUEST_RECEIVE, capture, leave_capture, note_received, waiting_server
 from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.exceptions import PageFault, ProgramException, deliver
 from fluke_async.kernel.objects.thread_state import Fault
@@ -83,12 +83,12 @@ def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
         words = write_question(core, fault, server)
     except ProgramException:  # what is wrong with its memory is the server's own affair: it receives for itself
         capture(core, server, thread, port)
-        core.advance(server, SERVER_RECEIVE, thread)
+        core.advance(server, REQUEST_RECEIVE, thread)
         core.park(thread, server)
         core.wake(server)
         return
     capture(core, server, thread, port)
-    server.registers[ENTRY_POINT] = SERVER_RECEIVE
+    server.registers[ENTRY_POINT] = REQUEST_RECEIVE
     core.park(thread, server)
     accept_question(core, server, words)
     core.complete(server, Status.SUCCESS)

@@ -72,7 +72,7 @@ HANDLERS: dict[str, Handler] = {
     "ipc_reply_wait_receive": ipc.serve,
     "ipc_setup_wait_receive": ipc.serve,
     "ipc_wait_receive": ipc.serve,
-    "ipc_server_receive": ipc.serve,
+    "ipc_request_receive": ipc.serve,
 }
 for _prefix, _kind in OBJECTS.items():
     HANDLERS |= object_calls(_prefix, _kind, _prefix not in UNREFERENCED)

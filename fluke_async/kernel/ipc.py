@@ -6,7 +6,7 @@ issued again at any time; how much of a request has arrived stands in the server
 reply has gone out in the same register while the server answers. A message moves in chunks; between two chunks the
 thread that copies may be preempted.
 
-Life of a call that finds a server waiting: the client captures it (the server's stage becomes `ipc_server_receive`,
+Life of a call that finds a server waiting: the client captures it (the server's stage becomes `ipc_request_receive`,
 waiting for the client), copies chunk by chunk, completes the server's call, and waits for the server; the server's
 reply completes the client's call. If no server waits, the client waits for the port, and the server that comes does
 the copying. Facts of the flavours: the manual's chapter 8; that a one-way message carries at most one chunk is ours.
@@ -28,7 +28,7 @@ from fluke_async.kernel.connection import (
     CALL,
     REPLY,
     REPLY_WAIT_RECEIVE,
-    SERVER_RECEIVE,
+    REQUEST_RECEIVE,
     WAIT_RECEIVE,
     abandon_client,
     capture,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 SEND = BY_NAME["ipc_send"].number
 SETUP_WAIT_RECEIVE = BY_NAME["ipc_setup_wait_receive"].number
-ANSWERING = (REPLY, REPLY_WAIT_RECEIVE, SERVER_RECEIVE)  # the stages in which a server is tied to a client
+ANSWERING = (REPLY, REPLY_WAIT_RECEIVE, REQUEST_RECEIVE)  # the stages in which a server is tied to a client
 
 
 # -- the client's side --------------------------------------------------------------------------------------------
@@ -109,8 +109,8 @@ async def ipc_call(core: Core, thread: Thread) -> int:
             continue
         if server.client is not thread or isinstance(server.waiting_for, Portset):
             capture(core, server, thread, port)
-            core.advance(server, SERVER_RECEIVE, thread)
-        if server.waiting_for is thread and server.registers[reg.ENTRY_POINT] != SERVER_RECEIVE:
+            core.advance(server, REQUEST_RECEIVE, thread)
+        if server.waiting_for is thread and server.registers[reg.ENTRY_POINT] != REQUEST_RECEIVE:
             core.park(thread, server)  # this thread was away, and the reply can go on
             core.wake(server)
             await WAIT
@@ -166,10 +166,10 @@ async def serve(core: Core, thread: Thread) -> int:
                 core.complete(client, Status.SUCCESS)
                 return Status.SUCCESS
             capture(core, thread, client, port)
-            core.enter_stage(thread, SERVER_RECEIVE)
+            core.enter_stage(thread, REQUEST_RECEIVE)
             core.advance(client, CALL, thread)
         else:
-            assert stage == SERVER_RECEIVE
+            assert stage == REQUEST_RECEIVE
             if client is None or not is_calling(client, thread):
                 registers[reg.PROGRESS_WORDS] = 0  # the call was abandoned: the next message, then
                 core.enter_stage(thread, WAIT_RECEIVE)

@@ -19,7 +19,7 @@ from fluke_async.kernel.probe import Point
 
 LEAVES_NO_NAME = "thread_return_from_exception"
 FAULTS = (Point.SOFT_FAULT, Point.HARD_FAULT)
-COPYING = ("ipc_send", "ipc_call", "ipc_reply", "ipc_reply_wait_receive", "ipc_wait_receive", "ipc_server_receive")
+COPYING = ("ipc_send", "ipc_call", "ipc_reply", "ipc_reply_wait_receive", "ipc_wait_receive", "ipc_request_receive")
 
 
 def rows() -> Iterator[str]:

@@ -133,7 +133,7 @@ def test_forged_flag_makes_the_call_that_the_registers_name(machine: Machine) ->
         ("cond_broadcast", 3, ExceptionCode.NOT_ALIGNED),
         ("ipc_call", UNMAPPED, ExceptionCode.LOAD_FAULT),
         ("ipc_reply_wait_receive", 0, ExceptionCode.NO_PORTSET),
-        ("ipc_server_receive", 0, ExceptionCode.NO_PORTSET),
+        ("ipc_request_receive", 0, ExceptionCode.NO_PORTSET),
     ],
 )
 def test_forged_flag_with_bad_registers_is_a_mistake(machine: Machine, name: str, a0: int, code: ExceptionCode) -> None:

@@ -154,7 +154,7 @@ def test_progress_that_lies_hurts_nobody(machine: Machine) -> None:
     for progress in (5, 1 << 50, 2**64 - 1):
         server = machine.spawn(
             machine.call("ipc_setup_wait_receive", portset=service.portset, **receive),
-            machine.call("ipc_server_receive", **receive, progress_words=progress),
+            machine.call("ipc_request_receive", **receive, progress_words=progress),
             machine.keep("t6", buffer + 8 * WORD_SIZE),
             machine.call("ipc_reply", progress_words=progress),
         )

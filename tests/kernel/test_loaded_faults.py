@@ -226,7 +226,7 @@ def test_thread_that_waits_for_somebody_who_serves_others_just_waits(machine: Ma
 
 
 @taken_or_not
-@pytest.mark.parametrize("stage", ["ipc_reply", "ipc_reply_wait_receive", "ipc_server_receive"])
+@pytest.mark.parametrize("stage", ["ipc_reply", "ipc_reply_wait_receive", "ipc_request_receive"])
 def test_server_with_a_forged_client_can_neither_answer_nor_ask_it(machine: Machine, taken: bool, stage: str) -> None:
     """Not even one that names the fault's thread, of which the keeper has the question."""
     paging, client, keeper = asking(machine, taken=taken)

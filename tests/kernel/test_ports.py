@@ -142,7 +142,7 @@ def test_destroyed_port_set_leaves_its_callers_waiting_and_its_servers_mistaken(
 
 
 def test_receiving_without_a_port_set_is_a_mistake(machine: Machine) -> None:
-    for name in ("ipc_wait_receive", "ipc_server_receive", "ipc_reply_wait_receive"):
+    for name in ("ipc_wait_receive", "ipc_request_receive", "ipc_reply_wait_receive"):
         assert machine.invoke(name).exception is ExceptionCode.NO_PORTSET
     port = machine.new(Port)
     assert machine.invoke("ipc_setup_wait_receive", portset=port).exception is (ExceptionCode.NOT_PORTSET)

@@ -110,7 +110,7 @@ def test_the_program_makes_every_call_that_it_is_meant_to(calls: list[Call]) -> 
         "ipc_setup_wait_receive",
         "ipc_setup_wait_receive",
         "ipc_wait_receive",
-        "ipc_server_receive",
+        "ipc_request_receive",
         "port_create_hash",
         "port_create_hash",
     ]

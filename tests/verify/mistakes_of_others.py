@@ -32,7 +32,7 @@ from tests.verify.mistakes import replace_exported, replace_handler
 
 DECODING_COST = 10
 IN_CALL = int(ThreadFlags.IN_CALL)
-SERVING = ("ipc_reply", "ipc_reply_wait_receive", "ipc_setup_wait_receive", "ipc_wait_receive", "ipc_server_receive")
+SERVING = ("ipc_reply", "ipc_reply_wait_receive", "ipc_setup_wait_receive", "ipc_wait_receive", "ipc_request_receive")
 
 # -- what the state leaves out ------------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ def client_of_a_working_server_not_exported() -> None:
     original = Thread.export_link
 
     def export_link(self: Thread, name: str) -> KernelObject | None:
-        if name == "client" and self.registers[ENTRY_POINT] != connection.SERVER_RECEIVE:
+        if name == "client" and self.registers[ENTRY_POINT] != connection.REQUEST_RECEIVE:
             return None
         return original(self, name)
 
@@ -168,7 +168,7 @@ def request_finished_before_the_stop() -> None:
 
     def stop(self: Core, thread: Thread) -> None:
         server = thread.callee
-        if server is not None and server.registers[ENTRY_POINT] == connection.SERVER_RECEIVE:
+        if server is not None and server.registers[ENTRY_POINT] == connection.REQUEST_RECEIVE:
             with suppress(ProgramException):
                 while not ipc.move_request_chunk(self, thread, server):
                     pass

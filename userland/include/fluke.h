@@ -445,7 +445,7 @@ enum {
     FLUKE_CALL_IPC_REPLY_WAIT_RECEIVE       = 0x1283,
     FLUKE_CALL_IPC_SETUP_WAIT_RECEIVE       = 0x1284,
     FLUKE_CALL_IPC_WAIT_RECEIVE             = 0x1285,
-    FLUKE_CALL_IPC_SERVER_RECEIVE           = 0x1286,
+    FLUKE_CALL_IPC_REQUEST_RECEIVE          = 0x1286,
 };
 
 /* System calls. A null pointer is allowed where the reference pages say so. */
@@ -658,7 +658,7 @@ fluke_error_t fluke_ipc_setup_wait_receive(fluke_portset_t *portset, struct fluk
 /* Wait for a message of any kind on the port set that the calling thread serves. */
 fluke_error_t fluke_ipc_wait_receive(struct fluke_ipc_params *params, uintptr_t *port_alias);
 /* Receive what remains of the message of the connected client. */
-fluke_error_t fluke_ipc_server_receive(struct fluke_ipc_params *params, uintptr_t *port_alias);
+fluke_error_t fluke_ipc_request_receive(struct fluke_ipc_params *params, uintptr_t *port_alias);
 
 /* Ends the program with all its threads: a call of the parent that is never answered. */
 _Noreturn void fluke_exit(int status);

@@ -866,9 +866,9 @@ fluke_ipc_wait_receive:
         addi    sp, sp, 16
         ret
 
-        .section .text.fluke_ipc_server_receive, "ax", @progbits
-        .globl  fluke_ipc_server_receive
-fluke_ipc_server_receive:
+        .section .text.fluke_ipc_request_receive, "ax", @progbits
+        .globl  fluke_ipc_request_receive
+fluke_ipc_request_receive:
         addi    sp, sp, -16
         sd      s0, 0(sp)
         sd      s1, 8(sp)

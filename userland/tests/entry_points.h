@@ -169,7 +169,7 @@ static const struct entry_point {
     {FLUKE_CALL_IPC_WAIT_RECEIVE, "ipc_wait_receive", 7, {{13, BLOCK, FLUKE_NULL, 0}, {14, WORDS,
      FLUKE_NULL, 0}, {16, BLOCK, FLUKE_NULL, 6}, {6, NUMBER, FLUKE_NULL, 0}, {29, BLOCK, FLUKE_NULL,
      30}, {30, NUMBER, FLUKE_NULL, 0}, {31, WORDS, FLUKE_NULL, 0}}},
-    {FLUKE_CALL_IPC_SERVER_RECEIVE, "ipc_server_receive", 7, {{13, BLOCK, FLUKE_NULL, 0}, {14, WORDS,
+    {FLUKE_CALL_IPC_REQUEST_RECEIVE, "ipc_request_receive", 7, {{13, BLOCK, FLUKE_NULL, 0}, {14, WORDS,
      FLUKE_NULL, 0}, {16, BLOCK, FLUKE_NULL, 6}, {6, NUMBER, FLUKE_NULL, 0}, {29, BLOCK, FLUKE_NULL,
      30}, {30, NUMBER, FLUKE_NULL, 0}, {31, WORDS, FLUKE_NULL, 0}}},
 };

@@ -40,7 +40,7 @@ int main(void)
     show(fluke_ipc_setup_wait_receive(PORTSET, fresh(), &alias));
     show(fluke_ipc_setup_wait_receive(PORTSET, fresh(), NULL));
     show(fluke_ipc_wait_receive(fresh(), &alias));
-    show(fluke_ipc_server_receive(fresh(), &alias));
+    show(fluke_ipc_request_receive(fresh(), &alias));
 
     fresh();
     show(fluke_port_create_hash((fluke_port_t *)0x8000, &hash));

@@ -72,7 +72,7 @@ static void receive_in_each_way(void)
     PAGED_CALL(4, fluke_ipc_reply_wait_receive(&both, &alias));
     CHECK(clients[1]->done && exchanges[1].reply == 52 && *room == 3 && clients[2]->done);
     params = (struct fluke_ipc_params){.receive_buffer = room, .receive_words = 1};
-    PAGED_CALL(2, fluke_ipc_server_receive(&params, &alias)); /* from nobody: from the next, then */
+    PAGED_CALL(2, fluke_ipc_request_receive(&params, &alias)); /* from nobody: from the next, then */
     CHECK(*room == 4 && params.message_kind == FLUKE_MESSAGE_IDEMPOTENT);
     fluke_ipc_reply(&(struct fluke_ipc_params){0});
     for (unsigned i = 0; i < 4; i++)

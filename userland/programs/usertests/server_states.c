@@ -81,7 +81,7 @@ static void park_server(struct exchange *exchange, bool is_served)
     struct worker *client = start(pass_gate_and_call, exchange);
     fluke_thread_reference(&client->thread, &client_ref);
     get_state(server, &state);
-    state.x[A7] = FLUKE_CALL_IPC_SERVER_RECEIVE;
+    state.x[A7] = FLUKE_CALL_IPC_REQUEST_RECEIVE;
     state.flags |= FLUKE_THREAD_IDEMPOTENT;
     fluke_thread_set_state(&server->thread, &state, NULL, NULL, &client_ref, &client_ref, NULL);
     CHECK(waits_for(server) == FLUKE_THREAD);

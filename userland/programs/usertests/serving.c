@@ -118,7 +118,7 @@ static void abandon_client(void)
 
 static void receive_from_client(void)
 {
-    receive_twice(fluke_ipc_server_receive);
+    receive_twice(fluke_ipc_request_receive);
 }
 
 /* Without a client, what remains is to wait for one. */
@@ -132,7 +132,7 @@ static void receive_from_nobody(void)
     open_service(&service);
     struct worker *first = start(call_service, &one), *second = start(send_to_service, &two);
     serve_once(&one);
-    CHECK(fluke_ipc_server_receive(&params, &alias) == FLUKE_SUCCESS);
+    CHECK(fluke_ipc_request_receive(&params, &alias) == FLUKE_SUCCESS);
     CHECK(word == 2 && alias == SERVICE_ALIAS && params.message_kind == FLUKE_MESSAGE_ONE_WAY);
     end(first);
     end(second);
