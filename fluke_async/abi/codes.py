@@ -128,7 +128,7 @@ EXCEPTION_MEANING = {
     ExceptionCode.THREAD_RUNNING: "the thread has to be stopped first",
     ExceptionCode.INVALID_STATE: "a state that no object can have; the subcode is the value",
     ExceptionCode.NO_PORTSET: "the thread has not named a port set to serve",
-    ExceptionCode.INVALID_MESSAGE: "a length or count that cannot be; tables of further buffers",
+    ExceptionCode.INVALID_MESSAGE: "a length or count that cannot be",
     ExceptionCode.OUT_OF_MEMORY: "the quota does not allow another page",
     ExceptionCode.HOST_THREAD: "the thread belongs to a task of the host: its state cannot be loaded",
 }
@@ -215,6 +215,7 @@ WORD_SIZE = 8  # a message's unit; buffers are aligned to it
 USER_START, USER_END = 0x1000, 1 << 38  # addresses that a user program can have mapped
 PRIORITY_MIN, PRIORITY_DEFAULT, PRIORITY_MAX = 0, 16, 31
 MAX_MESSAGE_REFERENCES = 255
+MAX_MESSAGE_BUFFERS = 255  # in the table of a side, beside the one in registers
 COPY_CHUNK_WORDS = 1024  # 8 KiB: the work between two marked points of a message copy
 VISITED_PAGES_MAX = 64  # the work between two marked points of a call that looks through a region
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
-from fluke_async.abi.codes import WORD_SIZE, ExceptionCode
+from fluke_async.abi.codes import ExceptionCode
 from fluke_async.abi.entry_points import BY_NAME
-from fluke_async.kernel.exceptions import WORD_MASK, ProgramException
+from fluke_async.kernel.buffers import RECEIVING, Position, go_to
+from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
@@ -124,9 +125,7 @@ def abandon_client(core: Core, server: Thread) -> None:
         core.wake(client)
 
 
-def note_received(thread: Thread, words: int) -> None:
-    """Commit what has arrived: where the buffer goes on, what room is left, how many words came."""
-    registers = thread.registers
-    registers[reg.RECEIVE_BUFFER] = (registers[reg.RECEIVE_BUFFER] + words * WORD_SIZE) & WORD_MASK
-    registers[reg.RECEIVE_WORDS] -= words
-    registers[reg.PROGRESS_WORDS] = words
+def note_received(thread: Thread, after: Position, words: int) -> None:
+    """Commit what has arrived: where receiving would go on, and how many words came."""
+    go_to(thread, RECEIVING, after)
+    thread.registers[reg.PROGRESS_WORDS] = words

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE
-from fluke_async.abi.registers import SEND_BUFFER, SEND_WORDS
-from fluke_async.kernel import user_memory
+from fluke_async.kernel.buffers import gather
 from fluke_async.kernel.translation import question_to
 
 if TYPE_CHECKING:
@@ -42,7 +40,4 @@ def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:
     if thread.fault is not None:
         fault = question_to(thread, port)
         return DeviceRequest(port, thread, () if fault is None else fault.words)
-    registers = thread.registers
-    words = min(registers[SEND_WORDS], COPY_CHUNK_WORDS)
-    data = user_memory.read(core, thread, registers[SEND_BUFFER], words * WORD_SIZE)
-    return DeviceRequest(port, thread, tuple(memoryview(data).cast("Q")))
+    return DeviceRequest(port, thread, tuple(memoryview(gather(core, thread)).cast("Q")))

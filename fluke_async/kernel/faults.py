@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE, FaultReply, MessageKind, Status
 from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST
 from fluke_async.abi.layouts import FAULT_MESSAGE
-from fluke_async.abi.registers import ENTRY_POINT, MESSAGE_KIND, RECEIVE_BUFFER, RECEIVE_WORDS
-from fluke_async.kernel import user_memory
+from fluke_async.abi.registers import ENTRY_POINT, MESSAGE_KIND
+from fluke_async.kernel.buffers import RECEIVING, Position, position, scatter
 from fluke_async.kernel.connection import REQUEST_RECEIVE, capture, leave_capture, note_received, waiting_server
 from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.exceptions import PageFault, ProgramException, deliver
@@ -80,7 +80,7 @@ def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
         core.park(thread, port)
         return
     try:
-        words = write_question(core, fault, server)
+        written = write_question(core, fault, server)
     except ProgramException:  # what is wrong with its memory is the server's own affair: it receives for itself
         capture(core, server, thread, port)
         core.advance(server, REQUEST_RECEIVE, thread)
@@ -90,22 +90,19 @@ def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
     capture(core, server, thread, port)
     server.registers[ENTRY_POINT] = REQUEST_RECEIVE
     core.park(thread, server)
-    accept_question(core, server, words)
+    accept_question(core, server, *written)
     core.complete(server, Status.SUCCESS)
 
 
-def write_question(core: Core, fault: PageFault, server: Thread) -> int:
-    """Write a question where the server receives; how many words there was room for."""
-    registers = server.registers
-    words = min(registers[RECEIVE_WORDS], QUESTION_WORDS)
-    question = QUESTION.pack(*fault.words)
-    user_memory.write(core, server, registers[RECEIVE_BUFFER], question[: words * WORD_SIZE])
-    return words
+def write_question(core: Core, fault: PageFault, server: Thread) -> tuple[Position, int]:
+    """Write a question where the server receives; where receiving goes on, and how many words went in."""
+    words = scatter(core, server, QUESTION.pack(*fault.words))
+    return position(core, server, RECEIVING, words), words
 
 
-def accept_question(core: Core, server: Thread, words: int) -> None:
+def accept_question(core: Core, server: Thread, after: Position, words: int) -> None:
     """Set the results of the receive that a question completes."""
-    note_received(server, words)
+    note_received(server, after, words)
     server.registers[MESSAGE_KIND] = MessageKind.FAULT
     core.charge(CHUNK_COST * words // COPY_CHUNK_WORDS)
 

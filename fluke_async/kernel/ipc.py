@@ -17,13 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
-from fluke_async.abi.codes import (
-    WORD_SIZE,
-    MessageKind,
-    Status,
-)
+from fluke_async.abi.codes import MessageKind, Status
 from fluke_async.abi.entry_points import BY_NAME
-from fluke_async.kernel import user_memory
+from fluke_async.kernel.buffers import RECEIVING, SENDING, gather, go_to, length, position
 from fluke_async.kernel.connection import (
     CALL,
     REPLY,
@@ -43,19 +39,13 @@ from fluke_async.kernel.connection import (
 )
 from fluke_async.kernel.device_request import device_request
 from fluke_async.kernel.faults import accept_question, answer_fault, write_question
-from fluke_async.kernel.message import (
-    RECEIVING,
-    SENDING,
-    check_buffers,
-    move_words,
-    pass_references,
-)
+from fluke_async.kernel.message import check_side, move_words, pass_references
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.suspension import COPY, WAIT
-from fluke_async.kernel.translation import READ, WRITE, pending_fault
+from fluke_async.kernel.translation import pending_fault
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -71,7 +61,7 @@ ANSWERING = (REPLY, REPLY_WAIT_RECEIVE, REQUEST_RECEIVE)  # the stages in which 
 async def ipc_send(core: Core, thread: Thread) -> int:
     """Give a one-way message to the first server, or wait for one."""
     while True:
-        check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, READ)
+        check_side(core, thread, SENDING)
         port = destination(core, thread)
         if port is None:
             return Status.INVALID_DEST
@@ -90,8 +80,8 @@ async def ipc_send(core: Core, thread: Thread) -> int:
 async def ipc_call(core: Core, thread: Thread) -> int:
     """Send an idempotent request and wait for its reply; the one who replies completes this call."""
     while True:
-        check_buffers(core, thread, SENDING, reg.SEND_BUFFER_COUNT, READ)
-        check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, WRITE)
+        check_side(core, thread, SENDING)
+        check_side(core, thread, RECEIVING)
         port = destination(core, thread)
         if port is None:
             thread.drop_call(core)
@@ -151,7 +141,7 @@ async def serve(core: Core, thread: Thread) -> int:
             thread.server_registration = (registers[reg.DESTINATION], *thread.server_registration[1:])
             core.enter_stage(thread, WAIT_RECEIVE)
         elif stage == WAIT_RECEIVE:
-            check_buffers(core, thread, RECEIVING, reg.RECEIVE_BUFFER_COUNT, WRITE)
+            check_side(core, thread, RECEIVING)
             portset = served_portset(core, thread)
             abandon_client(core, thread)
             client = waiting_client(core, portset)
@@ -191,7 +181,7 @@ async def serve(core: Core, thread: Thread) -> int:
 
 def move_request_chunk(core: Core, client: Thread, server: Thread) -> bool:
     """Move a chunk of a request; whether the request is whole."""
-    whole = min(client.registers[reg.SEND_WORDS], server.registers[reg.RECEIVE_WORDS])
+    whole = min(length(core, client, SENDING), length(core, server, RECEIVING))
     done = min(server.registers[reg.PROGRESS_WORDS], whole)  # a program may have put anything there
     done += move_words(core, client, server, done, done)
     server.registers[reg.PROGRESS_WORDS] = done
@@ -204,22 +194,23 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
     if client is None or not is_calling(client, server):
         server.release()
         return True
-    check_buffers(core, server, SENDING, reg.SEND_BUFFER_COUNT, READ)
-    sent = server.registers
+    check_side(core, server, SENDING)
     if client.fault is not None:
-        reply = user_memory.read(core, server, sent[reg.SEND_BUFFER], WORD_SIZE if sent[reg.SEND_WORDS] else 0)
+        verdict = gather(core, server, 1)
         server.release()
-        answer_fault(core, client, int.from_bytes(reply, "little"))
+        answer_fault(core, client, int.from_bytes(verdict, "little"))
         return True
-    done = min(sent[reg.PROGRESS_WORDS], client.registers[reg.RECEIVE_WORDS])
+    room = length(core, client, RECEIVING)
+    done = min(server.registers[reg.PROGRESS_WORDS], room)
     words = move_words(core, server, client, done, 0)
-    sent[reg.SEND_BUFFER] += words * WORD_SIZE
-    sent[reg.SEND_WORDS] -= words
-    sent[reg.PROGRESS_WORDS] = done + words
-    if sent[reg.SEND_WORDS] and done + words < client.registers[reg.RECEIVE_WORDS]:
+    go_to(server, SENDING, position(core, server, SENDING, words))
+    done += words
+    server.registers[reg.PROGRESS_WORDS] = done
+    if done < room and length(core, server, SENDING):
         return False
+    after = position(core, client, RECEIVING, done)
     pass_references(core, server, client)
-    note_received(client, min(done + words, client.registers[reg.RECEIVE_WORDS]))
+    note_received(client, after, done)
     server.release()
     core.complete(client, Status.SUCCESS)
     return True
@@ -227,8 +218,10 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
 
 def accept_request(core: Core, client: Thread, server: Thread) -> None:
     """Set the results of the receive that a whole request completes."""
+    done = server.registers[reg.PROGRESS_WORDS]
+    after = position(core, server, RECEIVING, done)
     pass_references(core, client, server)
-    note_received(server, server.registers[reg.PROGRESS_WORDS])
+    note_received(server, after, done)
     server.registers[reg.MESSAGE_KIND] = MessageKind.IDEMPOTENT
 
 
@@ -237,14 +230,15 @@ def take_question(core: Core, client: Thread, server: Thread) -> bool:
     fault = pending_fault(client)
     if fault is None or fault.keeper.portset is None or served_portset(core, server) is not fault.keeper.portset:
         return False
-    accept_question(core, server, write_question(core, fault, server))
+    accept_question(core, server, *write_question(core, fault, server))
     return True
 
 
 def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> None:
     """Move a one-way message, at most one chunk, and set the results of the receive."""
     words = move_words(core, client, server, 0, 0)
+    after = position(core, server, RECEIVING, words)
     pass_references(core, client, server)
-    note_received(server, words)
+    note_received(server, after, words)
     server.registers[reg.PORT_ALIAS] = alias
     server.registers[reg.MESSAGE_KIND] = MessageKind.ONE_WAY

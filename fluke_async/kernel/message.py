@@ -13,62 +13,58 @@ from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, MAX_MESSAGE_REFERENCES, WORD_SIZE, ExceptionCode, Status
 from fluke_async.abi.entry_points import CHUNK_COST
 from fluke_async.kernel import user_memory
+from fluke_async.kernel.buffers import RECEIVING, SENDING, Side, match, pieces, position, scatter
 from fluke_async.kernel.connection import note_received
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.faults import answer_fault
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.reference import Reference
-from fluke_async.kernel.params import MESSAGE_WORDS_MAX
 from fluke_async.kernel.trace import Event
+from fluke_async.kernel.translation import READ, WRITE
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.device_request import DeviceRequest
     from fluke_async.kernel.objects.thread import Thread
 
-# Registers by role: sending buffer, words, references, their count; receiving likewise.
-SENDING = (reg.SEND_BUFFER, reg.SEND_WORDS, reg.SEND_REFERENCES, reg.SEND_REFERENCE_COUNT)
-RECEIVING = (
-    reg.RECEIVE_BUFFER,
-    reg.RECEIVE_WORDS,
-    reg.RECEIVE_REFERENCES,
-    reg.RECEIVE_REFERENCE_COUNT,
-)
 
-
-def check_buffers(core: Core, thread: Thread, roles: tuple[int, int, int, int], table_count: int, access: int) -> None:
+def check_side(core: Core, thread: Thread, side: Side) -> None:
     """Whether a thread's own side of a message can be used; what is wrong is its exception."""
     registers = thread.registers
-    buffer, words, references, count = (registers[role] for role in roles)
-    for address in (buffer, references if count else 0):
-        if address % WORD_SIZE:
-            raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, address)
-    if words > MESSAGE_WORDS_MAX or count > MAX_MESSAGE_REFERENCES or registers[table_count]:
-        raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, words)
-    user_memory.touch(core, thread, buffer, access, min(words, COPY_CHUNK_WORDS) * WORD_SIZE)
+    references, count = registers[side.references], registers[side.reference_count]
+    if count:
+        if references % WORD_SIZE:
+            raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, references)
+        if count > MAX_MESSAGE_REFERENCES:
+            raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, count)
+    for address, words in pieces(core, thread, side, 0, COPY_CHUNK_WORDS):
+        user_memory.touch(core, thread, address, side.access, words * WORD_SIZE)
 
 
 def move_words(core: Core, source: Thread, target: Thread, done: int, source_done: int) -> int:
     """
     Move the next chunk of a message; returns how many words moved, 0 if there are none left or there is no room.
 
-    `done` words have arrived at the target's buffer, `source_done` have gone from the source's.
+    `done` words have arrived at the target, `source_done` have gone from the source. All memory that the chunk needs is
+    looked up before a word of it moves: so a chunk that a fault cuts off is copied anew, from what it was.
     """
-    sent, room = source.registers, target.registers
-    words = min(COPY_CHUNK_WORDS, sent[reg.SEND_WORDS] - source_done, room[reg.RECEIVE_WORDS] - done)
-    if words <= 0:
-        return 0
-    source_address = sent[reg.SEND_BUFFER] + source_done * WORD_SIZE
-    target_address = room[reg.RECEIVE_BUFFER] + done * WORD_SIZE
-    for thread, address in ((source, source_address), (target, target_address)):
-        if address % WORD_SIZE:
-            raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, address)
-    user_memory.copy_words(core, source, source_address, target, target_address, words)
-    core.statistics.words_copied += words
-    core.charge(CHUNK_COST * words // COPY_CHUNK_WORDS)
-    if core.trace is not None:
-        core.trace((core.time, Event.CHUNK, source.hash, words))
-    return words
+    sources = pieces(core, source, SENDING, source_done, COPY_CHUNK_WORDS)
+    targets = pieces(core, target, RECEIVING, done, COPY_CHUNK_WORDS)
+    moves = match(sources, targets)
+    if len(moves) > 1:
+        for source_address, target_address, words in moves:
+            user_memory.touch(core, source, source_address, READ, words * WORD_SIZE)
+            user_memory.touch(core, target, target_address, WRITE, words * WORD_SIZE)
+    moved = 0
+    for source_address, target_address, words in moves:
+        user_memory.copy_words(core, source, source_address, target, target_address, words)
+        moved += words
+    if moved:
+        core.statistics.words_copied += moved
+        core.charge(CHUNK_COST * moved // COPY_CHUNK_WORDS)
+        if core.trace is not None:
+            core.trace((core.time, Event.CHUNK, source.hash, moved))
+    return moved
 
 
 def pass_references(core: Core, source: Thread, target: Thread) -> None:
@@ -103,15 +99,14 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:
     if thread.fault is not None:
         answer_fault(core, thread, words[0] if words else 0)
         return
-    registers = thread.registers
-    taken = words[: registers[reg.RECEIVE_WORDS]]
-    data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in taken)
+    data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in words)
     try:
-        user_memory.write(core, thread, registers[reg.RECEIVE_BUFFER], data)
+        taken = scatter(core, thread, data)
+        after = position(core, thread, RECEIVING, taken)
     except ProgramException:
         core.wake(thread)
         return
     if core.trace is not None:
-        core.trace((core.time, Event.REPLY, thread.hash, request.port.hash, taken))
-    note_received(thread, len(taken))
+        core.trace((core.time, Event.REPLY, thread.hash, request.port.hash, words[:taken]))
+    note_received(thread, after, taken)
     core.complete(thread, Status.SUCCESS)

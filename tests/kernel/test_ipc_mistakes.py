@@ -29,8 +29,10 @@ def content(words: int, first: int = 1000) -> list[int]:
         ({"receive_buffer": UNMAPPED, "receive_words": 1}, ExceptionCode.STORE_FAULT),
         ({"send_buffer": MEMORY, "send_words": 1 << 60}, ExceptionCode.INVALID_MESSAGE),
         ({"send_ref_table": MEMORY, "send_ref_count": 256}, ExceptionCode.INVALID_MESSAGE),
-        ({"send_buffer_count": 1}, ExceptionCode.INVALID_MESSAGE),
-        ({"receive_buffer_count": 1}, ExceptionCode.INVALID_MESSAGE),
+        ({"send_buffer_count": 256, "send_buffer_table": MEMORY}, ExceptionCode.INVALID_MESSAGE),
+        ({"receive_buffer_count": 1 << 63, "receive_buffer_table": MEMORY}, ExceptionCode.INVALID_MESSAGE),
+        ({"send_buffer_count": 1, "send_buffer_table": UNMAPPED}, ExceptionCode.LOAD_FAULT),
+        ({"receive_buffer_count": 1, "receive_buffer_table": MEMORY + 4}, ExceptionCode.BUFFER_UNALIGNED),
         ({"send_buffer": 2**64 - 8, "send_words": 2}, ExceptionCode.LOAD_FAULT),
     ],
 )
