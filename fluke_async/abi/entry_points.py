@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from fluke_async.abi import registers
 from fluke_async.abi.codes import ObjectType
+from fluke_async.abi.conversation import CONVERSATIONS, Conversation, Role, Step
 from fluke_async.abi.entry_point import Class, EntryPoint, Kind, Operand, Table
 from fluke_async.abi.layouts import (
     COND_STATE,
@@ -134,6 +135,26 @@ _table.add(
 _table.add(
     "thread_set_saved_state", Class.SHORT, ObjectType.THREAD, _in_order(_SELF, ("state", Kind.STATE_IN)), 60,
     "Change what the return from the handler will reload.", number=15, state=THREAD_SAVED_STATE,
+)  # fmt: skip
+_FLAGS = Operand("flags", Kind.VALUE, registers.A1)
+for _number, _link, _peer in ((16, "client", "server"), (18, "server", "client")):
+    _table.add(
+        f"thread_get_{_link}", Class.SHORT, ObjectType.THREAD,
+        _in_order(_SELF, (f"{_link}_ref", Kind.REFERENCE)), 60,
+        f"The {_link} that the calling thread is connected to as a {_peer}, and which of the FLUKE_THREAD_* flags "
+        f"of that connection are set.", number=_number, results=(_FLAGS,),
+    )  # fmt: skip
+    _table.add(
+        f"thread_set_{_link}", Class.SHORT, ObjectType.THREAD,
+        _in_order(_SELF, (f"{_link}_ref", Kind.REFERENCE), ("flags", Kind.VALUE)), 60,
+        f"Make a thread the {_link} of the calling thread, or none. It counts where the {_link} says the same of the "
+        f"{_peer}; so a thread can turn from one connection to another.", number=_number + 1,
+    )  # fmt: skip
+_table.add(
+    "thread_set_server_entries", Class.SHORT, ObjectType.THREAD,
+    _in_order(_SELF, *((name, Kind.ADDRESS) for name in ("sp", "oneway_pc", "idempotent_pc", "reliable_pc"))), 40,
+    "Set where the calling thread goes on, and on which stack, when a message of a kind comes for which it waits; 0: "
+    "the waiting call returns.", number=20,
 )  # fmt: skip
 _common("space", ObjectType.SPACE, SPACE_STATE, ("keeper",), 300)
 _common("region", ObjectType.REGION, REGION_STATE, ("space", "keeper"), 200)
@@ -279,6 +300,63 @@ _message("ipc_wait_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECE
 _message("ipc_request_receive", Class.MULTI_STAGE, (*_RECEIVE, *_PROGRESS), (*_RECEIVED, *_FROM_PORTSET), 6,
          "Receive what remains of the message of the connected client.",
          ("ipc_request_receive", "ipc_wait_receive"), waits_on=(ObjectType.THREAD,), has_points=True)  # fmt: skip
+
+_STEP_ARGUMENTS = {
+    Step.CONNECT: (_DESTINATION,),
+    Step.SEND: _SEND,
+    Step.RECEIVE: (*_RECEIVE, *_PROGRESS),
+}
+_STEP_WAITS = {Step.CONNECT: ObjectType.PORT}
+_STEP_SUMMARY = {
+    Step.CONNECT: "find a server and become the sender of a new connection; one that there was is ended first",
+    Step.SEND: "send",
+    Step.OVER: "offer the other end to become the sender, and wait until it does",
+    Step.ACK: "become the sender as soon as the other end offers it; what it still sends is thrown away",
+    Step.RECEIVE: "receive until the message is whole or the room is full",
+}
+
+
+def _conversation(call: Conversation, number: int) -> None:
+    """A call on a reliable connection, from its steps."""
+    arguments = [operand for step in call.steps for operand in _STEP_ARGUMENTS.get(step, ())]
+    results: tuple[Operand, ...] = _RECEIVED if Step.RECEIVE in call.steps else ()
+    stages = [call.name]
+    rest = call
+    while rest.rest in _CONVERSATION_BY_NAME:
+        rest = _CONVERSATION_BY_NAME[rest.rest]
+        stages.append(rest.name)
+    text = ", then ".join(_STEP_SUMMARY[step] for step in call.steps)
+    if call.waits:
+        arguments += [*_RECEIVE, *_PROGRESS]
+        results = (*_RECEIVED, *_FROM_PORTSET)
+        stages += ["ipc_wait_receive", "ipc_request_receive"]
+        text += ", then end the connection and wait for the next message"
+    first = call.steps[0]
+    _message(
+        call.name,
+        Class.LONG if len(stages) == 1 else Class.MULTI_STAGE,
+        tuple(arguments),
+        results,
+        number,
+        f"On a reliable connection, as its {call.role.value}: {text}.",
+        tuple(stages),
+        waits_on=(_STEP_WAITS.get(first, ObjectType.THREAD),),
+        has_points=first in (Step.SEND, Step.RECEIVE),
+    )
+
+
+_CONVERSATION_BY_NAME = {call.name: call for call in CONVERSATIONS}
+for _number, _call in enumerate(CONVERSATIONS, 16):
+    _conversation(_call, _number)
+for _number, _role in enumerate(Role, 8):
+    _table.add(f"ipc_{_role.value}_disconnect", Class.SHORT, ObjectType.THREAD, (), 100,
+               f"End the reliable connection of which the calling thread is the {_role.value}, if there is one.",
+               number=_number, block=IPC_BLOCK)  # fmt: skip
+for _number, _role in enumerate(Role, 10):
+    _table.add(f"ipc_{_role.value}_alert", Class.SHORT, ObjectType.THREAD, (), 100,
+               f"Post an alert to the other end of the reliable connection of which the calling thread is the "
+               f"{_role.value}; it waits while the target's exceptions are disabled.",
+               number=_number, block=IPC_BLOCK, results=(STATUS_RESULT,))  # fmt: skip
 
 ENTRY_POINTS: tuple[EntryPoint, ...] = tuple(_table.rows)
 BY_NAME = {entry.name: entry for entry in ENTRY_POINTS}

@@ -11,14 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
-from fluke_async.abi.codes import ExceptionCode
+from fluke_async.abi.codes import ExceptionCode, MessageKind
+from fluke_async.abi.conversation import Role
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel.buffers import RECEIVING, Position, go_to
-from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.exceptions import WORD_MASK, ProgramException
+from fluke_async.kernel.links import untie
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.reference import Reference
+from fluke_async.kernel.scheduler import ECALL_SIZE
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -109,16 +112,20 @@ def capture(core: Core, server: Thread, client: Thread, port: Port) -> None:
     server.capture(client)
     server.registers[reg.PROGRESS_WORDS] = 0
     server.registers[reg.PORT_ALIAS] = port.alias
+    server.registers[reg.MESSAGE_KIND] = MessageKind.IDEMPOTENT
 
 
 def leave_capture(core: Core, server: Thread) -> None:
     """A server met an exception while it was receiving a request: its client finds another."""
-    if server.registers[reg.ENTRY_POINT] == REQUEST_RECEIVE:
+    if server.registers[reg.ENTRY_POINT] == REQUEST_RECEIVE and not server.reliable:
         abandon_client(core, server)
 
 
 def abandon_client(core: Core, server: Thread) -> None:
-    """A server will not answer: its client, if it still waits for it, makes its call again."""
+    """A server will not answer: its client, if it still waits for it, makes its call again, or is disconnected."""
+    if server.reliable:
+        untie(core, server, Role.SERVER)
+        return
     client = server.client
     server.release()
     if client is not None and client.waiting_for is server:
@@ -129,3 +136,13 @@ def note_received(thread: Thread, after: Position, words: int) -> None:
     """Commit what has arrived: where receiving would go on, and how many words came."""
     go_to(thread, RECEIVING, after)
     thread.registers[reg.PROGRESS_WORDS] = words
+
+
+def enter_server(server: Thread) -> None:
+    """See that a server whose wait for a message is about to end goes on at its entry for the kind, if it has one."""
+    _, stack, one_way, idempotent, reliable = server.server_registration
+    kind = server.registers[reg.MESSAGE_KIND]
+    entry = one_way if kind == MessageKind.ONE_WAY else reliable if kind == MessageKind.RELIABLE else idempotent
+    if entry:
+        server.pc = (entry - ECALL_SIZE) & WORD_MASK  # the end of a call moves it past the `ecall`
+        server.registers[reg.SP] = stack

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.thread import Thread
 
 WORD_MASK = (1 << 64) - 1
+POSTED = (  # in the order of their handlers
+    int(ThreadFlags.PENDING_INTERRUPT),
+    int(ThreadFlags.PENDING_CLIENT_ALERT),
+    int(ThreadFlags.PENDING_SERVER_ALERT),
+)
 
 
 class ProgramException(Exception):
@@ -87,15 +92,26 @@ def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> No
         core.on_exception(thread)
 
 
+def post(core: Core, target: Thread, pending: int) -> None:
+    """Post an interrupt or an alert; a target that can take it stops waiting, and its call is restartable."""
+    target.pending |= pending
+    if target.interruptible and not target.stopped:
+        target.drop_stack()
+        if target.waiting_for is not None:
+            target.drop_call(core)  # at once: when it no longer waits, its state does not tell who serves it
+            core.wake(target)
+
+
 def take_interrupt(core: Core, thread: Thread) -> None:
-    """Enter the interrupt handler of `thread`, which runs next and for which an interrupt is deliverable."""
+    """Enter the handler of what was posted to `thread`, which runs next: first an interrupt, then alerts."""
     assert thread.interruptible
-    thread.pending &= ~int(ThreadFlags.PENDING_INTERRUPT)
+    bit, handler = next(pair for pair in zip(POSTED, thread.handlers[1:], strict=True) if thread.deliverable & pair[0])
+    thread.pending &= ~bit
     if core.trace is not None:
         core.trace((core.time, Event.INTERRUPT, thread.hash, thread.pc))
     thread.drop_stack()
     thread.drop_call(core)
-    enter_handler(core, thread, thread.handlers.interrupt, 0, 0)
+    enter_handler(core, thread, handler, 0, 0)
 
 
 def enter_handler(core: Core, thread: Thread, handler: int, code: int, subcode: int) -> None:

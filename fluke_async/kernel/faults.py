@@ -27,7 +27,14 @@ from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST
 from fluke_async.abi.layouts import FAULT_MESSAGE
 from fluke_async.abi.registers import ENTRY_POINT, MESSAGE_KIND
 from fluke_async.kernel.buffers import RECEIVING, Position, position, scatter
-from fluke_async.kernel.connection import REQUEST_RECEIVE, capture, leave_capture, note_received, waiting_server
+from fluke_async.kernel.connection import (
+    REQUEST_RECEIVE,
+    capture,
+    enter_server,
+    leave_capture,
+    note_received,
+    waiting_server,
+)
 from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.exceptions import PageFault, ProgramException, deliver
 from fluke_async.kernel.objects.thread_state import Fault
@@ -104,6 +111,7 @@ def accept_question(core: Core, server: Thread, after: Position, words: int) -> 
     """Set the results of the receive that a question completes."""
     note_received(server, after, words)
     server.registers[MESSAGE_KIND] = MessageKind.FAULT
+    enter_server(server)
     core.charge(CHUNK_COST * words // COPY_CHUNK_WORDS)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from fluke_async.abi.conversation import CONVERSATIONS
 from fluke_async.abi.entry_points import BY_NAME
-from fluke_async.kernel import ipc
+from fluke_async.kernel import ipc, reliable
 from fluke_async.kernel.object_calls import Handler, object_calls
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.cond import Cond, cond_broadcast, cond_signal, cond_wait
@@ -25,6 +26,13 @@ from fluke_async.kernel.objects.thread_calls import (
     thread_self,
     thread_set_handlers,
     thread_set_saved_state,
+)
+from fluke_async.kernel.objects.thread_links import (
+    thread_get_client,
+    thread_get_server,
+    thread_set_client,
+    thread_set_server,
+    thread_set_server_entries,
 )
 from fluke_async.kernel.region_scan import region_changed, region_search
 
@@ -51,6 +59,11 @@ HANDLERS: dict[str, Handler] = {
     "thread_set_saved_state": thread_set_saved_state,
     "thread_interrupt": thread_interrupt,
     "thread_return_from_exception": thread_return_from_exception,
+    "thread_get_client": thread_get_client,
+    "thread_set_client": thread_set_client,
+    "thread_get_server": thread_get_server,
+    "thread_set_server": thread_set_server,
+    "thread_set_server_entries": thread_set_server_entries,
     "region_protect": region_protect,
     "region_search": region_search,
     "region_changed": region_changed,
@@ -73,6 +86,11 @@ HANDLERS: dict[str, Handler] = {
     "ipc_setup_wait_receive": ipc.serve,
     "ipc_wait_receive": ipc.serve,
     "ipc_request_receive": ipc.serve,
+    "ipc_client_disconnect": reliable.client_disconnect,
+    "ipc_server_disconnect": reliable.server_disconnect,
+    "ipc_client_alert": reliable.client_alert,
+    "ipc_server_alert": reliable.server_alert,
+    **dict.fromkeys((call.name for call in CONVERSATIONS), ipc.converse),
 }
 for _prefix, _kind in OBJECTS.items():
     HANDLERS |= object_calls(_prefix, _kind, _prefix not in UNREFERENCED)

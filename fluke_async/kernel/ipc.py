@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import MessageKind, Status
+from fluke_async.abi.conversation import Role, Step
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel.buffers import RECEIVING, SENDING, gather, go_to, length, position
 from fluke_async.kernel.connection import (
@@ -29,6 +30,7 @@ from fluke_async.kernel.connection import (
     abandon_client,
     capture,
     destination,
+    enter_server,
     former_server,
     is_away,
     is_calling,
@@ -44,7 +46,8 @@ from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.suspension import COPY, WAIT
+from fluke_async.kernel.reliable import CALLS, CONNECTING, REST, connect, take_step
+from fluke_async.kernel.suspension import COPY, WAIT, Suspension
 from fluke_async.kernel.translation import pending_fault
 
 if TYPE_CHECKING:
@@ -123,7 +126,7 @@ async def serve(core: Core, thread: Thread) -> int:
     while True:
         registers = thread.registers
         stage = registers[reg.ENTRY_POINT]
-        client = thread.client
+        client = thread.served
         if client is not None and stage in ANSWERING and is_away(client, thread):
             core.park(thread, client)
             await WAIT
@@ -151,7 +154,13 @@ async def serve(core: Core, thread: Thread) -> int:
                 continue
             port = client.waiting_for
             assert isinstance(port, Port)
-            if client.fault is None and client.registers[reg.ENTRY_POINT] == SEND:
+            asked = client.registers[reg.ENTRY_POINT]
+            if client.fault is None and asked in CONNECTING:
+                connect(core, client, thread, port)
+                core.enter_stage(thread, REQUEST_RECEIVE)
+                core.advance(client, REST[asked], thread)
+                continue
+            if client.fault is None and asked == SEND:
                 receive_one_way(core, client, thread, port.alias)
                 core.complete(client, Status.SUCCESS)
                 return Status.SUCCESS
@@ -160,6 +169,14 @@ async def serve(core: Core, thread: Thread) -> int:
             core.advance(client, CALL, thread)
         else:
             assert stage == REQUEST_RECEIVE
+            if thread.reliable or (client is None and registers[reg.MESSAGE_KIND] == MessageKind.RELIABLE):
+                outcome = take_step(core, thread, Role.SERVER, Step.RECEIVE)
+                if isinstance(outcome, Suspension):
+                    await outcome
+                    continue
+                assert outcome is not None
+                enter_server(thread)
+                return outcome
             if client is None or not is_calling(client, thread):
                 registers[reg.PROGRESS_WORDS] = 0  # the call was abandoned: the next message, then
                 core.enter_stage(thread, WAIT_RECEIVE)
@@ -176,6 +193,26 @@ async def serve(core: Core, thread: Thread) -> int:
             return Status.SUCCESS
 
 
+async def converse(core: Core, thread: Thread) -> int:
+    """All calls on a reliable connection: one loop over their steps."""
+    while (number := thread.registers[reg.ENTRY_POINT]) in CALLS:
+        call = CALLS[number]
+        if Step.SEND in call.steps:
+            check_side(core, thread, SENDING)
+        if Step.RECEIVE in call.steps or call.waits:
+            check_side(core, thread, RECEIVING)
+        outcome = take_step(core, thread, call.role, call.steps[0])
+        if isinstance(outcome, Suspension):
+            await outcome
+        elif outcome is not None:
+            return outcome
+        elif number in REST:
+            core.enter_stage(thread, REST[number])
+        else:
+            return Status.SUCCESS
+    return await serve(core, thread)
+
+
 # -- what passes between the two -----------------------------------------------------------------------------------
 
 
@@ -190,7 +227,7 @@ def move_request_chunk(core: Core, client: Thread, server: Thread) -> bool:
 
 def move_reply_chunk(core: Core, server: Thread) -> bool:
     """Move a chunk of the reply to the client being served, and complete its call with the last; whether it is done."""
-    client = server.client
+    client = server.served
     if client is None or not is_calling(client, server):
         server.release()
         return True
@@ -223,6 +260,7 @@ def accept_request(core: Core, client: Thread, server: Thread) -> None:
     pass_references(core, client, server)
     note_received(server, after, done)
     server.registers[reg.MESSAGE_KIND] = MessageKind.IDEMPOTENT
+    enter_server(server)
 
 
 def take_question(core: Core, client: Thread, server: Thread) -> bool:
@@ -242,3 +280,4 @@ def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> N
     note_received(server, after, words)
     server.registers[reg.PORT_ALIAS] = alias
     server.registers[reg.MESSAGE_KIND] = MessageKind.ONE_WAY
+    enter_server(server)

@@ -67,18 +67,19 @@ def move_words(core: Core, source: Thread, target: Thread, done: int, source_don
     return moved
 
 
-def pass_references(core: Core, source: Thread, target: Thread) -> None:
-    """Make the target's references refer to what the source's do: as many as both sides have, or none."""
+def pass_references(core: Core, source: Thread, target: Thread) -> int:
+    """Make the target's references refer to what the source's do: as many as both sides have, or none; how many."""
     sent, room = source.registers, target.registers
     count = min(sent[reg.SEND_REFERENCE_COUNT], room[reg.RECEIVE_REFERENCE_COUNT], MAX_MESSAGE_REFERENCES)
     if not count:
-        return
+        return 0
     given = references_in(core, source, sent[reg.SEND_REFERENCES], count)
     taken = references_in(core, target, room[reg.RECEIVE_REFERENCES], count)
     for source_reference, target_reference in zip(given, taken, strict=True):
         target_reference.target = source_reference.target
     room[reg.RECEIVE_REFERENCES] += count * WORD_SIZE
     room[reg.RECEIVE_REFERENCE_COUNT] -= count
+    return count
 
 
 def references_in(core: Core, thread: Thread, table: int, count: int) -> list[Reference]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from fluke_async.abi.codes import PAGE_SIZE, Prot
+from fluke_async.abi.conversation import CONVERSATIONS, Step
 from fluke_async.abi.entry_point import Kind
 from fluke_async.abi.entry_points import BY_NAME, ENTRY_POINTS
 from fluke_async.kernel.handlers import OBJECTS
+from fluke_async.kernel.links import name_peer
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.thread import Thread
 from tests.kernel.machine import Machine, Part
@@ -20,7 +22,7 @@ from tests.kernel.messages import Service
 
 POINTERS = (Kind.STATE_IN, Kind.STATE_OUT, Kind.WORDS_OUT, Kind.ADDRESS)
 PLACES = (Kind.OBJECT, Kind.NEW_OBJECT, Kind.REFERENCE)
-NO_MEMORY_OF_ITS_OWN = ("thread_set_handlers",)  # its addresses are code's
+NO_MEMORY_OF_ITS_OWN = ("thread_set_handlers", "thread_set_server_entries")  # their addresses are code's
 
 
 def operands_of(*kinds: Kind) -> list[tuple[str, str]]:
@@ -33,11 +35,15 @@ def operands_of(*kinds: Kind) -> list[tuple[str, str]]:
     ]
 
 
+CONVERSATION_OF = {call.name: call for call in CONVERSATIONS}
+
+
 class ReadyCall:
     """A call whose operands are good, in memory that has frames; somebody is there at the other end of a message."""
 
     def __init__(self, machine: Machine, name: str) -> None:
         self.machine, self.name, self.entry = machine, name, BY_NAME[name]
+        self.conversation = CONVERSATION_OF.get(name)
         self.before: list[Part] = []
         self.operands: dict[str, Any] = {}
         for operand in self.entry.arguments:
@@ -65,6 +71,8 @@ class ReadyCall:
         operands = {key: machine.value(value) for key, value in operands.items()}
         thread = machine.spawn(*self.before, machine.call(self.name, **operands), start=False)
         machine._physical(machine.addresses[thread])
+        if self.conversation is not None:
+            self._connect(thread)
         if self.name in ("mutex_unlock", "cond_wait"):
             self.operands["mutex"].own(machine.core, thread)
         return thread
@@ -94,7 +102,12 @@ class ReadyCall:
         if "destination_ref" in mine:
             self.operands["destination_ref"] = service.reference
             serve = machine.call("ipc_setup_wait_receive", portset=service.portset, **self._message("receive"))
-            machine.spawn(serve, machine.call("ipc_reply", **self._message("send")))
+            answer, *both = (
+                ("ipc_reply", "send")
+                if self.conversation is None
+                else ("ipc_server_ack_send_over_receive", "send", "receive")
+            )
+            machine.spawn(serve, machine.call(answer, **self._message(*both)))
             machine.run()
             return
         for _ in range(2):
@@ -102,8 +115,38 @@ class ReadyCall:
         machine.run()
         if "portset" in mine:
             self.operands["portset"] = service.portset
+        elif self.conversation is not None:
+            self.service = service
         else:
             self.before = [machine.call("ipc_setup_wait_receive", portset=service.portset, **self._message("receive"))]
+
+    def _connect(self, thread: Thread) -> None:
+        """A peer that does what the other end of a conversation does, and waits for the thread to begin."""
+        assert self.conversation is not None
+        role, steps = self.conversation.role, self.conversation.steps
+        if Step.CONNECT in steps:
+            return
+        machine, other = self.machine, role.peer
+        turns = {Step.ACK: "over_receive", Step.OVER: "ack_send"}
+        doing = [turns[step] for step in steps if step in turns]
+        if steps[0] is Step.SEND:
+            doing.insert(0, "receive")
+        if steps[0] is Step.RECEIVE:
+            doing.append("send")
+        if Step.RECEIVE in steps:
+            doing.append("over_receive")
+        parts = []
+        for each in doing:
+            name = f"ipc_{other.value}_{each}"
+            mine = {operand.name for operand in BY_NAME[name].arguments}
+            parts.append(machine.call(name, **{key: word for key, word in self._message().items() if key in mine}))
+        peer = machine.spawn(*parts)
+        is_sender = steps[0] in (Step.SEND, Step.OVER)
+        name_peer(thread, role, peer, sender=is_sender)
+        name_peer(peer, other, thread, sender=not is_sender)
+        if self.conversation.waits:
+            thread.server_registration = (machine.addresses[self.service.portset], 0, 0, 0, 0)
+        machine.run()
 
     def _message(self, *directions: str) -> dict[str, int]:
         machine = self.machine

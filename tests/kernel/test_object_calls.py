@@ -22,11 +22,7 @@ STATEFUL = tuple(name for name in TYPES if name != "ref")
 REFERENCED = tuple(name for name in TYPES if name not in UNREFERENCED)
 LINKS = [(name, link.name) for name in TYPES for link in OBJECTS[name].links]
 OWN_CALLS = frozenset(
-    f"thread_{name}"
-    for name in (
-        *("get_handlers", "set_handlers", "get_saved_state", "set_saved_state"),
-        *("enable_exceptions", "disable_exceptions"),
-    )
+    entry.name for entry in ENTRY_POINTS if any(argument.kind is Kind.SELF for argument in entry.arguments)
 )  # for the calling thread alone, whose address they take
 OBJECT_CALLS = [
     entry

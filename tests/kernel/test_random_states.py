@@ -187,8 +187,12 @@ class World:
         expected = {**bits, "hash": target.hash}
         if isinstance(target, Thread):
             expected["x"] = (0, *bits["x"][1:])
-            flags = bits["flags"] & ~int(ThreadFlags.IDEMPOTENT)
-            expected["flags"] = flags | (int(ThreadFlags.IDEMPOTENT) if target.client is not None else 0)
+            flags = bits["flags"]
+            if target.client is None:
+                flags &= ~int(ThreadFlags.IDEMPOTENT | ThreadFlags.SERVER_SENDER)
+            if target.server is None:
+                flags &= ~int(ThreadFlags.CLIENT_SENDER)
+            expected["flags"] = flags
             if target.waiting_for is None:  # a fault is a wait, or none
                 expected["fault_access"] = expected["fault_address"] = 0
             ignored = CHANGED_BY_PARKING

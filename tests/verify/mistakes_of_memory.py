@@ -43,7 +43,7 @@ def asker_of_a_working_keeper_not_exported() -> None:
             return None
         return original(self, name)
 
-    Thread.export_link = export_link  # type: ignore[method-assign]
+    Thread.export_link = export_link  # type: ignore[assignment, method-assign]
 
 
 def pages_taken_from_one_space_alone() -> None:

@@ -62,7 +62,7 @@ def client_of_a_working_server_not_exported() -> None:
             return None
         return original(self, name)
 
-    Thread.export_link = export_link  # type: ignore[method-assign]
+    Thread.export_link = export_link  # type: ignore[assignment, method-assign]
 
 
 def saved_entry_point_taken_from_its_register() -> None:

@@ -357,95 +357,120 @@ enum {
 
 /* The number of each entry point, in a7. */
 enum {
-    FLUKE_CALL_THREAD_CREATE                = 0x1040,
-    FLUKE_CALL_THREAD_CREATE_HASH           = 0x1041,
-    FLUKE_CALL_THREAD_DESTROY               = 0x1042,
-    FLUKE_CALL_THREAD_MOVE                  = 0x1043,
-    FLUKE_CALL_THREAD_REFERENCE             = 0x1044,
-    FLUKE_CALL_THREAD_GET_STATE             = 0x1045,
-    FLUKE_CALL_THREAD_SET_STATE             = 0x1046,
-    FLUKE_CALL_THREAD_INTERRUPT             = 0x1047,
-    FLUKE_CALL_THREAD_SELF                  = 0x1048,
-    FLUKE_CALL_THREAD_RETURN_FROM_EXCEPTION = 0x1049,
-    FLUKE_CALL_THREAD_GET_HANDLERS          = 0x104a,
-    FLUKE_CALL_THREAD_SET_HANDLERS          = 0x104b,
-    FLUKE_CALL_THREAD_ENABLE_EXCEPTIONS     = 0x104c,
-    FLUKE_CALL_THREAD_DISABLE_EXCEPTIONS    = 0x104d,
-    FLUKE_CALL_THREAD_GET_SAVED_STATE       = 0x104e,
-    FLUKE_CALL_THREAD_SET_SAVED_STATE       = 0x104f,
-    FLUKE_CALL_SPACE_CREATE                 = 0x1080,
-    FLUKE_CALL_SPACE_CREATE_HASH            = 0x1081,
-    FLUKE_CALL_SPACE_DESTROY                = 0x1082,
-    FLUKE_CALL_SPACE_MOVE                   = 0x1083,
-    FLUKE_CALL_SPACE_REFERENCE              = 0x1084,
-    FLUKE_CALL_SPACE_GET_STATE              = 0x1085,
-    FLUKE_CALL_SPACE_SET_STATE              = 0x1086,
-    FLUKE_CALL_REGION_CREATE                = 0x10c0,
-    FLUKE_CALL_REGION_CREATE_HASH           = 0x10c1,
-    FLUKE_CALL_REGION_DESTROY               = 0x10c2,
-    FLUKE_CALL_REGION_MOVE                  = 0x10c3,
-    FLUKE_CALL_REGION_REFERENCE             = 0x10c4,
-    FLUKE_CALL_REGION_GET_STATE             = 0x10c5,
-    FLUKE_CALL_REGION_SET_STATE             = 0x10c6,
-    FLUKE_CALL_REGION_PROTECT               = 0x10c7,
-    FLUKE_CALL_REGION_SEARCH                = 0x10c8,
-    FLUKE_CALL_REGION_CHANGED               = 0x10c9,
-    FLUKE_CALL_MAPPING_CREATE               = 0x1100,
-    FLUKE_CALL_MAPPING_CREATE_HASH          = 0x1101,
-    FLUKE_CALL_MAPPING_DESTROY              = 0x1102,
-    FLUKE_CALL_MAPPING_MOVE                 = 0x1103,
-    FLUKE_CALL_MAPPING_GET_STATE            = 0x1105,
-    FLUKE_CALL_MAPPING_SET_STATE            = 0x1106,
-    FLUKE_CALL_MAPPING_PROTECT              = 0x1107,
-    FLUKE_CALL_PORT_CREATE                  = 0x1140,
-    FLUKE_CALL_PORT_CREATE_HASH             = 0x1141,
-    FLUKE_CALL_PORT_DESTROY                 = 0x1142,
-    FLUKE_CALL_PORT_MOVE                    = 0x1143,
-    FLUKE_CALL_PORT_REFERENCE               = 0x1144,
-    FLUKE_CALL_PORT_GET_STATE               = 0x1145,
-    FLUKE_CALL_PORT_SET_STATE               = 0x1146,
-    FLUKE_CALL_PORTSET_CREATE               = 0x1180,
-    FLUKE_CALL_PORTSET_CREATE_HASH          = 0x1181,
-    FLUKE_CALL_PORTSET_DESTROY              = 0x1182,
-    FLUKE_CALL_PORTSET_MOVE                 = 0x1183,
-    FLUKE_CALL_PORTSET_REFERENCE            = 0x1184,
-    FLUKE_CALL_PORTSET_GET_STATE            = 0x1185,
-    FLUKE_CALL_PORTSET_SET_STATE            = 0x1186,
-    FLUKE_CALL_MUTEX_CREATE                 = 0x11c0,
-    FLUKE_CALL_MUTEX_CREATE_HASH            = 0x11c1,
-    FLUKE_CALL_MUTEX_DESTROY                = 0x11c2,
-    FLUKE_CALL_MUTEX_MOVE                   = 0x11c3,
-    FLUKE_CALL_MUTEX_REFERENCE              = 0x11c4,
-    FLUKE_CALL_MUTEX_GET_STATE              = 0x11c5,
-    FLUKE_CALL_MUTEX_SET_STATE              = 0x11c6,
-    FLUKE_CALL_MUTEX_LOCK                   = 0x11c7,
-    FLUKE_CALL_MUTEX_TRYLOCK                = 0x11c8,
-    FLUKE_CALL_MUTEX_UNLOCK                 = 0x11c9,
-    FLUKE_CALL_COND_CREATE                  = 0x1200,
-    FLUKE_CALL_COND_CREATE_HASH             = 0x1201,
-    FLUKE_CALL_COND_DESTROY                 = 0x1202,
-    FLUKE_CALL_COND_MOVE                    = 0x1203,
-    FLUKE_CALL_COND_REFERENCE               = 0x1204,
-    FLUKE_CALL_COND_GET_STATE               = 0x1205,
-    FLUKE_CALL_COND_SET_STATE               = 0x1206,
-    FLUKE_CALL_COND_WAIT                    = 0x1207,
-    FLUKE_CALL_COND_SIGNAL                  = 0x1208,
-    FLUKE_CALL_COND_BROADCAST               = 0x1209,
-    FLUKE_CALL_REF_CREATE                   = 0x1240,
-    FLUKE_CALL_REF_DESTROY                  = 0x1242,
-    FLUKE_CALL_REF_MOVE                     = 0x1243,
-    FLUKE_CALL_REF_COPY                     = 0x1247,
-    FLUKE_CALL_REF_TYPE                     = 0x1248,
-    FLUKE_CALL_REF_HASH                     = 0x1249,
-    FLUKE_CALL_REF_CHECK                    = 0x124a,
-    FLUKE_CALL_REF_COMPARE                  = 0x124b,
-    FLUKE_CALL_IPC_SEND                     = 0x1280,
-    FLUKE_CALL_IPC_CALL                     = 0x1281,
-    FLUKE_CALL_IPC_REPLY                    = 0x1282,
-    FLUKE_CALL_IPC_REPLY_WAIT_RECEIVE       = 0x1283,
-    FLUKE_CALL_IPC_SETUP_WAIT_RECEIVE       = 0x1284,
-    FLUKE_CALL_IPC_WAIT_RECEIVE             = 0x1285,
-    FLUKE_CALL_IPC_REQUEST_RECEIVE          = 0x1286,
+    FLUKE_CALL_THREAD_CREATE                        = 0x1040,
+    FLUKE_CALL_THREAD_CREATE_HASH                   = 0x1041,
+    FLUKE_CALL_THREAD_DESTROY                       = 0x1042,
+    FLUKE_CALL_THREAD_MOVE                          = 0x1043,
+    FLUKE_CALL_THREAD_REFERENCE                     = 0x1044,
+    FLUKE_CALL_THREAD_GET_STATE                     = 0x1045,
+    FLUKE_CALL_THREAD_SET_STATE                     = 0x1046,
+    FLUKE_CALL_THREAD_INTERRUPT                     = 0x1047,
+    FLUKE_CALL_THREAD_SELF                          = 0x1048,
+    FLUKE_CALL_THREAD_RETURN_FROM_EXCEPTION         = 0x1049,
+    FLUKE_CALL_THREAD_GET_HANDLERS                  = 0x104a,
+    FLUKE_CALL_THREAD_SET_HANDLERS                  = 0x104b,
+    FLUKE_CALL_THREAD_ENABLE_EXCEPTIONS             = 0x104c,
+    FLUKE_CALL_THREAD_DISABLE_EXCEPTIONS            = 0x104d,
+    FLUKE_CALL_THREAD_GET_SAVED_STATE               = 0x104e,
+    FLUKE_CALL_THREAD_SET_SAVED_STATE               = 0x104f,
+    FLUKE_CALL_THREAD_GET_CLIENT                    = 0x1050,
+    FLUKE_CALL_THREAD_SET_CLIENT                    = 0x1051,
+    FLUKE_CALL_THREAD_GET_SERVER                    = 0x1052,
+    FLUKE_CALL_THREAD_SET_SERVER                    = 0x1053,
+    FLUKE_CALL_THREAD_SET_SERVER_ENTRIES            = 0x1054,
+    FLUKE_CALL_SPACE_CREATE                         = 0x1080,
+    FLUKE_CALL_SPACE_CREATE_HASH                    = 0x1081,
+    FLUKE_CALL_SPACE_DESTROY                        = 0x1082,
+    FLUKE_CALL_SPACE_MOVE                           = 0x1083,
+    FLUKE_CALL_SPACE_REFERENCE                      = 0x1084,
+    FLUKE_CALL_SPACE_GET_STATE                      = 0x1085,
+    FLUKE_CALL_SPACE_SET_STATE                      = 0x1086,
+    FLUKE_CALL_REGION_CREATE                        = 0x10c0,
+    FLUKE_CALL_REGION_CREATE_HASH                   = 0x10c1,
+    FLUKE_CALL_REGION_DESTROY                       = 0x10c2,
+    FLUKE_CALL_REGION_MOVE                          = 0x10c3,
+    FLUKE_CALL_REGION_REFERENCE                     = 0x10c4,
+    FLUKE_CALL_REGION_GET_STATE                     = 0x10c5,
+    FLUKE_CALL_REGION_SET_STATE                     = 0x10c6,
+    FLUKE_CALL_REGION_PROTECT                       = 0x10c7,
+    FLUKE_CALL_REGION_SEARCH                        = 0x10c8,
+    FLUKE_CALL_REGION_CHANGED                       = 0x10c9,
+    FLUKE_CALL_MAPPING_CREATE                       = 0x1100,
+    FLUKE_CALL_MAPPING_CREATE_HASH                  = 0x1101,
+    FLUKE_CALL_MAPPING_DESTROY                      = 0x1102,
+    FLUKE_CALL_MAPPING_MOVE                         = 0x1103,
+    FLUKE_CALL_MAPPING_GET_STATE                    = 0x1105,
+    FLUKE_CALL_MAPPING_SET_STATE                    = 0x1106,
+    FLUKE_CALL_MAPPING_PROTECT                      = 0x1107,
+    FLUKE_CALL_PORT_CREATE                          = 0x1140,
+    FLUKE_CALL_PORT_CREATE_HASH                     = 0x1141,
+    FLUKE_CALL_PORT_DESTROY                         = 0x1142,
+    FLUKE_CALL_PORT_MOVE                            = 0x1143,
+    FLUKE_CALL_PORT_REFERENCE                       = 0x1144,
+    FLUKE_CALL_PORT_GET_STATE                       = 0x1145,
+    FLUKE_CALL_PORT_SET_STATE                       = 0x1146,
+    FLUKE_CALL_PORTSET_CREATE                       = 0x1180,
+    FLUKE_CALL_PORTSET_CREATE_HASH                  = 0x1181,
+    FLUKE_CALL_PORTSET_DESTROY                      = 0x1182,
+    FLUKE_CALL_PORTSET_MOVE                         = 0x1183,
+    FLUKE_CALL_PORTSET_REFERENCE                    = 0x1184,
+    FLUKE_CALL_PORTSET_GET_STATE                    = 0x1185,
+    FLUKE_CALL_PORTSET_SET_STATE                    = 0x1186,
+    FLUKE_CALL_MUTEX_CREATE                         = 0x11c0,
+    FLUKE_CALL_MUTEX_CREATE_HASH                    = 0x11c1,
+    FLUKE_CALL_MUTEX_DESTROY                        = 0x11c2,
+    FLUKE_CALL_MUTEX_MOVE                           = 0x11c3,
+    FLUKE_CALL_MUTEX_REFERENCE                      = 0x11c4,
+    FLUKE_CALL_MUTEX_GET_STATE                      = 0x11c5,
+    FLUKE_CALL_MUTEX_SET_STATE                      = 0x11c6,
+    FLUKE_CALL_MUTEX_LOCK                           = 0x11c7,
+    FLUKE_CALL_MUTEX_TRYLOCK                        = 0x11c8,
+    FLUKE_CALL_MUTEX_UNLOCK                         = 0x11c9,
+    FLUKE_CALL_COND_CREATE                          = 0x1200,
+    FLUKE_CALL_COND_CREATE_HASH                     = 0x1201,
+    FLUKE_CALL_COND_DESTROY                         = 0x1202,
+    FLUKE_CALL_COND_MOVE                            = 0x1203,
+    FLUKE_CALL_COND_REFERENCE                       = 0x1204,
+    FLUKE_CALL_COND_GET_STATE                       = 0x1205,
+    FLUKE_CALL_COND_SET_STATE                       = 0x1206,
+    FLUKE_CALL_COND_WAIT                            = 0x1207,
+    FLUKE_CALL_COND_SIGNAL                          = 0x1208,
+    FLUKE_CALL_COND_BROADCAST                       = 0x1209,
+    FLUKE_CALL_REF_CREATE                           = 0x1240,
+    FLUKE_CALL_REF_DESTROY                          = 0x1242,
+    FLUKE_CALL_REF_MOVE                             = 0x1243,
+    FLUKE_CALL_REF_COPY                             = 0x1247,
+    FLUKE_CALL_REF_TYPE                             = 0x1248,
+    FLUKE_CALL_REF_HASH                             = 0x1249,
+    FLUKE_CALL_REF_CHECK                            = 0x124a,
+    FLUKE_CALL_REF_COMPARE                          = 0x124b,
+    FLUKE_CALL_IPC_SEND                             = 0x1280,
+    FLUKE_CALL_IPC_CALL                             = 0x1281,
+    FLUKE_CALL_IPC_REPLY                            = 0x1282,
+    FLUKE_CALL_IPC_REPLY_WAIT_RECEIVE               = 0x1283,
+    FLUKE_CALL_IPC_SETUP_WAIT_RECEIVE               = 0x1284,
+    FLUKE_CALL_IPC_WAIT_RECEIVE                     = 0x1285,
+    FLUKE_CALL_IPC_REQUEST_RECEIVE                  = 0x1286,
+    FLUKE_CALL_IPC_CLIENT_CONNECT_SEND              = 0x1290,
+    FLUKE_CALL_IPC_CLIENT_CONNECT_SEND_OVER_RECEIVE = 0x1291,
+    FLUKE_CALL_IPC_CLIENT_SEND                      = 0x1292,
+    FLUKE_CALL_IPC_SERVER_SEND                      = 0x1293,
+    FLUKE_CALL_IPC_CLIENT_RECEIVE                   = 0x1294,
+    FLUKE_CALL_IPC_SERVER_RECEIVE                   = 0x1295,
+    FLUKE_CALL_IPC_CLIENT_OVER_RECEIVE              = 0x1296,
+    FLUKE_CALL_IPC_SERVER_OVER_RECEIVE              = 0x1297,
+    FLUKE_CALL_IPC_CLIENT_ACK_SEND                  = 0x1298,
+    FLUKE_CALL_IPC_SERVER_ACK_SEND                  = 0x1299,
+    FLUKE_CALL_IPC_CLIENT_SEND_OVER_RECEIVE         = 0x129a,
+    FLUKE_CALL_IPC_SERVER_SEND_OVER_RECEIVE         = 0x129b,
+    FLUKE_CALL_IPC_CLIENT_ACK_SEND_OVER_RECEIVE     = 0x129c,
+    FLUKE_CALL_IPC_SERVER_ACK_SEND_OVER_RECEIVE     = 0x129d,
+    FLUKE_CALL_IPC_SERVER_ACK_SEND_WAIT_RECEIVE     = 0x129e,
+    FLUKE_CALL_IPC_SERVER_SEND_WAIT_RECEIVE         = 0x129f,
+    FLUKE_CALL_IPC_CLIENT_DISCONNECT                = 0x1288,
+    FLUKE_CALL_IPC_SERVER_DISCONNECT                = 0x1289,
+    FLUKE_CALL_IPC_CLIENT_ALERT                     = 0x128a,
+    FLUKE_CALL_IPC_SERVER_ALERT                     = 0x128b,
 };
 
 /* System calls. A null pointer is allowed where the reference pages say so. */
@@ -489,6 +514,17 @@ void fluke_thread_get_saved_state(fluke_thread_t *thread, struct fluke_thread_sa
 /* Change what the return from the handler will reload. */
 void fluke_thread_set_saved_state(fluke_thread_t *thread, const struct fluke_thread_saved_state
     *state);
+/* The client that the calling thread is connected to as a server, and which of the FLUKE_THREAD_* flags of that connection are set. */
+void fluke_thread_get_client(fluke_thread_t *thread, fluke_ref_t *client_ref, uintptr_t *flags);
+/* Make a thread the client of the calling thread, or none. It counts where the client says the same of the server; so a thread can turn from one connection to another. */
+void fluke_thread_set_client(fluke_thread_t *thread, fluke_ref_t *client_ref, uint64_t flags);
+/* The server that the calling thread is connected to as a client, and which of the FLUKE_THREAD_* flags of that connection are set. */
+void fluke_thread_get_server(fluke_thread_t *thread, fluke_ref_t *server_ref, uintptr_t *flags);
+/* Make a thread the server of the calling thread, or none. It counts where the server says the same of the client; so a thread can turn from one connection to another. */
+void fluke_thread_set_server(fluke_thread_t *thread, fluke_ref_t *server_ref, uint64_t flags);
+/* Set where the calling thread goes on, and on which stack, when a message of a kind comes for which it waits; 0: the waiting call returns. */
+void fluke_thread_set_server_entries(fluke_thread_t *thread, void *sp, void *oneway_pc, void
+    *idempotent_pc, void *reliable_pc);
 
 /* Make a space at an address of the caller's memory. */
 fluke_error_t fluke_space_create(fluke_space_t *space);
@@ -659,6 +695,50 @@ fluke_error_t fluke_ipc_setup_wait_receive(fluke_portset_t *portset, struct fluk
 fluke_error_t fluke_ipc_wait_receive(struct fluke_ipc_params *params, uintptr_t *port_alias);
 /* Receive what remains of the message of the connected client. */
 fluke_error_t fluke_ipc_request_receive(struct fluke_ipc_params *params, uintptr_t *port_alias);
+/* On a reliable connection, as its client: find a server and become the sender of a new connection; one that there was is ended first, then send. */
+fluke_error_t fluke_ipc_client_connect_send(fluke_ref_t *destination_ref, struct fluke_ipc_params
+    *params);
+/* On a reliable connection, as its client: find a server and become the sender of a new connection; one that there was is ended first, then send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_client_connect_send_over_receive(fluke_ref_t *destination_ref, struct
+    fluke_ipc_params *params);
+/* On a reliable connection, as its client: send. */
+fluke_error_t fluke_ipc_client_send(struct fluke_ipc_params *params);
+/* On a reliable connection, as its server: send. */
+fluke_error_t fluke_ipc_server_send(struct fluke_ipc_params *params);
+/* On a reliable connection, as its client: receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_client_receive(struct fluke_ipc_params *params);
+/* On a reliable connection, as its server: receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_server_receive(struct fluke_ipc_params *params);
+/* On a reliable connection, as its client: offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_client_over_receive(struct fluke_ipc_params *params);
+/* On a reliable connection, as its server: offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_server_over_receive(struct fluke_ipc_params *params);
+/* On a reliable connection, as its client: become the sender as soon as the other end offers it; what it still sends is thrown away, then send. */
+fluke_error_t fluke_ipc_client_ack_send(struct fluke_ipc_params *params);
+/* On a reliable connection, as its server: become the sender as soon as the other end offers it; what it still sends is thrown away, then send. */
+fluke_error_t fluke_ipc_server_ack_send(struct fluke_ipc_params *params);
+/* On a reliable connection, as its client: send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_client_send_over_receive(struct fluke_ipc_params *params);
+/* On a reliable connection, as its server: send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_server_send_over_receive(struct fluke_ipc_params *params);
+/* On a reliable connection, as its client: become the sender as soon as the other end offers it; what it still sends is thrown away, then send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_client_ack_send_over_receive(struct fluke_ipc_params *params);
+/* On a reliable connection, as its server: become the sender as soon as the other end offers it; what it still sends is thrown away, then send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+fluke_error_t fluke_ipc_server_ack_send_over_receive(struct fluke_ipc_params *params);
+/* On a reliable connection, as its server: become the sender as soon as the other end offers it; what it still sends is thrown away, then send, then end the connection and wait for the next message. */
+fluke_error_t fluke_ipc_server_ack_send_wait_receive(struct fluke_ipc_params *params, uintptr_t
+    *port_alias);
+/* On a reliable connection, as its server: send, then end the connection and wait for the next message. */
+fluke_error_t fluke_ipc_server_send_wait_receive(struct fluke_ipc_params *params, uintptr_t
+    *port_alias);
+/* End the reliable connection of which the calling thread is the client, if there is one. */
+void fluke_ipc_client_disconnect(void);
+/* End the reliable connection of which the calling thread is the server, if there is one. */
+void fluke_ipc_server_disconnect(void);
+/* Post an alert to the other end of the reliable connection of which the calling thread is the client; it waits while the target's exceptions are disabled. */
+fluke_error_t fluke_ipc_client_alert(void);
+/* Post an alert to the other end of the reliable connection of which the calling thread is the server; it waits while the target's exceptions are disabled. */
+fluke_error_t fluke_ipc_server_alert(void);
 
 /* Ends the program with all its threads: a call of the parent that is never answered. */
 _Noreturn void fluke_exit(int status);

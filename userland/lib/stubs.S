@@ -136,6 +136,49 @@ fluke_thread_set_saved_state:
         ecall
         ret
 
+        .section .text.fluke_thread_get_client, "ax", @progbits
+        .globl  fluke_thread_get_client
+fluke_thread_get_client:
+        mv      t0, a1
+        li      a7, 0x1050
+        ecall
+        beqz    t0, 1f
+        sd      a1, 0(t0)
+1:
+        ret
+
+        .section .text.fluke_thread_set_client, "ax", @progbits
+        .globl  fluke_thread_set_client
+fluke_thread_set_client:
+        li      a7, 0x1051
+        ecall
+        ret
+
+        .section .text.fluke_thread_get_server, "ax", @progbits
+        .globl  fluke_thread_get_server
+fluke_thread_get_server:
+        mv      t0, a1
+        li      a7, 0x1052
+        ecall
+        beqz    t0, 1f
+        sd      a1, 0(t0)
+1:
+        ret
+
+        .section .text.fluke_thread_set_server, "ax", @progbits
+        .globl  fluke_thread_set_server
+fluke_thread_set_server:
+        li      a7, 0x1053
+        ecall
+        ret
+
+        .section .text.fluke_thread_set_server_entries, "ax", @progbits
+        .globl  fluke_thread_set_server_entries
+fluke_thread_set_server_entries:
+        li      a7, 0x1054
+        ecall
+        ret
+
         .section .text.fluke_space_create, "ax", @progbits
         .globl  fluke_space_create
 fluke_space_create:
@@ -895,4 +938,470 @@ fluke_ipc_request_receive:
         ld      s0, 0(sp)
         ld      s1, 8(sp)
         addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_connect_send, "ax", @progbits
+        .globl  fluke_ipc_client_connect_send
+fluke_ipc_client_connect_send:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a1
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        li      a7, 0x1290
+        ecall
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_connect_send_over_receive, "ax", @progbits
+        .globl  fluke_ipc_client_connect_send_over_receive
+fluke_ipc_client_connect_send_over_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a1
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x1291
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_send, "ax", @progbits
+        .globl  fluke_ipc_client_send
+fluke_ipc_client_send:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        li      a7, 0x1292
+        ecall
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_server_send, "ax", @progbits
+        .globl  fluke_ipc_server_send
+fluke_ipc_server_send:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        li      a7, 0x1293
+        ecall
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_receive, "ax", @progbits
+        .globl  fluke_ipc_client_receive
+fluke_ipc_client_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x1294
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_server_receive, "ax", @progbits
+        .globl  fluke_ipc_server_receive
+fluke_ipc_server_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x1295
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_over_receive, "ax", @progbits
+        .globl  fluke_ipc_client_over_receive
+fluke_ipc_client_over_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x1296
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_server_over_receive, "ax", @progbits
+        .globl  fluke_ipc_server_over_receive
+fluke_ipc_server_over_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x1297
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_ack_send, "ax", @progbits
+        .globl  fluke_ipc_client_ack_send
+fluke_ipc_client_ack_send:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        li      a7, 0x1298
+        ecall
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_server_ack_send, "ax", @progbits
+        .globl  fluke_ipc_server_ack_send
+fluke_ipc_server_ack_send:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        li      a7, 0x1299
+        ecall
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_send_over_receive, "ax", @progbits
+        .globl  fluke_ipc_client_send_over_receive
+fluke_ipc_client_send_over_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x129a
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_server_send_over_receive, "ax", @progbits
+        .globl  fluke_ipc_server_send_over_receive
+fluke_ipc_server_send_over_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x129b
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_ack_send_over_receive, "ax", @progbits
+        .globl  fluke_ipc_client_ack_send_over_receive
+fluke_ipc_client_ack_send_over_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x129c
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_server_ack_send_over_receive, "ax", @progbits
+        .globl  fluke_ipc_server_ack_send_over_receive
+fluke_ipc_server_ack_send_over_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x129d
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_server_ack_send_wait_receive, "ax", @progbits
+        .globl  fluke_ipc_server_ack_send_wait_receive
+fluke_ipc_server_ack_send_wait_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        mv      s1, a1
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x129e
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        beqz    s1, 1f
+        sd      a1, 0(s1)
+1:
+        sd      a2, 104(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_server_send_wait_receive, "ax", @progbits
+        .globl  fluke_ipc_server_send_wait_receive
+fluke_ipc_server_send_wait_receive:
+        addi    sp, sp, -16
+        sd      s0, 0(sp)
+        sd      s1, 8(sp)
+        mv      s0, a0
+        mv      s1, a1
+        ld      a1, 8(s0)
+        ld      a2, 0(s0)
+        ld      a5, 32(s0)
+        ld      t0, 40(s0)
+        ld      t2, 16(s0)
+        ld      t3, 24(s0)
+        ld      a3, 56(s0)
+        ld      a4, 48(s0)
+        ld      a6, 80(s0)
+        ld      t1, 88(s0)
+        ld      t4, 64(s0)
+        ld      t5, 72(s0)
+        li      t6, 0
+        li      a7, 0x129f
+        ecall
+        sd      a3, 56(s0)
+        sd      a4, 48(s0)
+        sd      a6, 80(s0)
+        sd      t1, 88(s0)
+        sd      t6, 96(s0)
+        beqz    s1, 1f
+        sd      a1, 0(s1)
+1:
+        sd      a2, 104(s0)
+        ld      s0, 0(sp)
+        ld      s1, 8(sp)
+        addi    sp, sp, 16
+        ret
+
+        .section .text.fluke_ipc_client_disconnect, "ax", @progbits
+        .globl  fluke_ipc_client_disconnect
+fluke_ipc_client_disconnect:
+        li      a7, 0x1288
+        ecall
+        ret
+
+        .section .text.fluke_ipc_server_disconnect, "ax", @progbits
+        .globl  fluke_ipc_server_disconnect
+fluke_ipc_server_disconnect:
+        li      a7, 0x1289
+        ecall
+        ret
+
+        .section .text.fluke_ipc_client_alert, "ax", @progbits
+        .globl  fluke_ipc_client_alert
+fluke_ipc_client_alert:
+        li      a7, 0x128a
+        ecall
+        ret
+
+        .section .text.fluke_ipc_server_alert, "ax", @progbits
+        .globl  fluke_ipc_server_alert
+fluke_ipc_server_alert:
+        li      a7, 0x128b
+        ecall
         ret

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import ExceptionCode, ObjectType
+from fluke_async.abi.conversation import CONVERSATIONS, Step
 from fluke_async.abi.layouts import PORT_STATE
 from fluke_async.abi.registers import DESTINATION
 from fluke_async.kernel.checks import number
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.portset import Portset
     from fluke_async.kernel.objects.thread import Thread
+
+CALLING = frozenset({"ipc_call", "ipc_send", *(call.name for call in CONVERSATIONS if call.steps[0] is Step.CONNECT)})
 
 
 class Port(KernelObject):
@@ -67,7 +70,7 @@ class Port(KernelObject):
         if thread.fault is not None:
             fault = pending_fault(thread)
             return fault is not None and fault.keeper is self
-        if core.entry_name(thread) not in ("ipc_call", "ipc_send"):
+        if core.entry_name(thread) not in CALLING:
             return False
         try:
             return object_at(core, thread, thread.registers[DESTINATION], Reference).target is self

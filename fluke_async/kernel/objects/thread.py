@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fluke_async.abi.codes import PRIORITY_DEFAULT, ExceptionCode, ObjectType, ThreadFlags
 from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.links import break_off
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 WAITABLE = frozenset({ObjectType.THREAD, ObjectType.PORT, ObjectType.PORTSET, ObjectType.MUTEX, ObjectType.COND})
 NO_REGISTERS = array("Q", bytes(32 * 8))
 PENDING_INTERRUPT = int(ThreadFlags.PENDING_INTERRUPT)
+PENDING_CLIENT_ALERT = int(ThreadFlags.PENDING_CLIENT_ALERT)
+PENDING_SERVER_ALERT = int(ThreadFlags.PENDING_SERVER_ALERT)
 
 
 class Continuation(NamedTuple):
@@ -64,6 +67,7 @@ class Thread(KernelObject):
 
     __slots__ = (
         # Exported, as bits.
+        "client_sender",
         "exceptions_enabled",
         "fault",
         "floating",
@@ -74,16 +78,19 @@ class Thread(KernelObject):
         "priority",
         "quantum_left",
         "registers",
+        "reliable",
         "run_order",
         "saved",
         "sched_val",
         "server_registration",
+        "server_sender",
         "stopped",
         "thread_va",
         "wait_order",
         # Exported, as links.
         "client",
         "scheduler",
+        "server",
         "space",
         "waiting_for",
         # Derived from the state of others, or lost without harm.
@@ -141,7 +148,11 @@ class Thread(KernelObject):
         self.space: Space | None = None
         self.scheduler: Port | None = None
         self.waiting_for: KernelObject | None = None
-        self.client: Thread | None = None  # whose idempotent request this thread serves
+        self.client: Thread | None = None  # whose idempotent request this thread serves, or whose server it is
+        self.server: Thread | None = None  # of the reliable connection of which this thread is the client
+        self.reliable = False  # whether the client is that of a reliable connection
+        self.client_sender = False  # as a client, it is the sender
+        self.server_sender = False  # as a server
 
         self.callee: Thread | None = None  # who took this thread's idempotent request, in this kernel
         self.exception: tuple[ExceptionCode, int] | None = None
@@ -208,8 +219,18 @@ class Thread(KernelObject):
 
     @property
     def interruptible(self) -> bool:
-        """Whether a posted interrupt would be taken."""
-        return bool(self.pending & PENDING_INTERRUPT and self.exceptions_enabled and self.handlers.interrupt)
+        """Whether something that was posted would be taken."""
+        return self.exceptions_enabled and self.deliverable != 0
+
+    @property
+    def deliverable(self) -> int:
+        """What of that which was posted there is a handler for."""
+        handlers = self.handlers
+        return self.pending & (
+            PENDING_INTERRUPT * (handlers.interrupt != 0)
+            | PENDING_CLIENT_ALERT * (handlers.client_alert != 0)
+            | PENDING_SERVER_ALERT * (handlers.server_alert != 0)
+        )
 
     @property
     def continuation(self) -> Continuation | None:
@@ -233,11 +254,17 @@ class Thread(KernelObject):
         self.link_client(client)
         client.callee = self
 
-    def release(self) -> None:
-        """Serve nobody."""
-        self.link_client(None)
+    @property
+    def served(self) -> Thread | None:
+        """Whose idempotent request this thread serves."""
+        return None if self.reliable else self.client
 
-    def link_client(self, client: Thread | None) -> None:
+    def release(self) -> None:
+        """Serve no idempotent request."""
+        if not self.reliable:
+            self.link_client(None)
+
+    def link_client(self, client: Thread | None, *, reliable: bool = False, sender: bool = False) -> None:
         """Name another client, or none; the one that was named is told."""
         before = self.client
         if before is not None:
@@ -246,7 +273,7 @@ class Thread(KernelObject):
             assert before.takers is not None
             del before.takers[self]
             before.takers = before.takers or None
-        self.client = client
+        self.client, self.reliable, self.server_sender = client, reliable, sender
         if client is not None:
             if client.takers is None:
                 client.takers = {}
@@ -269,17 +296,19 @@ class Thread(KernelObject):
         """
         if self.takers is None:
             return []
+        takers = [each for each in self.takers if not each.reliable]
         waiting = () if self.waiters is None else self.waiters.in_order()
         order = dict.fromkeys(() if self.callee is None else (self.callee,))
-        order |= dict.fromkeys(each for each in waiting if each in self.takers)
-        order |= dict.fromkeys(sorted(self.takers, key=lambda each: each.hash))
+        order |= dict.fromkeys(each for each in waiting if each in takers)
+        order |= dict.fromkeys(sorted(takers, key=lambda each: each.hash))
         return list(order)
 
     def export_bits(self) -> StateBits:
         return thread_state.export_bits(self)
 
-    def export_link(self, name: str) -> KernelObject | None:
-        return None if name == "server" else super().export_link(name)
+    def expects(self, core: Core, thread: Thread) -> bool:
+        meets = self.waiting_for is thread and self.fault is None and thread.fault is None
+        return self.active and not meets  # one of two that wait for each other has to do the work
 
     def on_export(self, core: Core, by: Thread) -> None:
         if self is by:
@@ -299,6 +328,7 @@ class Thread(KernelObject):
         for server in self.servers():
             server.release()  # if it waits for this thread, it is among the waiters
         self.release()
+        break_off(core, self)
         for mutex in self.owned or ():
             mutex.owner_died()
         self.owned = None

@@ -10,7 +10,7 @@ from fluke_async.abi.layouts import THREAD_SAVED_STATE
 from fluke_async.abi.registers import A0, A1, A2, A3, A4, A7
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.checks import number
-from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.exceptions import ProgramException, post
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_state import Handlers
@@ -29,14 +29,14 @@ def thread_self(core: Core, thread: Thread) -> int:
 
 def thread_get_handlers(core: Core, thread: Thread) -> int:
     """The calling thread's handlers, in a1 to a4."""
-    _check_self(thread)
+    check_self(thread)
     thread.registers[A1], thread.registers[A2], thread.registers[A3], thread.registers[A4] = thread.handlers
     return 0
 
 
 def thread_set_handlers(core: Core, thread: Thread) -> int:
     """Set the calling thread's handlers, from a1 to a4."""
-    _check_self(thread)
+    check_self(thread)
     registers = thread.registers
     thread.handlers = Handlers(registers[A1], registers[A2], registers[A3], registers[A4])
     return 0
@@ -44,21 +44,21 @@ def thread_set_handlers(core: Core, thread: Thread) -> int:
 
 def thread_enable_exceptions(core: Core, thread: Thread) -> int:
     """Let exceptions come; an interrupt that was put off is taken before the next instruction."""
-    _check_self(thread)
+    check_self(thread)
     thread.exceptions_enabled = True
     return 0
 
 
 def thread_disable_exceptions(core: Core, thread: Thread) -> int:
     """Put interrupts off."""
-    _check_self(thread)
+    check_self(thread)
     thread.exceptions_enabled = False
     return 0
 
 
 def thread_get_saved_state(core: Core, thread: Thread) -> int:
     """Write what was saved when the handler was entered."""
-    _check_self(thread)
+    check_self(thread)
     address = thread.registers[A1]
     if address:
         a0, a1, a2, a7, pc = thread.saved
@@ -69,7 +69,7 @@ def thread_get_saved_state(core: Core, thread: Thread) -> int:
 
 def thread_set_saved_state(core: Core, thread: Thread) -> int:
     """Read what the return from the handler is to reload."""
-    _check_self(thread)
+    check_self(thread)
     address = thread.registers[A1]
     if address:
         bits = THREAD_SAVED_STATE.unpack(user_memory.read(core, thread, address, THREAD_SAVED_STATE.size))
@@ -78,7 +78,7 @@ def thread_set_saved_state(core: Core, thread: Thread) -> int:
     return 0
 
 
-def _check_self(thread: Thread) -> None:
+def check_self(thread: Thread) -> None:
     """These calls are for the calling thread alone, and name it for the reader's sake."""
     if thread.registers[A0] != thread.thread_va:
         raise ProgramException(thread, ExceptionCode.NOT_CURRENT_THREAD, thread.registers[A0])
@@ -89,12 +89,7 @@ def thread_interrupt(core: Core, thread: Thread) -> int:
     target = object_at(core, thread, thread.registers[A0], Thread)
     if target is thread:
         raise ProgramException(thread, ExceptionCode.CURRENT_THREAD, thread.registers[A0])
-    target.pending |= PENDING_INTERRUPT
-    if target.interruptible and not target.stopped:
-        target.drop_stack()
-        if target.waiting_for is not None:
-            target.drop_call(core)  # at once: when it no longer waits, its state does not tell who serves it
-            core.wake(target)
+    post(core, target, PENDING_INTERRUPT)
     return 0
 
 

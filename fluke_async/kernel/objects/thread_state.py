@@ -33,7 +33,8 @@ CALL = BY_NAME["ipc_call"].number
 WORD = 1 << 64
 IN_CALL = int(ThreadFlags.IN_CALL)
 PENDING = ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT
-SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IDEMPOTENT | ThreadFlags.IN_CALL | PENDING
+CONNECTED = ThreadFlags.IDEMPOTENT | ThreadFlags.CLIENT_SENDER | ThreadFlags.SERVER_SENDER
+SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IN_CALL | CONNECTED | PENDING
 SERVER_FIELDS = (
     "server_portset",
     "server_sp",
@@ -77,8 +78,7 @@ def export_bits(thread: Thread) -> StateBits:
         flags |= ThreadFlags.STOPPED
     if thread.exceptions_enabled:
         flags |= ThreadFlags.EXCEPTION_ENABLE
-    if thread.client is not None:
-        flags |= ThreadFlags.IDEMPOTENT
+    flags |= connection_flags(thread)
     if thread.in_call:
         flags |= ThreadFlags.IN_CALL
     floating = thread.floating
@@ -116,6 +116,19 @@ def export_bits(thread: Thread) -> StateBits:
     }
 
 
+def connection_flags(thread: Thread) -> ThreadFlags:
+    """What the thread is to its client and its server."""
+    flags = ThreadFlags(0)
+    client, server = thread.export_link("client"), thread.export_link("server")
+    if client is not None and not thread.reliable:
+        flags |= ThreadFlags.IDEMPOTENT
+    if client is not None and thread.server_sender:
+        flags |= ThreadFlags.SERVER_SENDER
+    if server is not None and thread.client_sender:
+        flags |= ThreadFlags.CLIENT_SENDER
+    return flags
+
+
 def _wait_order(thread: Thread) -> int:
     """The order that the thread goes on with: that of a stage is worth nothing where what ends the stage has gone."""
     target = thread.waiting_for
@@ -137,7 +150,7 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
         core.unpark(thread)  # what it waited for has gone while it was stopped
     if bits is not None:
         _load_bits(core, thread, bits)
-    _load_links(core, thread, links)
+    _load_links(core, thread, bits, links)
     if bits is not None and not number(bits, "flags") & ThreadFlags.STOPPED:
         probe, core.probe = core.probe, None  # what a start looks up is no point: the call that loads is not done
         core.start(thread)
@@ -158,9 +171,6 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
         ("fault_access", number(bits, "fault_access") not in FAULT_ACCESSES),
         ("fault_address", number(bits, "fault_address") and not number(bits, "fault_access")),
         ("fcsr", number(bits, "fcsr") > 0xFF),
-        ("server_oneway_pc", number(bits, "server_oneway_pc")),
-        ("server_idempotent_pc", number(bits, "server_idempotent_pc")),
-        ("server_reliable_pc", number(bits, "server_reliable_pc")),
     ):
         if bad:
             raise mistake(by, ExceptionCode.INVALID_STATE, number(bits, name))
@@ -190,11 +200,13 @@ def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, link
     for name in ("client", "server", "waiting_for"):
         if links.get(name) is thread:
             raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
-    client_is_reliable = bits is not None and not number(bits, "flags") & ThreadFlags.IDEMPOTENT
-    if links.get("client") is not None and client_is_reliable:
-        raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
-    if links.get("server") is not None:  # reliable connections: there are none yet to restore
-        raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
+    if bits is not None and is_both(number(bits, "flags")):
+        raise mistake(by, ExceptionCode.INVALID_STATE, number(bits, "flags"))
+
+
+def is_both(flags: int) -> bool:
+    """Whether flags say of a client that it waits for an answer, and that a stream goes to it."""
+    return bool(flags & ThreadFlags.IDEMPOTENT and flags & ThreadFlags.SERVER_SENDER)
 
 
 def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
@@ -231,15 +243,14 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     core.reorder(thread, number(bits, "priority"), number(bits, "wait_order"))
 
 
-def _load_links(core: Core, thread: Thread, links: Links) -> None:
+def _load_links(core: Core, thread: Thread, bits: StateBits | None, links: Links) -> None:
     if "space" in links:
         core.leave_space(thread)
         if links["space"] is not None:
             core.enter_space(thread, links["space"])  # type: ignore[arg-type]
     if "scheduler" in links:
         thread.scheduler = links["scheduler"]  # type: ignore[assignment]
-    if "client" in links and links["client"] is not thread.client:
-        thread.link_client(links["client"])  # type: ignore[arg-type]
+    load_connections(thread, bits, links)
     if "waiting_for" in links:
         target = links["waiting_for"]
         if thread.callee is not None and thread.callee is thread.waiting_for and target is not thread.callee:
@@ -251,14 +262,26 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
             core.park(thread, target)
     if thread.waiting_for is None:
         thread.fault = None  # it will find out anew
-    _connect(thread.client, thread)
+    connect(thread.client, thread)
     if thread.waiting_for is not None and thread.waiting_for.type is ObjectType.THREAD:
-        _connect(thread, thread.waiting_for)  # type: ignore[arg-type]  # its type says so
+        connect(thread, thread.waiting_for)  # type: ignore[arg-type]  # its type says so
 
 
-def _connect(client: Thread | None, server: Thread) -> None:
+def load_connections(thread: Thread, bits: StateBits | None, links: Links) -> None:
+    """Name client and server; without bits, a client is whatever the one before was."""
+    client, server = links.get("client", thread.client), links.get("server", thread.server)
+    flags = connection_flags(thread) if bits is None else ThreadFlags(number(bits, "flags"))
+    reliable = client is not None and not flags & ThreadFlags.IDEMPOTENT
+    if client is not thread.client or reliable != thread.reliable:
+        thread.link_client(client, reliable=reliable)  # type: ignore[arg-type]  # the links' types say so
+    thread.server = server  # type: ignore[assignment]
+    thread.server_sender = reliable and bool(flags & ThreadFlags.SERVER_SENDER)
+    thread.client_sender = server is not None and bool(flags & ThreadFlags.CLIENT_SENDER)
+
+
+def connect(client: Thread | None, server: Thread) -> None:
     """A connection counts when both ends agree: the client waits for the server, which serves it."""
-    if client is not None and client.waiting_for is server and server.client is client:
+    if client is not None and client.waiting_for is server and server.served is client:
         client.callee = server
 
 

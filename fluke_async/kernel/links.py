@@ -1,0 +1,88 @@
+"""
+The links of reliable connections: a client names its server, a server its client, and each whether it is the sender.
+
+A connection counts while both ends say the same. One end alone is dormant: whoever wants to go on with it waits until
+the other names it again, or is gone. So a thread can put a connection away and take up another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.conversation import Role, State
+from fluke_async.kernel.exceptions import POSTED, post
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.thread import Thread
+
+ALERT = {Role.CLIENT: POSTED[1], Role.SERVER: POSTED[2]}  # of the role of the thread that gets it
+
+
+def _named(thread: Thread, role: Role) -> Thread | None:
+    if role is Role.CLIENT:
+        return thread.server
+    return thread.client if thread.reliable else None
+
+
+def peer_of(thread: Thread, role: Role) -> Thread | None:
+    """Whom a thread names as the other end of the connection in which it has a role, if that is still there."""
+    peer = _named(thread, role)
+    return peer if peer is not None and peer.active else None
+
+
+def is_sender(thread: Thread, role: Role) -> bool:
+    """Whether it is the sender there, by its own account."""
+    return thread.client_sender if role is Role.CLIENT else thread.server_sender
+
+
+def state_of(thread: Thread, role: Role) -> State:
+    """What it is there, by its own account."""
+    if peer_of(thread, role) is None:
+        return State.NONE
+    return State.SENDER if is_sender(thread, role) else State.RECEIVER
+
+
+def counts(thread: Thread, role: Role, peer: Thread) -> bool:
+    """Whether the other end says the same."""
+    other = role.peer
+    return peer_of(peer, other) is thread and is_sender(peer, other) != is_sender(thread, role)
+
+
+def name_peer(thread: Thread, role: Role, peer: Thread | None, *, sender: bool) -> None:
+    """Name another end, or none."""
+    if role is Role.SERVER:
+        thread.link_client(peer, reliable=peer is not None, sender=sender and peer is not None)
+    else:
+        thread.server, thread.client_sender = peer, sender and peer is not None
+
+
+def turn(thread: Thread, peer: Thread, role: Role) -> None:
+    """Sender and receiver change places."""
+    for end, its_role in ((thread, role), (peer, role.peer)):
+        if its_role is Role.CLIENT:
+            end.client_sender = not end.client_sender
+        else:
+            end.server_sender = not end.server_sender
+
+
+def untie(core: Core, thread: Thread, role: Role) -> Thread | None:
+    """End a connection; the other end, if it was one, finds out as soon as it looks. Returns it."""
+    peer = peer_of(thread, role)
+    is_mutual = peer is not None and _named(peer, role.peer) is thread
+    name_peer(thread, role, None, sender=False)
+    if peer is None or not is_mutual:
+        return None
+    name_peer(peer, role.peer, None, sender=False)
+    if peer.waiting_for is thread and peer.fault is None:
+        core.wake(peer)
+    return peer
+
+
+def break_off(core: Core, thread: Thread) -> None:
+    """A thread is destroyed: its peers get alerts, but for those that are stopped, for whom it is as if it had left."""
+    for role in Role:
+        stopped = (peer := peer_of(thread, role)) is not None and peer.stopped
+        peer = untie(core, thread, role)
+        if peer is not None and not stopped:
+            post(core, peer, ALERT[role.peer])

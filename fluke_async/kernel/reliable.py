@@ -1,0 +1,203 @@
+"""
+Reliable connections: whoever of the two comes second finds the other waiting, and does the work.
+
+All progress is in the registers of both: what has moved is no longer to be sent, and there is that much less room. A
+thread waits for its peer; the step in which it waits follows from its registers. The tables of steps, moves and
+meetings are `abi/conversation.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fluke_async.abi import registers as reg
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE, ExceptionCode, MessageKind, Status
+from fluke_async.abi.conversation import CONVERSATIONS, MEETINGS, MOVES, Meeting, Role, Step
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.kernel.buffers import RECEIVING, SENDING, go_to, length, position
+from fluke_async.kernel.connection import (
+    REQUEST_RECEIVE,
+    WAIT_RECEIVE,
+    abandon_client,
+    destination,
+    enter_server,
+    waiting_server,
+)
+from fluke_async.kernel.exceptions import WORD_MASK, ProgramException, post
+from fluke_async.kernel.links import ALERT, counts, name_peer, peer_of, state_of, turn, untie
+from fluke_async.kernel.message import move_words, pass_references
+from fluke_async.kernel.suspension import COPY, WAIT, Suspension
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.objects.port import Port
+    from fluke_async.kernel.objects.thread import Thread
+
+CALLS = {BY_NAME[call.name].number: call for call in CONVERSATIONS}
+REST = {number: BY_NAME[call.rest].number for number, call in CALLS.items() if call.rest}
+CONNECTING = frozenset(number for number, call in CALLS.items() if call.steps[0] is Step.CONNECT)
+
+
+def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension | Status | None:
+    """Do as much as can be done of a step now: what to await before going on, the call's status, or None if done."""
+    if step is Step.CONNECT:
+        return _find_server(core, thread)
+    while True:
+        move = MOVES[state_of(thread, role), step]
+        if isinstance(move, ExceptionCode):
+            raise ProgramException(thread, move, thread.registers[reg.ENTRY_POINT])
+        if isinstance(move, Status):
+            return move
+        if step is Step.SEND and not has_more(core, thread):
+            return None
+        peer = peer_of(thread, role)
+        assert peer is not None, "who has no peer makes no move"
+        is_sender = step in (Step.SEND, Step.OVER)
+        theirs = waits_in(peer, role.peer, thread) if counts(thread, role, peer) else None
+        meeting = None if theirs is None else MEETINGS.get((step, theirs) if is_sender else (theirs, step))
+        sender, receiver = (thread, peer) if is_sender else (peer, thread)
+        match meeting:
+            case None:
+                core.park(thread, peer)
+                return WAIT
+            case Meeting.TURN:
+                turn(thread, peer, role)
+                pass_on(core, peer, thread)
+                return None
+            case Meeting.WHOLE:
+                if thread is receiver:
+                    return Status.SUCCESS
+                finish_receive(core, peer, Status.SUCCESS)
+                continue
+            case Meeting.DISCARD:
+                discard(sender)
+            case Meeting.MOVE:
+                full = move_chunk(core, sender, receiver)
+                if full is not None and thread is receiver:
+                    return full
+                if full is not None:
+                    finish_receive(core, peer, full)
+                    continue
+                if has_more(core, sender):
+                    return COPY
+        if thread is sender:
+            return None
+        pass_on(core, peer, thread)
+
+
+def waits_in(thread: Thread, role: Role, peer: Thread) -> Step | None:
+    """In which step of a conversation with `peer` a thread waits for that one."""
+    if thread.waiting_for is not peer or thread.fault is not None:
+        return None
+    number = thread.registers[reg.ENTRY_POINT]
+    if number == REQUEST_RECEIVE:
+        return Step.RECEIVE if role is Role.SERVER else None
+    call = CALLS.get(number)
+    return call.steps[0] if call is not None and call.role is role else None
+
+
+def has_more(core: Core, sender: Thread) -> bool:
+    """Whether there is anything left to be sent."""
+    return bool(sender.registers[reg.SEND_REFERENCE_COUNT]) or length(core, sender, SENDING) > 0
+
+
+def move_chunk(core: Core, sender: Thread, receiver: Thread) -> Status | None:
+    """Move a chunk of words or, after all words, references; or the status of a receiver that has no room for more."""
+    left, room = length(core, sender, SENDING), length(core, receiver, RECEIVING)
+    if left:
+        if not room:
+            return Status.IPC_RECV_MORE_DATA
+        words = min(left, room, COPY_CHUNK_WORDS)
+        sent, received = position(core, sender, SENDING, words), position(core, receiver, RECEIVING, words)
+        moved = move_words(core, sender, receiver, 0, 0)
+        assert moved == words
+        go_to(sender, SENDING, sent)
+        go_to(receiver, RECEIVING, received)
+        receiver.registers[reg.PROGRESS_WORDS] = (receiver.registers[reg.PROGRESS_WORDS] + words) & WORD_MASK
+    elif not receiver.registers[reg.RECEIVE_REFERENCE_COUNT]:
+        return Status.IPC_RECV_MORE_REFS
+    else:
+        count = pass_references(core, sender, receiver)
+        sender.registers[reg.SEND_REFERENCES] = (sender.registers[reg.SEND_REFERENCES] + count * WORD_SIZE) & WORD_MASK
+        sender.registers[reg.SEND_REFERENCE_COUNT] -= count
+    return None
+
+
+def discard(sender: Thread) -> None:
+    """Throw away what has not been sent."""
+    for role in (reg.SEND_WORDS, reg.SEND_BUFFER_COUNT, reg.SEND_REFERENCE_COUNT):
+        sender.registers[role] = 0
+
+
+def pass_on(core: Core, thread: Thread, peer: Thread) -> None:
+    """The step in which a thread waits for `peer` is done; it stays where it is, in the next one, if there is one."""
+    rest = REST.get(thread.registers[reg.ENTRY_POINT])
+    if rest is None:
+        core.complete(thread, Status.SUCCESS)
+    elif rest == WAIT_RECEIVE:
+        thread.registers[reg.ENTRY_POINT] = rest
+        core.wake(thread)
+        thread.wait_order = 0
+    else:
+        core.advance(thread, rest, peer)
+
+
+def finish_receive(core: Core, receiver: Thread, status: Status) -> None:
+    """End the receive in which a thread waits."""
+    if receiver.registers[reg.ENTRY_POINT] == REQUEST_RECEIVE:
+        enter_server(receiver)
+    core.complete(receiver, status)
+
+
+# -- the beginning and the end -------------------------------------------------------------------------------------
+
+
+def _find_server(core: Core, thread: Thread) -> Suspension | Status | None:
+    untie(core, thread, Role.CLIENT)
+    port = destination(core, thread)
+    if port is None or port.receiver is not None:  # devices answer calls only
+        return Status.IPC_CONNECT_INVALID_DEST
+    server = waiting_server(core, port)
+    if server is None:
+        core.park(thread, port)
+        return WAIT
+    connect(core, thread, server, port)
+    core.advance(server, REQUEST_RECEIVE, thread)
+    return None
+
+
+def connect(core: Core, client: Thread, server: Thread, port: Port) -> None:
+    """Link a client to a server that is to receive from it; what it will return of the port is noted at once."""
+    abandon_client(core, server)  # it may have one still, by a state that it was given
+    untie(core, client, Role.CLIENT)
+    name_peer(server, Role.SERVER, client, sender=False)
+    name_peer(client, Role.CLIENT, server, sender=True)
+    server.registers[reg.PROGRESS_WORDS] = 0
+    server.registers[reg.PORT_ALIAS] = port.alias
+    server.registers[reg.MESSAGE_KIND] = MessageKind.RELIABLE
+
+
+def _disconnect(role: Role) -> Callable[[Core, Thread], int]:
+    def disconnect(core: Core, thread: Thread) -> int:
+        """End a connection; the other end, if it waits, finds out."""
+        untie(core, thread, role)
+        return 0
+
+    return disconnect
+
+
+def _alert(role: Role) -> Callable[[Core, Thread], int]:
+    def alert(core: Core, thread: Thread) -> int:
+        """Post an alert to the other end."""
+        peer = peer_of(thread, role)
+        if peer is None or not counts(thread, role, peer):
+            return Status.IPC_SEND_DISCONNECTED
+        post(core, peer, ALERT[role.peer])
+        return Status.SUCCESS
+
+    return alert
+
+
+client_disconnect, server_disconnect = _disconnect(Role.CLIENT), _disconnect(Role.SERVER)
+client_alert, server_alert = _alert(Role.CLIENT), _alert(Role.SERVER)
