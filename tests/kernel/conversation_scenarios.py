@@ -11,6 +11,7 @@ from tests.kernel.machine import Machine, Part
 from tests.kernel.messages import Service
 
 LONG = 2 * COPY_CHUNK_WORDS + 5  # words that need three chunks
+PAUSE = 900  # instructions: longer than what the other end does in between, but for long messages
 RESULTS = ("a0", "a4", "t6", "t1")  # status, room left, words received, references left
 
 
@@ -30,7 +31,7 @@ def numbers(first: int, count: int) -> list[int]:
 
 A, B, C, D = numbers(100, 3), numbers(1000, LONG), numbers(200, LONG), numbers(300, 2)
 E, F, G, H = numbers(400, 1), numbers(500, 4), numbers(600, 3), numbers(700, COPY_CHUNK_WORDS)
-I, J, K, L = numbers(800, 7), numbers(900, 2), numbers(950, 5), numbers(970, 6)
+M, J, K, L = numbers(800, 7), numbers(900, 2), numbers(950, 5), numbers(970, 6)
 
 CLIENT = (
     Turn("client_connect_send", A),
@@ -38,8 +39,8 @@ CLIENT = (
     Turn("client_over_receive", room=3 * LONG, received=C + D),
     Turn("client_ack_send", E),
     Turn("client_send_over_receive", F, room=9, received=G),
-    Turn("client_ack_send_over_receive", H, room=4, status=Status.IPC_RECV_MORE_DATA, received=I[:4]),
-    Turn("client_receive", room=LONG, received=I[4:]),
+    Turn("client_ack_send_over_receive", H, room=4, status=Status.IPC_RECV_MORE_DATA, received=M[:4]),
+    Turn("client_receive", room=LONG, received=M[4:]),
     Turn("client_ack_send", J),
     Turn("client_disconnect"),
     Turn("client_send", J, status=Status.IPC_SEND_DISCONNECTED),
@@ -52,13 +53,48 @@ SERVER = (
     Turn("server_ack_send", C),
     Turn("server_send_over_receive", D, room=LONG, received=E + F),
     Turn("server_ack_send_over_receive", G, room=LONG, received=H),
-    Turn("server_ack_send", I[:5]),
-    Turn("server_send", I[5:]),
+    Turn("server_ack_send", M[:5]),
+    Turn("server_send", M[5:]),
     Turn("server_over_receive", room=6, status=Status.IPC_RECV_DISCONNECTED, received=J),
     Turn("wait_receive", room=9, received=K),
     Turn("server_ack_send_wait_receive", L, room=9, received=K),
     Turn("server_ack_send", L),
     Turn("server_send_wait_receive", K, room=9),  # and waits for somebody for ever
+)
+
+MORE = Status.IPC_RECV_MORE_DATA
+# The same calls where each finds the other end elsewhere: rooms that are full, words that nobody takes any more.
+CROSSING_CLIENT = (
+    Turn("client_connect_send", [1, 2, 3]),
+    Turn("client_over_receive", room=1, status=MORE, received=[10]),
+    Turn("client_receive", room=1, status=MORE, received=[11]),
+    Turn("client_ack_send", [4, 5]),
+    Turn("client_send_over_receive", [6], room=1, status=MORE, received=[13]),
+    Turn("client_ack_send_over_receive", [7], room=1, status=MORE, received=[15]),
+    Turn("client_receive", room=1, received=[16]),
+    Turn("client_ack_send", [8, 9]),
+    Turn("client_over_receive", room=1, received=[17]),
+    Turn("client_ack_send", [30]),
+    Turn("client_send", [31]),
+    Turn("client_over_receive", room=2, status=Status.IPC_RECV_DISCONNECTED, received=[18]),
+    Turn("client_connect_send_over_receive", [32], room=1, status=MORE, received=[19]),
+    Turn("client_disconnect"),
+)
+CROSSING_SERVER = (
+    Turn("setup_wait_receive", room=2, status=MORE, received=[1, 2]),
+    Turn("server_ack_send", [10]),
+    Turn("server_send", [11, 12]),
+    Turn("server_over_receive", room=2, status=MORE, received=[4, 5]),
+    Turn("server_receive", room=1, received=[6]),
+    Turn("server_ack_send", [13]),
+    Turn("server_send", [14]),
+    Turn("server_over_receive", room=1, received=[7]),
+    Turn("server_ack_send", [15]),
+    Turn("server_send_over_receive", [16], room=1, status=MORE, received=[8]),
+    Turn("server_ack_send_over_receive", [17], room=1, status=MORE, received=[30]),
+    Turn("server_ack_send_wait_receive", [18], room=1, received=[32]),
+    Turn("server_ack_send", [19]),
+    Turn("server_send_wait_receive", [20], room=1, status=Status.IPC_SEND_DISCONNECTED),
 )
 
 
@@ -116,23 +152,38 @@ class End:
         return self.machine.read(self.log + 8 * len(RESULTS) * index + 16, 1)[0]
 
 
-def converse(machine: Machine, *, client_pause: int, server_pause: int, scattered: bool = False) -> tuple[End, End]:
-    """The two ends, ready to talk."""
+def converse(
+    machine: Machine,
+    *,
+    client_pause: int,
+    server_pause: int,
+    scattered: bool = False,
+    turns: tuple[Sequence[Turn], Sequence[Turn]] = (CLIENT, SERVER),
+) -> tuple[End, End]:
+    """The two ends, ready to talk; each pauses before each call."""
     service = Service(machine)
-    client = End(machine, service, CLIENT, pause=client_pause, scattered=scattered)
-    return client, End(machine, service, SERVER, pause=server_pause, scattered=scattered)
+    client = End(machine, service, turns[0], pause=client_pause, scattered=scattered)
+    return client, End(machine, service, turns[1], pause=server_pause, scattered=scattered)
 
 
-def slow_client(machine: Machine) -> tuple[int, int]:
-    """Every call of the server waits for its client."""
-    client, _ = converse(machine, client_pause=20_000, server_pause=1)
-    return client.log, len(RESULTS) * (len(CLIENT) + 1)
-
-
-def slow_server(machine: Machine) -> tuple[int, int]:
+def long_conversation(machine: Machine) -> tuple[int, int]:
     """Every call of the client waits for its server; all buffers are scattered."""
-    _, server = converse(machine, client_pause=1, server_pause=20_000, scattered=True)
+    _, server = converse(machine, client_pause=1, server_pause=PAUSE, scattered=True)
     return server.log, len(RESULTS) * len(SERVER)
 
 
-CONVERSATIONS = (slow_client, slow_server)
+def crossing_slow_client(machine: Machine) -> tuple[int, int]:
+    """The server is always there first."""
+    turns = (CROSSING_CLIENT, CROSSING_SERVER)
+    client, _ = converse(machine, client_pause=PAUSE, server_pause=1, turns=turns)
+    return client.log, len(RESULTS) * len(CROSSING_CLIENT)
+
+
+def crossing_slow_server(machine: Machine) -> tuple[int, int]:
+    """The client is always there first."""
+    turns = (CROSSING_CLIENT, CROSSING_SERVER)
+    _, server = converse(machine, client_pause=1, server_pause=PAUSE, turns=turns)
+    return server.log, len(RESULTS) * len(CROSSING_SERVER)
+
+
+CONVERSATIONS = (long_conversation, crossing_slow_client, crossing_slow_server)

@@ -10,6 +10,7 @@ from fluke_async.kernel import message
 from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
+from tests.kernel.conversation_scenarios import CONVERSATIONS
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
 from tests.kernel.paged_scenarios import PAGED_SCENARIOS
@@ -248,5 +249,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     interrupted,
     conditions,
     stopped_ends,
+    *CONVERSATIONS,
     *PAGED_SCENARIOS,
 )

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from tests.kernel.conversation_scenarios import CLIENT, SERVER, converse
+from tests.kernel.conversation_scenarios import (
+    CLIENT,
+    CROSSING_CLIENT,
+    CROSSING_SERVER,
+    SERVER,
+    End,
+    Turn,
+    converse,
+)
 from tests.kernel.machine import Machine
+
+PAUSES = pytest.mark.parametrize("pauses", [(1, 1), (20_000, 1), (1, 20_000), (300, 700)], ids=str)
+
+
+def check(end: End, turns: Sequence[Turn]) -> None:
+    """Every call of an end has come to what it must."""
+    for index, turn in enumerate(turns):
+        status, words = end.results(index)
+        assert (index, turn.call, status) == (index, turn.call, turn.status)
+        if turn.room:
+            assert words[: len(turn.received)] == list(turn.received), turn.call
+            assert not any(words[len(turn.received) :])
+            assert end.words_received(index) == len(turn.received)
 
 
 @pytest.mark.parametrize("scattered", [False, True])
-@pytest.mark.parametrize("pauses", [(1, 1), (20_000, 1), (1, 20_000), (300, 700)], ids=str)
+@PAUSES
 def test_every_call_of_a_conversation_gives_what_was_said(
     machine: Machine, pauses: tuple[int, int], scattered: bool
 ) -> None:
@@ -17,13 +40,17 @@ def test_every_call_of_a_conversation_gives_what_was_said(
     machine.run()
     assert machine.done(client.thread)
     assert machine.stage(server.thread) == "ipc_wait_receive"
-    for end, turns in ((client, CLIENT), (server, SERVER[:-1])):
-        for index, turn in enumerate(turns):
-            status, words = end.results(index)
-            assert (index, turn.call, status) == (index, turn.call, turn.status)
-            if turn.room:
-                assert words[: len(turn.received)] == list(turn.received), turn.call
-                assert not any(words[len(turn.received) :])
-                assert end.words_received(index) == len(turn.received)
+    check(client, CLIENT)
+    check(server, SERVER[:-1])
     assert client.thread.server is None
     assert server.thread.client is None
+
+
+@PAUSES
+def test_rooms_that_are_full_and_words_that_nobody_takes(machine: Machine, pauses: tuple[int, int]) -> None:
+    turns = (CROSSING_CLIENT, CROSSING_SERVER)
+    client, server = converse(machine, client_pause=pauses[0], server_pause=pauses[1], turns=turns)
+    machine.run()
+    assert machine.done(client.thread, server.thread)
+    check(client, CROSSING_CLIENT)
+    check(server, CROSSING_SERVER)
