@@ -19,7 +19,11 @@ from fluke_async.kernel.probe import Point
 
 LEAVES_NO_NAME = "thread_return_from_exception"
 FAULTS = (Point.SOFT_FAULT, Point.HARD_FAULT)
-COPYING = ("ipc_send", "ipc_call", "ipc_reply", "ipc_reply_wait_receive", "ipc_wait_receive", "ipc_request_receive")
+COPYING = (
+    "ipc_send",
+    "ipc_wait_receive",
+    *(entry.name for entry in ENTRY_POINTS if entry.is_message and entry.has_points),
+)
 
 
 def rows() -> Iterator[str]:
