@@ -136,7 +136,7 @@ _table.add(
     "thread_set_saved_state", Class.SHORT, ObjectType.THREAD, _in_order(_SELF, ("state", Kind.STATE_IN)), 60,
     "Change what the return from the handler will reload.", number=15, state=THREAD_SAVED_STATE,
 )  # fmt: skip
-_FLAGS = Operand("flags", Kind.VALUE, registers.A1)
+_FLAGS = Operand("flags", Kind.VALUE, registers.A2)
 for _number, _link, _peer in ((16, "client", "server"), (18, "server", "client")):
     _table.add(
         f"thread_get_{_link}", Class.SHORT, ObjectType.THREAD,

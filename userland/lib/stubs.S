@@ -139,11 +139,11 @@ fluke_thread_set_saved_state:
         .section .text.fluke_thread_get_client, "ax", @progbits
         .globl  fluke_thread_get_client
 fluke_thread_get_client:
-        mv      t0, a1
+        mv      t0, a2
         li      a7, 0x1050
         ecall
         beqz    t0, 1f
-        sd      a1, 0(t0)
+        sd      a2, 0(t0)
 1:
         ret
 
@@ -157,11 +157,11 @@ fluke_thread_set_client:
         .section .text.fluke_thread_get_server, "ax", @progbits
         .globl  fluke_thread_get_server
 fluke_thread_get_server:
-        mv      t0, a1
+        mv      t0, a2
         li      a7, 0x1052
         ecall
         beqz    t0, 1f
-        sd      a1, 0(t0)
+        sd      a2, 0(t0)
 1:
         ret
 

@@ -37,7 +37,7 @@ def _get(core: Core, thread: Thread, link: str, flags: int) -> int:
     address = thread.registers[A1]
     if address:
         object_at(core, thread, address, Reference).target = thread.export_link(link)
-    thread.registers[A1] = connection_flags(thread) & flags
+    thread.registers[A2] = connection_flags(thread) & flags
     return 0
 
 
