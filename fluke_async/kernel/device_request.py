@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE
 from fluke_async.abi.registers import SEND_BUFFER, SEND_WORDS
 from fluke_async.kernel import user_memory
-from fluke_async.kernel.translation import question_to
+from fluke_async.kernel.questions import question_to
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -38,10 +38,10 @@ class DeviceRequest:
 
 
 def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:
-    """A thread's message as a device gets it, at most one chunk; or its fault, of which the device is the keeper."""
-    if thread.fault is not None:
-        fault = question_to(thread, port)
-        return DeviceRequest(port, thread, () if fault is None else fault.words)
+    """A thread's message as a device gets it, at most one chunk; or its question, if the device is the keeper."""
+    if thread.question is not None:
+        question = question_to(thread, port)
+        return DeviceRequest(port, thread, () if question is None else question.words)
     registers = thread.registers
     words = min(registers[SEND_WORDS], COPY_CHUNK_WORDS)
     data = user_memory.read(core, thread, registers[SEND_BUFFER], words * WORD_SIZE)

@@ -24,6 +24,8 @@ from fluke_async.abi.codes import (
 )
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel import user_memory
+from fluke_async.kernel.answers import ANSWER_WORDS_MAX, answer_question
+from fluke_async.kernel.asking import take_question
 from fluke_async.kernel.connection import (
     CALL,
     REPLY,
@@ -42,7 +44,6 @@ from fluke_async.kernel.connection import (
     waiting_server,
 )
 from fluke_async.kernel.device_request import device_request
-from fluke_async.kernel.faults import accept_question, answer_fault, write_question
 from fluke_async.kernel.message import (
     RECEIVING,
     SENDING,
@@ -55,7 +56,7 @@ from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.suspension import COPY, WAIT
-from fluke_async.kernel.translation import READ, WRITE, pending_fault
+from fluke_async.kernel.translation import READ, WRITE
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -161,7 +162,7 @@ async def serve(core: Core, thread: Thread) -> int:
                 continue
             port = client.waiting_for
             assert isinstance(port, Port)
-            if client.fault is None and client.registers[reg.ENTRY_POINT] == SEND:
+            if client.question is None and client.registers[reg.ENTRY_POINT] == SEND:
                 receive_one_way(core, client, thread, port.alias)
                 core.complete(client, Status.SUCCESS)
                 return Status.SUCCESS
@@ -174,7 +175,7 @@ async def serve(core: Core, thread: Thread) -> int:
                 registers[reg.PROGRESS_WORDS] = 0  # the call was abandoned: the next message, then
                 core.enter_stage(thread, WAIT_RECEIVE)
                 continue
-            if client.fault is not None:
+            if client.question is not None:
                 if take_question(core, client, thread):
                     return Status.SUCCESS
                 abandon_client(core, thread)
@@ -206,10 +207,11 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
         return True
     check_buffers(core, server, SENDING, reg.SEND_BUFFER_COUNT, READ)
     sent = server.registers
-    if client.fault is not None:
-        reply = user_memory.read(core, server, sent[reg.SEND_BUFFER], WORD_SIZE if sent[reg.SEND_WORDS] else 0)
+    if client.question is not None:
+        words = min(sent[reg.SEND_WORDS], ANSWER_WORDS_MAX)
+        reply = user_memory.read(core, server, sent[reg.SEND_BUFFER], words * WORD_SIZE)
         server.release()
-        answer_fault(core, client, int.from_bytes(reply, "little"))
+        answer_question(core, client, tuple(memoryview(reply).cast("Q")))
         return True
     done = min(sent[reg.PROGRESS_WORDS], client.registers[reg.RECEIVE_WORDS])
     words = move_words(core, server, client, done, 0)
@@ -230,15 +232,6 @@ def accept_request(core: Core, client: Thread, server: Thread) -> None:
     pass_references(core, client, server)
     note_received(server, server.registers[reg.PROGRESS_WORDS])
     server.registers[reg.MESSAGE_KIND] = MessageKind.IDEMPOTENT
-
-
-def take_question(core: Core, client: Thread, server: Thread) -> bool:
-    """Receive the fault of a client that asks a keeper whom the server serves; False if there is nothing to ask."""
-    fault = pending_fault(client)
-    if fault is None or fault.keeper.portset is None or served_portset(core, server) is not fault.keeper.portset:
-        return False
-    accept_question(core, server, write_question(core, fault, server))
-    return True
 
 
 def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> None:

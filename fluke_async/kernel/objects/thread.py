@@ -13,7 +13,7 @@ from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault
+from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault, Question
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ class Thread(KernelObject):
     __slots__ = (
         # Exported, as bits.
         "exceptions_enabled",
-        "fault",
         "floating",
         "handlers",
         "in_call",
@@ -73,6 +72,7 @@ class Thread(KernelObject):
         "pending",
         "priority",
         "quantum_left",
+        "question",
         "registers",
         "run_order",
         "saved",
@@ -129,7 +129,7 @@ class Thread(KernelObject):
         self.stopped = True
         self.in_call = False  # stopped at a marked point where it could not have been preempted: it goes on first
         self.exceptions_enabled = False
-        self.fault: Fault | None = None
+        self.question: Question | None = None  # what it asks a keeper, while it waits for one
         self.pending = 0  # ThreadFlags.PENDING_*, a plain number
         self.wait_order = 0
         self.run_order = 0
@@ -210,6 +210,11 @@ class Thread(KernelObject):
     def interruptible(self) -> bool:
         """Whether a posted interrupt would be taken."""
         return bool(self.pending & PENDING_INTERRUPT and self.exceptions_enabled and self.handlers.interrupt)
+
+    @property
+    def fault(self) -> Fault | None:
+        """The access that the thread asks a region's keeper for."""
+        return self.question if isinstance(self.question, Fault) else None
 
     @property
     def continuation(self) -> Continuation | None:

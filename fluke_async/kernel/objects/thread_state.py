@@ -66,6 +66,22 @@ class Fault(NamedTuple):
     in_call: bool
 
 
+class Mistake(NamedTuple):
+    """The exception of a thread that waits for its space's keeper; its instruction, or call, has not been executed."""
+
+    code: ExceptionCode
+    subcode: int
+
+    @property
+    def in_call(self) -> bool:
+        """A call that was a mistake has no place in a line to keep."""
+        return False
+
+
+Question = Fault | Mistake
+"""What a thread asks a keeper."""
+
+
 NO_HANDLERS = Handlers()  # one for all who have none, as `NO_WORDS` is
 NO_FLOATING = (0,) * 32
 
@@ -84,8 +100,11 @@ def export_bits(thread: Thread) -> StateBits:
     floating = thread.floating
     a0, a1, a2, a7, pc = thread.saved
     handlers = thread.handlers
-    code, subcode = (0, 0) if thread.exception is None else thread.exception
-    fault = thread.fault
+    fault, mistake = None, thread.exception
+    if _goes_on_asking(thread):
+        fault = thread.fault
+        mistake = thread.question if isinstance(thread.question, Mistake) else None
+    code, subcode = (0, 0) if mistake is None else mistake
     return {
         "hash": thread.hash,
         "thread_va": thread.thread_va,
@@ -116,9 +135,16 @@ def export_bits(thread: Thread) -> StateBits:
     }
 
 
+def _goes_on_asking(thread: Thread) -> bool:
+    """Whether a thread asks a keeper that is still there; else it will find out anew what it has to ask."""
+    return thread.question is not None and thread.export_link("waiting_for") is not None
+
+
 def _wait_order(thread: Thread) -> int:
     """The order that the thread goes on with: that of a stage is worth nothing where what ends the stage has gone."""
     target = thread.waiting_for
+    if thread.question is not None and not thread.question.in_call and not _goes_on_asking(thread):
+        return 0  # it was that of the question
     return 0 if target is not None and target.ends_stage and not target.active else thread.wait_order
 
 
@@ -167,15 +193,19 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
 
 
 def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
-    """A thread can only be parked if its fault or its registers say that it may wait, and no mistake has stopped it."""
+    """A thread can only be parked if its question or its registers say that it may wait."""
     target = links.get("waiting_for", thread.export_link("waiting_for"))
     if target is not None:
-        if thread.exception is not None if bits is None else number(bits, "exception"):
-            raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
         x = bits["x"] if bits is not None else thread.registers
         assert not isinstance(x, int)
         entry = BY_NUMBER.get(x[ENTRY_POINT])
-        if thread.fault is not None if bits is None else number(bits, "fault_access"):
+        if bits is None:
+            has_fault, has_mistake = thread.fault is not None, thread.fault is None and _mistake_of(thread) is not None
+        else:
+            has_fault, has_mistake = bool(number(bits, "fault_access")), bool(number(bits, "exception"))
+        if has_fault and has_mistake:
+            raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
+        if has_fault or has_mistake:
             may_wait = target.type in (ObjectType.PORT, ObjectType.THREAD)
         else:
             may_wait = entry is not None and entry.call_class not in (Class.TRIVIAL, Class.SHORT)
@@ -223,7 +253,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.exception = (ExceptionCode(code), number(bits, "exception_subcode")) if code else None
     access = number(bits, "fault_access")
     in_call = bool(access & FAULT_IN_CALL)
-    thread.fault = Fault(number(bits, "fault_address"), access & ~FAULT_IN_CALL, in_call) if access else None
+    thread.question = Fault(number(bits, "fault_address"), access & ~FAULT_IN_CALL, in_call) if access else None
     thread.in_kernel = False
     thread.in_call = bool(flags & ThreadFlags.IN_CALL)
     thread.run_order = number(bits, "run_order")
@@ -244,16 +274,32 @@ def _load_links(core: Core, thread: Thread, links: Links) -> None:
         target = links["waiting_for"]
         if thread.callee is not None and thread.callee is thread.waiting_for and target is not thread.callee:
             thread.drop_call(core)  # a client that does not wait for its server has none: its state could not tell
-        wait_order, fault = thread.wait_order, thread.fault
+        wait_order, question = thread.wait_order, thread.question
         core.unpark(thread)
+        thread.question = question
         if target is not None:
-            thread.wait_order, thread.fault = wait_order, fault
+            thread.wait_order = wait_order
             core.park(thread, target)
-    if thread.waiting_for is None:
-        thread.fault = None  # it will find out anew
+    _ask_or_not(thread)
     _connect(thread.client, thread)
     if thread.waiting_for is not None and thread.waiting_for.type is ObjectType.THREAD:
         _connect(thread, thread.waiting_for)  # type: ignore[arg-type]  # its type says so
+
+
+def _ask_or_not(thread: Thread) -> None:
+    """A thread that waits asks about its mistake; one that does not is stopped by it, and forgets a fault."""
+    found = _mistake_of(thread)
+    if thread.waiting_for is None:
+        thread.exception, thread.question = found, None
+    elif found is not None:
+        thread.exception, thread.question = None, found
+
+
+def _mistake_of(thread: Thread) -> Mistake | None:
+    """The exception that a thread is stopped by, or asks its space's keeper about."""
+    if thread.exception is not None:
+        return Mistake(*thread.exception)
+    return thread.question if isinstance(thread.question, Mistake) else None
 
 
 def _connect(client: Thread | None, server: Thread) -> None:
