@@ -123,7 +123,7 @@ class Keeper:
         self._desk = machine.new(Port)
         self._desk.receiver = machine.requests.append
         receive = {"receive_buffer": self._inbox, "receive_words": room}
-        ask = {
+        ask: dict[str, Any] = {
             "destination_ref": machine.reference(self._desk),
             "receive_buffer": self._reply,
             "receive_words": 64,

@@ -145,6 +145,26 @@ def test_space_that_dies_takes_its_question_back(machine: Machine, taken: bool, 
     assert thread.exception == EXCEPTION
 
 
+@taken_or_not
+def test_thread_that_is_stopped_while_its_space_dies_may_be_answered_still(machine: Machine, taken: bool) -> None:
+    """Or it finds out, when somebody would take its question, that there is none."""
+    keeping, thread, keeper = asking(machine, taken)
+    machine.core.stop(thread)
+    machine.invoke("space_destroy", space=keeping.space)
+    if taken:
+        keeper.resume(pc=keeper.question.pc + SKIP, a0=1000)
+    else:
+        machine.core.start(keeper.thread)
+        machine.run()
+        assert not keeper.is_asked
+    assert thread.question is None
+    machine.load(thread, space=machine.space)
+    machine.core.start(thread)
+    machine.run()
+    assert keeping.done(thread) == taken
+    assert thread.exception == (None if taken else EXCEPTION)
+
+
 # -- whoever serves goes away -----------------------------------------------------------------------------------------
 
 
@@ -326,7 +346,7 @@ def test_thread_can_be_made_anew_from_its_state(machine: Machine, taken: bool) -
 
 @taken_or_not
 def test_state_without_a_wait_is_that_of_a_thread_stopped_by_the_exception(machine: Machine, taken: bool) -> None:
-    keeping, thread, keeper = asking(machine, taken)
+    _, thread, keeper = asking(machine, taken)
     state = machine.buffer(STATE_WORDS)
     machine.invoke("thread_get_state", thread=thread, state=state)
     offset = THREAD_STATE.offset_of("flags")

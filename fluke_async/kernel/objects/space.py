@@ -106,6 +106,6 @@ class Space(KernelObject):
         ]  # else it is in another of the program's
         for thread in sorted(threads, key=lambda thread: (thread.wait_order, thread.address)):
             core.leave_space(thread)
-            if isinstance(thread.question, Mistake):  # there is no keeper to answer; it has to do its instruction again
+            if isinstance(thread.question, Mistake) and not thread.stopped:  # it has no keeper any more to ask
                 thread.drop_call(core)
                 core.wake(thread)
