@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from fluke_async.abi.codes import EXCEPTION_MEANING, ExceptionCode
+from fluke_async.abi.codes import EXCEPTION_MEANING
 from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.objects.thread_state import Mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,8 @@ def describe_stack(thread: Thread) -> str:
 def describe_exception(thread: Thread) -> str:
     """Thread, place and cause of an exception that nobody handled."""
     mistake = thread.exception or thread.question
-    assert mistake is not None
-    code, subcode, *_ = mistake
-    assert isinstance(code, ExceptionCode)
+    assert isinstance(mistake, Mistake)
+    code, subcode = mistake
     cause = code.name.lower().replace("_", " ")
     return f"thread {thread.hash} at pc {thread.pc:#x}: {cause}, {subcode:#x} ({EXCEPTION_MEANING[code]})"
 

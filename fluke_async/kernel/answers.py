@@ -55,7 +55,7 @@ def _answer_mistake(core: Core, thread: Thread, mistake: Mistake, words: tuple[i
     core.charge(COMPLETION_COST)
     if verdict != ExceptionReply.RESUME:
         core.unpark(thread)
-        stop_by_exception(core, thread, *mistake)
+        stop_by_exception(core, thread, mistake)
         return
     if len(words) >= ANSWER_WORDS_MAX:
         _, thread.pc, _, *registers = words[:ANSWER_WORDS_MAX]

@@ -50,12 +50,12 @@ def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> No
     elif (keeper := space_keeper(thread)) is not None:
         ask(core, thread, Mistake(code, subcode), keeper)
     else:
-        stop_by_exception(core, thread, code, subcode)
+        stop_by_exception(core, thread, Mistake(code, subcode))
 
 
-def stop_by_exception(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> None:
+def stop_by_exception(core: Core, thread: Thread, mistake: Mistake) -> None:
     """Stop a thread that does not wait where it is, with the exception as its reason."""
-    thread.exception = (code, subcode)
+    thread.exception = mistake
     thread.in_kernel = False
     if thread.place is not None:
         core.ready.remove(thread)

@@ -13,7 +13,7 @@ from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault, Question
+from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault, Mistake, Question
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Thread(KernelObject):
         self.client: Thread | None = None  # whose idempotent request this thread serves
 
         self.callee: Thread | None = None  # who took this thread's idempotent request, in this kernel
-        self.exception: tuple[ExceptionCode, int] | None = None
+        self.exception: Mistake | None = None  # what has stopped it
         self.owned: set[Mutex] | None = None
         self.effective_priority = PRIORITY_DEFAULT
         self.lenders: set[Lender] | None = None

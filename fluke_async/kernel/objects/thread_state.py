@@ -67,7 +67,7 @@ class Fault(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """The exception of a thread that waits for its space's keeper; its instruction, or call, has not been executed."""
+    """An exception that stops a thread, or that it asks its space's keeper about: what failed has not been executed."""
 
     code: ExceptionCode
     subcode: int
@@ -250,7 +250,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.saved = _five(bits, SAVED_FIELDS)
     thread.server_registration = _five(bits, SERVER_FIELDS)
     code = number(bits, "exception")
-    thread.exception = (ExceptionCode(code), number(bits, "exception_subcode")) if code else None
+    thread.exception = Mistake(ExceptionCode(code), number(bits, "exception_subcode")) if code else None
     access = number(bits, "fault_access")
     in_call = bool(access & FAULT_IN_CALL)
     thread.question = Fault(number(bits, "fault_address"), access & ~FAULT_IN_CALL, in_call) if access else None
@@ -297,9 +297,7 @@ def _ask_or_not(thread: Thread) -> None:
 
 def _mistake_of(thread: Thread) -> Mistake | None:
     """The exception that a thread is stopped by, or asks its space's keeper about."""
-    if thread.exception is not None:
-        return Mistake(*thread.exception)
-    return thread.question if isinstance(thread.question, Mistake) else None
+    return thread.question if isinstance(thread.question, Mistake) else thread.exception
 
 
 def _connect(client: Thread | None, server: Thread) -> None:
