@@ -52,6 +52,7 @@ def _limits() -> list[str]:
         "PRIORITY_DEFAULT": codes.PRIORITY_DEFAULT,
         "PRIORITY_MAX": codes.PRIORITY_MAX,
         "MAX_MESSAGE_REFERENCES": codes.MAX_MESSAGE_REFERENCES,
+        "MAX_MESSAGE_BUFFERS": codes.MAX_MESSAGE_BUFFERS,
         "CONSOLE_MAX_BYTES": devices.CONSOLE_MAX_BYTES,
         "FAULT_IN_CALL": codes.FAULT_IN_CALL,
     }
@@ -97,6 +98,7 @@ def _codes() -> list[str]:
                       {"FLUKE_PROT_NONE": 0, **_members("FLUKE_PROT_", codes.Prot), "FLUKE_PROT_ALL": 7}),
         *_enumeration(_comment(codes.MessageKind), _members("FLUKE_MESSAGE_", codes.MessageKind)),
         *_enumeration(_comment(codes.FaultReply), _members("FLUKE_FAULT_", codes.FaultReply)),
+        *_enumeration(_comment(codes.ExceptionReply), _members("FLUKE_EXCEPTION_", codes.ExceptionReply)),
     ]  # fmt: skip
 
 

@@ -182,6 +182,7 @@ class MessageKind(IntEnum):
     IDEMPOTENT = 1
     RELIABLE = 2
     FAULT = 3
+    EXCEPTION = 4
 
 
 FAULT_IN_CALL = 8  # in a thread's state beside the access: it was a system call that wanted it
@@ -192,6 +193,13 @@ class FaultReply(IntEnum):
 
     RESOLVED = 0
     FAILED = 1
+
+
+class ExceptionReply(IntEnum):
+    """Word 0 of a keeper's reply to an exception; without a word, and with any other number, it is `STOP`."""
+
+    RESUME = 0
+    STOP = 1
 
 
 class MutexFlags(IntFlag):

@@ -101,7 +101,9 @@ THREAD_STATE = Layout(
         Field("server_oneway_pc", "entry for one-way messages; 0: the waiting call returns"),
         Field("server_idempotent_pc", "entry for idempotent requests; 0: the waiting call returns"),
         Field("server_reliable_pc", "entry for reliable connections; 0: the waiting call returns"),
-        Field("exception", "code of the mistake that stopped the thread, and keeps it so; 0: none"),
+        Field(
+            "exception", "code of its mistake: the thread is stopped by it, or waits for its space's keeper; 0: none"
+        ),
         Field("exception_subcode", "the address or number concerned"),
         Field("fault_access", "FLUKE_PROT_* that it has asked a keeper for, with FLUKE_FAULT_IN_CALL; 0: none"),
         Field("fault_address", "where it wanted that access"),
@@ -157,6 +159,28 @@ FAULT_MESSAGE = Layout(
         Field("region_hash", "hash of the region that is concerned"),
         Field("offset", "offset into the region of the byte that was wanted"),
         Field("thread_hash", "hash of the thread that wants it"),
+    ),
+)
+EXCEPTION_MESSAGE = Layout(
+    "fluke_exception_message",
+    "What a space's keeper receives, as a message of the kind FLUKE_MESSAGE_EXCEPTION, when a thread cannot go on.",
+    (
+        Field(
+            "code", "FLUKE_EXCEPTION_* or FLUKE_INSANITY_*: what the thread will be stopped by if the keeper says so"
+        ),
+        Field("subcode", "the address or number concerned"),
+        Field("thread_hash", "hash of the thread"),
+        Field("pc", "its program counter, on the instruction that failed"),
+        Field("x", "its integer registers x0 to x31", 32),
+    ),
+)
+EXCEPTION_REPLY = Layout(
+    "fluke_exception_reply",
+    "How a thread goes on, as its space's keeper answers; without pc and x it goes on with what it has.",
+    (
+        Field("verdict", "FLUKE_EXCEPTION_RESUME or FLUKE_EXCEPTION_STOP"),
+        Field("pc", "program counter"),
+        Field("x", "integer registers x0 to x31; x0 is ignored", 32),
     ),
 )
 PORT_STATE = Layout(
@@ -249,6 +273,8 @@ LAYOUTS = (
     MAPPING_STATE,
     OBSPEC,
     FAULT_MESSAGE,
+    EXCEPTION_MESSAGE,
+    EXCEPTION_REPLY,
     PORT_STATE,
     PORTSET_STATE,
     MUTEX_STATE,

@@ -13,7 +13,7 @@ from enum import IntEnum, IntFlag
 from itertools import groupby
 from pathlib import Path
 
-from fluke_async.abi import codes, devices, faults, layouts, registers
+from fluke_async.abi import codes, devices, exceptions, faults, layouts, registers
 from fluke_async.abi.c_names import exception_name, prototype
 from fluke_async.abi.entry_point import Class, EntryPoint, Kind, Operand
 from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST, ENTRY_POINTS, STAGE_COST
@@ -123,6 +123,7 @@ def _index() -> str:
         "- [Structures in memory](structures.md)",
         "- [Requests to devices](devices.md)",
         "- [Faults and keepers](faults.md)",
+        "- [Exceptions and keepers of spaces](exceptions.md)",
         "",
         "How a call can block, as its class says:",
         "",
@@ -170,6 +171,7 @@ def _codes() -> str:
         ("addresses of a program", f"from `{codes.USER_START:#x}` up to, without, `{codes.USER_END:#x}`"),
         ("priorities", f"{codes.PRIORITY_MIN} to {codes.PRIORITY_MAX}, usually {codes.PRIORITY_DEFAULT}"),
         ("references in a message", codes.MAX_MESSAGE_REFERENCES),
+        ("buffers in a table of a message", codes.MAX_MESSAGE_BUFFERS),
         ("copied between two points where a call can be interrupted", f"{codes.COPY_CHUNK_WORDS} words"),
         ("looked through in one step of a call that searches a region", f"{codes.VISITED_PAGES_MAX} pages"),
     )
@@ -250,6 +252,24 @@ def _faults() -> str:
     ])  # fmt: skip
 
 
+def _exceptions() -> str:
+    return _page("Exceptions and keepers of spaces", [
+        inspect.getdoc(exceptions) or "",
+        "",
+        *_table(("when", "what the thread does"), exceptions.RULES),
+        *_structure(layouts.EXCEPTION_MESSAGE),
+        *_structure(layouts.EXCEPTION_REPLY),
+        *_numbers("Answers", "FLUKE_EXCEPTION_", codes.ExceptionReply),
+        "## An example",
+        "",
+        "The program [foreign](../programs/foreign.c) does it in full.",
+        "",
+        "```c",
+        *exceptions.EXAMPLE.splitlines(),
+        "```",
+    ])  # fmt: skip
+
+
 def _registers() -> str:
     roles: dict[tuple[str, int], set[str]] = {}
     for entry in ENTRY_POINTS:
@@ -285,6 +305,7 @@ def files() -> dict[Path, str]:
         "structures": _structures(),
         "devices": _devices(),
         "faults": _faults(),
+        "exceptions": _exceptions(),
         "registers": _registers(),
     }
     return {DIRECTORY / f"{name}.md": text for name, text in pages.items()}

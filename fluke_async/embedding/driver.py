@@ -26,7 +26,7 @@ from fluke_async.execution.hart import Hart, Outcome
 from fluke_async.kernel import message
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
-from fluke_async.kernel.objects.thread import Condition
+from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.trace import Event
 
 SLICE_NS = 1_000_000  # host time between two turns of the event loop

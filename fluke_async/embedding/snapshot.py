@@ -10,7 +10,9 @@ from fluke_async.abi.codes import EXCEPTION_MEANING
 from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_condition import Condition
+from fluke_async.kernel.objects.thread_state import Mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class KernelStatistics:
     soft_faults: int
     hard_faults: int
     exceptions: int
+    exceptions_asked: int
     interrupts: int
     device_requests: int
     words_copied: int
@@ -102,9 +105,9 @@ def describe_thread(thread: Thread) -> ThreadInfo:
 
 
 def _name_of_call(thread: Thread) -> str | None:
-    """The entry point that a thread is in; "fault" while a keeper is asked for a page."""
-    if thread.fault is not None:
-        return "fault"
+    """The entry point that a thread is in; "fault" or "exception" while a keeper is asked."""
+    if thread.question is not None:
+        return "exception" if thread.fault is None else "fault"
     entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
     return None if entry is None else entry.name
 
@@ -120,8 +123,9 @@ def describe_stack(thread: Thread) -> str:
 
 def describe_exception(thread: Thread) -> str:
     """Thread, place and cause of an exception that nobody handled."""
-    assert thread.exception is not None
-    code, subcode = thread.exception
+    mistake = thread.exception or thread.question
+    assert isinstance(mistake, Mistake)
+    code, subcode = mistake
     cause = code.name.lower().replace("_", " ")
     return f"thread {thread.hash} at pc {thread.pc:#x}: {cause}, {subcode:#x} ({EXCEPTION_MEANING[code]})"
 
@@ -132,6 +136,8 @@ def describe_wait(thread: Thread) -> str:
         return describe_exception(thread)
     if thread.fault is not None:
         return f"thread {thread.hash} waits for {thread.waiting_for} to give it the page of {thread.fault.address:#x}"
+    if thread.question is not None:
+        return f"{describe_exception(thread)}, waits for {thread.waiting_for} to say how it goes on"
     name = _name_of_call(thread) or "?"
     return f"thread {thread.hash} in {name} waits for {thread.waiting_for or 'nothing'}"
 

@@ -17,7 +17,7 @@ from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.execution.model import ExecutionModel, Stack
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.exceptions import ProgramException, deliver
+from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.faults import blame
 from fluke_async.kernel.handlers import HANDLERS
 from fluke_async.kernel.objects.thread import Thread
@@ -68,7 +68,8 @@ class Dispatcher:
         if row is None:
             if core.probe is not None and core.probe(Point.TRAP, thread):
                 return
-            deliver(core, thread, ExceptionCode.FOREIGN_SYSTEM_CALL, registers[ENTRY_POINT])
+            foreign = ProgramException(thread, ExceptionCode.FOREIGN_SYSTEM_CALL, registers[ENTRY_POINT])
+            blame(core, foreign, in_call=False)
             return
         entry = row.entry
         if not thread.in_kernel:

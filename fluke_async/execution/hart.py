@@ -14,7 +14,7 @@ from fluke_async.abi.codes import ExceptionCode
 from fluke_async.cpu.protocol import Cause, Cpu
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.exceptions import ProgramException, deliver, take_interrupt
+from fluke_async.kernel.exceptions import ProgramException, take_interrupt
 from fluke_async.kernel.faults import blame
 from fluke_async.kernel.host_calls import HostCalls
 from fluke_async.kernel.objects.thread import Thread
@@ -200,7 +200,8 @@ class Hart:
             return
         access = ACCESS_OF_FAULT.get(cause)
         if access is None:
-            deliver(core, thread, EXCEPTION_OF_CAUSE[Cause(cause)], address or thread.pc)
+            mistake = ProgramException(thread, EXCEPTION_OF_CAUSE[Cause(cause)], address or thread.pc)
+            blame(core, mistake, in_call=False)
             return
         try:
             resolve(core, thread, address, access)

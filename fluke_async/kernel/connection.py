@@ -95,8 +95,8 @@ def former_server(core: Core, thread: Thread, port: Port) -> Thread | None:
 
 
 def is_calling(client: Thread, server: Thread) -> bool:
-    """Whether a client waits for the server's answer, to an idempotent call or to a fault."""
-    is_call = client.fault is not None or client.registers[reg.ENTRY_POINT] == CALL
+    """Whether a client waits for the server's answer, to an idempotent call or to a question."""
+    is_call = client.question is not None or client.registers[reg.ENTRY_POINT] == CALL
     return client.waiting_for is server and is_call
 
 

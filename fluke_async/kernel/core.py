@@ -101,8 +101,8 @@ class Core(Scheduler):
         """Show the probe a point of `thread` inside the running thread's call; whether all has been created again."""
         assert self.probe is not None
         assert self.current is not None
-        fault, entry = self.current.fault, BY_NUMBER.get(self.current.registers[ENTRY_POINT])
-        if entry is not None and entry.can_be_cut and (fault is None or fault.in_call):
+        question, entry = self.current.question, BY_NUMBER.get(self.current.registers[ENTRY_POINT])
+        if entry is not None and entry.can_be_cut and (question is None or question.in_call):
             self.unfinished = self.current  # it is in the middle of its call, and goes on first
         if self.probe(point, thread):
             return True

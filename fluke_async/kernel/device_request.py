@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.kernel.buffers import gather
-from fluke_async.kernel.translation import question_to
+from fluke_async.kernel.questions import question_to
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -36,8 +36,8 @@ class DeviceRequest:
 
 
 def device_request(core: Core, thread: Thread, port: Port) -> DeviceRequest:
-    """A thread's message as a device gets it, at most one chunk; or its fault, of which the device is the keeper."""
-    if thread.fault is not None:
-        fault = question_to(thread, port)
-        return DeviceRequest(port, thread, () if fault is None else fault.words)
+    """A thread's message as a device gets it, at most one chunk; or its question, if the device is the keeper."""
+    if thread.question is not None:
+        question = question_to(thread, port)
+        return DeviceRequest(port, thread, () if question is None else question.words)
     return DeviceRequest(port, thread, tuple(memoryview(gather(core, thread)).cast("Q")))

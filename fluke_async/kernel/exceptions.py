@@ -3,14 +3,14 @@ A program's mistakes, and how the guilty thread is told.
 
 An operation raises `ProgramException`; the thread named in it is to blame, which need not be the one that runs: the
 memory of a peer may be bad. A thread with its exceptions enabled and a handler continues there, with the registers
-that change kept as saved state; any other thread stops where it is, and says why.
+that change kept as saved state; what becomes of any other is in `kernel/space_keepers.py`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import ExceptionCode, ThreadFlags
+from fluke_async.abi.codes import ExceptionCode, MessageKind, ThreadFlags
 from fluke_async.abi.registers import A0, A1, A2, A7
 from fluke_async.kernel.trace import Event
 
@@ -44,6 +44,8 @@ class PageFault(ProgramException):
     What is raised names the region and the offset of the byte in it; the rest is what the thread gets if that fails.
     """
 
+    kind = MessageKind.FAULT
+
     def __init__(
         self,
         thread: Thread,
@@ -64,32 +66,6 @@ class PageFault(ProgramException):
     def words(self) -> tuple[int, ...]:
         """The message to the keeper: the fields of `struct fluke_fault_message`."""
         return self.code, self.access, self.region_hash, self.offset, self.thread.hash
-
-
-def deliver(core: Core, thread: Thread, code: ExceptionCode, subcode: int) -> None:
-    """Vector `thread` to its trap handler, or stop it with the exception as its reason."""
-    subcode &= WORD_MASK  # an address may have run over the end
-    core.unpark(thread)
-    thread.drop_stack()
-    thread.drop_call(core)
-    handled = thread.exceptions_enabled and thread.handlers.trap != 0
-    if core.trace is not None:
-        core.trace((core.time, Event.EXCEPTION, thread.hash, code, subcode, thread.pc, handled))
-    if handled:
-        enter_handler(core, thread, thread.handlers.trap, code, subcode)
-        if thread.place is None:
-            core.make_ready(thread)
-    elif thread.host is not None:
-        core.stop(thread)
-        thread.wait_order = 0  # its call is over; a program's thread keeps its place for when it is started again
-        thread.host.on_exception(code, subcode)
-        core.attention = True
-    else:
-        thread.exception = (code, subcode)
-        thread.in_kernel = False
-        if thread.place is not None:
-            core.ready.remove(thread)
-        core.on_exception(thread)
 
 
 def post(core: Core, target: Thread, pending: int) -> None:

@@ -18,53 +18,39 @@ Who copies, and whose fault it is:
 
 from __future__ import annotations
 
-from contextlib import suppress
-from struct import Struct
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE, FaultReply, MessageKind, Status
-from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST
-from fluke_async.abi.layouts import FAULT_MESSAGE
-from fluke_async.abi.registers import ENTRY_POINT, MESSAGE_KIND
-from fluke_async.kernel.buffers import RECEIVING, Position, position, scatter
-from fluke_async.kernel.connection import (
-    REQUEST_RECEIVE,
-    capture,
-    enter_server,
-    leave_capture,
-    note_received,
-    waiting_server,
-)
+from fluke_async.abi.codes import Status
+from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.kernel.asking import accept_question, let_receive, write_question
+from fluke_async.kernel.connection import REQUEST_RECEIVE, capture, leave_capture, waiting_server
 from fluke_async.kernel.device_request import DeviceRequest
-from fluke_async.kernel.exceptions import PageFault, ProgramException, deliver
+from fluke_async.kernel.exceptions import PageFault, ProgramException
 from fluke_async.kernel.objects.thread_state import Fault
 from fluke_async.kernel.probe import Point, Recreated
+from fluke_async.kernel.space_keepers import deliver
 from fluke_async.kernel.trace import Event
-from fluke_async.kernel.translation import FAULT_OF_ACCESS, resolve
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
-    from fluke_async.kernel.objects.thread import Thread
-
-QUESTION_WORDS = FAULT_MESSAGE.size // WORD_SIZE
-QUESTION = Struct(f"<{QUESTION_WORDS}Q")
 
 
 def blame(core: Core, exception: ProgramException, *, in_call: bool) -> bool:
     """The guilty thread gets its exception, or asks a keeper; True if a probe has created everything again then."""
-    if not isinstance(exception, PageFault):
+    thread = exception.thread
+    if isinstance(exception, PageFault):
+        try:
+            ask_keeper(core, exception, in_call=in_call)
+        except Recreated:
+            return True
+    else:
         if in_call:
-            leave_capture(core, exception.thread)
-        deliver(core, exception.thread, exception.code, exception.subcode)
+            leave_capture(core, thread)
+        deliver(core, thread, exception.code, exception.subcode)
+    if core.probe is None or thread.question is None:
         return False
-    try:
-        ask_keeper(core, exception, in_call=in_call)
-    except Recreated:
-        return True
-    if core.probe is None:
-        return False
-    show = core.probe if exception.thread is core.current else core.show_inside  # a peer's, and the call goes on
-    return show(Point.WAIT, exception.thread)
+    show = core.probe if thread is core.current else core.show_inside  # a peer's, and the call goes on
+    return show(Point.WAIT, thread)
 
 
 def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
@@ -72,7 +58,7 @@ def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
     thread, port = fault.thread, fault.keeper
     core.unpark(thread)
     thread.drop_stack()
-    thread.fault = Fault(fault.subcode, fault.access, in_call)
+    thread.question = Fault(fault.subcode, fault.access, in_call)
     core.statistics.hard_faults += 1
     if core.trace is not None:
         core.trace((core.time, Event.ASK, thread.hash, fault.subcode, fault.access, fault.region_hash, port.hash))
@@ -89,44 +75,10 @@ def ask_keeper(core: Core, fault: PageFault, *, in_call: bool) -> None:
     try:
         written = write_question(core, fault, server)
     except ProgramException:  # what is wrong with its memory is the server's own affair: it receives for itself
-        capture(core, server, thread, port)
-        core.advance(server, REQUEST_RECEIVE, thread)
-        core.park(thread, server)
-        core.wake(server)
+        let_receive(core, server, thread, port)
         return
     capture(core, server, thread, port)
     server.registers[ENTRY_POINT] = REQUEST_RECEIVE
     core.park(thread, server)
-    accept_question(core, server, *written)
+    accept_question(core, server, fault, *written)
     core.complete(server, Status.SUCCESS)
-
-
-def write_question(core: Core, fault: PageFault, server: Thread) -> tuple[Position, int]:
-    """Write a question where the server receives; where receiving goes on, and how many words went in."""
-    words = scatter(core, server, QUESTION.pack(*fault.words))
-    return position(core, server, RECEIVING, words), words
-
-
-def accept_question(core: Core, server: Thread, after: Position, words: int) -> None:
-    """Set the results of the receive that a question completes."""
-    note_received(server, after, words)
-    server.registers[MESSAGE_KIND] = MessageKind.FAULT
-    enter_server(server)
-    core.charge(CHUNK_COST * words // COPY_CHUNK_WORDS)
-
-
-def answer_fault(core: Core, thread: Thread, reply: int) -> None:
-    """The keeper has answered: the thread tries again, or gets the exception."""
-    assert thread.fault is not None
-    address, access, in_call = thread.fault
-    if core.trace is not None:
-        core.trace((core.time, Event.RESOLVED, thread.hash, address, reply))
-    core.charge(COMPLETION_COST)
-    if reply != FaultReply.RESOLVED:
-        if in_call:
-            leave_capture(core, thread)
-        deliver(core, thread, FAULT_OF_ACCESS[access], address)
-        return
-    core.wake(thread)
-    with suppress(ProgramException):  # where the keeper's word is not true, the thread will find out
-        resolve(core, thread, address, access)

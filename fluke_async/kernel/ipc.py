@@ -20,6 +20,8 @@ from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import MessageKind, Status
 from fluke_async.abi.conversation import Role, Step
 from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.kernel.answers import ANSWER_WORDS_MAX, answer_question
+from fluke_async.kernel.asking import take_question
 from fluke_async.kernel.buffers import RECEIVING, SENDING, gather, go_to, length, position
 from fluke_async.kernel.connection import (
     CALL,
@@ -40,7 +42,6 @@ from fluke_async.kernel.connection import (
     waiting_server,
 )
 from fluke_async.kernel.device_request import device_request
-from fluke_async.kernel.faults import accept_question, answer_fault, write_question
 from fluke_async.kernel.message import check_side, move_words, pass_references
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
@@ -48,7 +49,6 @@ from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.reliable import CALLS, CONNECTING, REST, connect, take_step
 from fluke_async.kernel.suspension import COPY, WAIT, Suspension
-from fluke_async.kernel.translation import pending_fault
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -155,12 +155,12 @@ async def serve(core: Core, thread: Thread) -> int:
             port = client.waiting_for
             assert isinstance(port, Port)
             asked = client.registers[reg.ENTRY_POINT]
-            if client.fault is None and asked in CONNECTING:
+            if client.question is None and asked in CONNECTING:
                 connect(core, client, thread, port)
                 core.enter_stage(thread, REQUEST_RECEIVE)
                 core.advance(client, REST[asked], thread)
                 continue
-            if client.fault is None and asked == SEND:
+            if client.question is None and asked == SEND:
                 receive_one_way(core, client, thread, port.alias)
                 core.complete(client, Status.SUCCESS)
                 return Status.SUCCESS
@@ -181,7 +181,7 @@ async def serve(core: Core, thread: Thread) -> int:
                 registers[reg.PROGRESS_WORDS] = 0  # the call was abandoned: the next message, then
                 core.enter_stage(thread, WAIT_RECEIVE)
                 continue
-            if client.fault is not None:
+            if client.question is not None:
                 if take_question(core, client, thread):
                     return Status.SUCCESS
                 abandon_client(core, thread)
@@ -232,10 +232,10 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
         server.release()
         return True
     check_side(core, server, SENDING)
-    if client.fault is not None:
-        verdict = gather(core, server, 1)
+    if client.question is not None:
+        reply = gather(core, server, ANSWER_WORDS_MAX)
         server.release()
-        answer_fault(core, client, int.from_bytes(verdict, "little"))
+        answer_question(core, client, tuple(memoryview(reply).cast("Q")))
         return True
     room = length(core, client, RECEIVING)
     done = min(server.registers[reg.PROGRESS_WORDS], room)
@@ -261,15 +261,6 @@ def accept_request(core: Core, client: Thread, server: Thread) -> None:
     note_received(server, after, done)
     server.registers[reg.MESSAGE_KIND] = MessageKind.IDEMPOTENT
     enter_server(server)
-
-
-def take_question(core: Core, client: Thread, server: Thread) -> bool:
-    """Receive the fault of a client that asks a keeper whom the server serves; False if there is nothing to ask."""
-    fault = pending_fault(client)
-    if fault is None or fault.keeper.portset is None or served_portset(core, server) is not fault.keeper.portset:
-        return False
-    accept_question(core, server, *write_question(core, fault, server))
-    return True
 
 
 def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> None:

@@ -74,7 +74,7 @@ def untie(core: Core, thread: Thread, role: Role) -> Thread | None:
     if peer is None or not is_mutual:
         return None
     name_peer(peer, role.peer, None, sender=False)
-    if thread.active and peer.waiting_for is thread and peer.fault is None:  # else all its waiters look, as they may
+    if thread.active and peer.waiting_for is thread and peer.question is None:  # else all its waiters look, as they may
         core.wake(peer)
     return peer
 

@@ -13,10 +13,10 @@ from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, MAX_MESSAGE_REFERENCES, WORD_SIZE, ExceptionCode, Status
 from fluke_async.abi.entry_points import CHUNK_COST
 from fluke_async.kernel import user_memory
+from fluke_async.kernel.answers import answer_question
 from fluke_async.kernel.buffers import RECEIVING, SENDING, Side, match, pieces, position, scatter
 from fluke_async.kernel.connection import note_received
 from fluke_async.kernel.exceptions import ProgramException
-from fluke_async.kernel.faults import answer_fault
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.trace import Event
@@ -97,8 +97,8 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:
     if not request.is_open:
         return
     thread = request.thread
-    if thread.fault is not None:
-        answer_fault(core, thread, words[0] if words else 0)
+    if thread.question is not None:
+        answer_question(core, thread, words)
         return
     data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in words)
     try:

@@ -121,10 +121,16 @@ def destroy(core: Core, objects: Iterable[KernelObject]) -> None:
 
 def without_waits(records: Iterable[Record]) -> list[Record]:
     """The same state with every call issued again from the registers, instead of parked where it was."""
-    return [
-        replace(record, links=record.links | {"waiting_for": None}) if record.type is ObjectType.THREAD else record
-        for record in records
-    ]
+    return [_reissued(record) if record.type is ObjectType.THREAD else record for record in records]
+
+
+def _reissued(record: Record) -> Record:
+    """A thread's record without its wait: it does not ask about its mistake, but makes it again."""
+    layout = Thread.layout
+    words = record.words
+    if record.links["waiting_for"] is not None and words["exception"]:
+        words |= {"exception": 0, "exception_subcode": 0, "wait_order": 0}
+    return replace(record, bits=layout.pack(words), links=record.links | {"waiting_for": None})
 
 
 def restore(core: Core, records: Sequence[Record]) -> dict[int, KernelObject]:

@@ -88,7 +88,7 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
 
 def waits_in(thread: Thread, role: Role, peer: Thread) -> Step | None:
     """In which step of a conversation with `peer` a thread waits for that one."""
-    if thread.waiting_for is not peer or thread.fault is not None:
+    if thread.waiting_for is not peer or thread.question is not None:
         return None
     number = thread.registers[reg.ENTRY_POINT]
     if number == REQUEST_RECEIVE:

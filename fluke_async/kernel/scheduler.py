@@ -16,7 +16,8 @@ from fluke_async.abi.entry_point import EntryPoint
 from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST
 from fluke_async.abi.registers import ENTRY_POINT, STATUS
 from fluke_async.kernel.account import Account
-from fluke_async.kernel.objects.thread import Continuation, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_condition import Continuation
 from fluke_async.kernel.ordered_queue import OrderedQueue
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, UNPACKED_WAITS_MAX
 from fluke_async.kernel.priority import renew
@@ -200,10 +201,10 @@ class Scheduler:
     def unpark(self, thread: Thread) -> None:
         """End a wait without readying the thread."""
         self._leave_line(thread)
-        if thread.fault is not None:
-            if not thread.fault.in_call:
+        if thread.question is not None:
+            if not thread.question.in_call:
                 thread.wait_order = 0  # it was that of the question alone
-            thread.fault = None
+            thread.question = None
 
     def _leave_line(self, thread: Thread) -> None:
         target = thread.waiting_for
@@ -217,10 +218,10 @@ class Scheduler:
                 renew(self, target.heir)
 
     def wake(self, thread: Thread) -> None:
-        """End a wait: the operation looks again at its condition, or the instruction that faulted is tried again."""
+        """End a wait: the operation looks again at its condition, or the instruction that failed is tried again."""
         if self.trace is not None:
             self.trace((self.time, Event.WAKE, thread.hash, self.entry_name(thread)))
-        in_call = thread.fault is None or thread.fault.in_call
+        in_call = thread.question is None or thread.question.in_call
         self.unpark(thread)
         thread.in_kernel = in_call and not thread.stopped
         self.make_ready(thread)
@@ -266,9 +267,9 @@ class Scheduler:
             self.trace((self.time, Event.STAGE, thread.hash, BY_NUMBER[number].name))
 
     def advance(self, thread: Thread, number: int, waiting_for: KernelObject) -> None:
-        """Move the call of a parked thread on to another stage and another wait, or just its fault; it stays parked."""
+        """Move a parked thread's call on to another stage and another wait, or just its question; it stays parked."""
         self._leave_line(thread)
-        if thread.fault is None:
+        if thread.question is None:
             thread.registers[ENTRY_POINT] = number
         thread.waiting_for = waiting_for
         self._stand_in_line(thread, waiting_for)
@@ -277,7 +278,7 @@ class Scheduler:
 
     def entry_name(self, thread: Thread) -> str:
         """The name of the call that a thread's registers speak of, or of what it waits for besides."""
-        if thread.fault is not None:
-            return "fault"
+        if thread.question is not None:
+            return "exception" if thread.fault is None else "fault"
         entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
         return "?" if entry is None else entry.name

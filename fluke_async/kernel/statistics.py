@@ -20,7 +20,8 @@ class Counters:
     preemptions: int = 0
     soft_faults: int = 0
     hard_faults: int = 0  # for which a keeper was asked
-    exceptions: int = 0
+    exceptions: int = 0  # that stopped a thread
+    exceptions_asked: int = 0  # for which a space's keeper was asked
     interrupts: int = 0
     device_requests: int = 0
     words_copied: int = 0

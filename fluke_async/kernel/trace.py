@@ -30,6 +30,8 @@ class Event(Enum):
     FAULT = ("fault", ("page", "access"))
     ASK = ("ask", ("address", "access", "region", "port"))
     RESOLVED = ("resolved", ("address", "reply"))
+    ASK_EXCEPTION = ("ask_exception", ("code", "subcode", "port"))
+    ANSWERED = ("answered", ("code", "verdict"))
     EXCEPTION = ("exception", ("code", "subcode", "pc", "handled"))
     INTERRUPT = ("interrupt", ("pc",))
     SWITCH = ("switch", ())

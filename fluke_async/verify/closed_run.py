@@ -24,7 +24,8 @@ from fluke_async.execution.process import ProcessModel
 from fluke_async.kernel import message
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
-from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.probe import Probe
 from fluke_async.kernel.trace import Event
 

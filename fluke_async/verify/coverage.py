@@ -3,7 +3,8 @@ Coverage: the rows of the table of system calls that a verification has to pass 
 
 For every call: its trap; each kind of object that a thread has been created again waiting for, with that call in its
 registers; its marked points; its faults, soft and hard, in its thread's own memory and in that of its peer; and its
-return, save for the one call that returns to where the registers name another. Besides, the waits for a keeper.
+return, save for the one call that returns to where the registers name another. Besides, the waits for the keepers of
+regions and of spaces.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def rows() -> Iterator[str]:
             yield f"{entry.name} return"
     for type_ in (ObjectType.PORT, ObjectType.THREAD):
         yield f"fault wait on {type_.name.lower()}"
+        yield f"exception wait on {type_.name.lower()}"
 
 
 def rows_of(core: Core, point: Point, thread: Thread, threads: Iterable[Thread]) -> Iterator[str]:
@@ -53,7 +55,7 @@ def rows_of(core: Core, point: Point, thread: Thread, threads: Iterable[Thread])
         yield f"{_call_of(thread)} {point.value}"
     for each in threads:
         if each.waiting_for is not None:
-            waits_in = "fault" if each.fault is not None else _call_of(each)
+            waits_in = _call_of(each) if each.question is None else core.entry_name(each)
             yield f"{waits_in} wait on {each.waiting_for.type.name.lower()}"
 
 

@@ -22,6 +22,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "pager": (),
     "memtest": ("256",),
     "cow": (),
+    "foreign": ("2",),
     "usertests": (),
 }
 SENSITIVE = ("clock", "inversion", "usertests")  # these tell the time, or test what happens when

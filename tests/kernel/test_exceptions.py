@@ -10,7 +10,7 @@ from fluke_async.abi.codes import ExceptionCode
 from fluke_async.execution.hart import Outcome
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
-from fluke_async.kernel.objects.thread import Condition
+from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.trace import Event
 from tests.kernel.machine import UNMAPPED, Machine
 

@@ -6,7 +6,8 @@ import pytest
 
 from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, ExceptionCode, ObjectType, Status
 from fluke_async.kernel.objects.base import KernelObject
-from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_condition import Condition
 from tests.kernel.asking import asking, client_of, in_call_or_not, resolve, taken_or_not
 from tests.kernel.invariants import check
 from tests.kernel.machine import Machine, Part

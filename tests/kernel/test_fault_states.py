@@ -6,7 +6,7 @@ import pytest
 
 from fluke_async.abi.codes import FAULT_IN_CALL, ExceptionCode
 from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.objects.thread import Condition
+from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.trace import Event
 from tests.kernel.asking import asking, client_of, in_call_or_not, resolve, taken_or_not
 from tests.kernel.machine import Machine

@@ -10,7 +10,7 @@ from itertools import product
 
 import pytest
 
-from fluke_async.kernel.objects.thread import Condition
+from fluke_async.kernel.objects.thread_condition import Condition
 from tests.kernel.crossing import OTHERS, Crossing
 from tests.kernel.invariants import check
 from tests.kernel.machine import Machine

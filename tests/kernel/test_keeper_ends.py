@@ -8,7 +8,7 @@ import pytest
 
 from fluke_async.abi.codes import ExceptionCode
 from fluke_async.kernel.objects.portset import Portset
-from fluke_async.kernel.objects.thread import Condition
+from fluke_async.kernel.objects.thread_condition import Condition
 from tests.kernel.machine import Machine, Part
 from tests.kernel.paging import FAILED, READ, RESOLVED, WRITE, Keeper, Paging
 

@@ -6,7 +6,7 @@ import pytest
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode
 from fluke_async.kernel import message
-from fluke_async.kernel.objects.thread import Condition
+from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.trace import Event
 from tests.kernel.law_scenarios import answer_after
 from tests.kernel.machine import Machine

@@ -8,7 +8,7 @@ from fluke_async.abi.codes import ExceptionCode
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.objects.thread import Condition
+from fluke_async.kernel.objects.thread_condition import Condition
 from tests.kernel.machine import Machine
 from tests.kernel.recreation import recreate
 from tests.kernel.states import set_state, state_of

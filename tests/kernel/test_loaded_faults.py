@@ -17,7 +17,8 @@ from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.portset import Portset
-from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_condition import Condition
 from tests.kernel.asking import asking, in_call_or_not, resolve, taken_or_not
 from tests.kernel.machine import UNMAPPED, Machine
 from tests.kernel.messages import Service

@@ -21,7 +21,8 @@ from fluke_async.kernel.names import physical
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.translation import WRITE
 from tests.kernel.invariants import check, effective_priorities
 from tests.kernel.machine import CODE, Machine

@@ -10,7 +10,8 @@ from fluke_async.abi.codes import ExceptionCode, ThreadFlags
 from fluke_async.abi.entry_points import BY_NAME, ENTRY_POINTS
 from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.objects.thread import Condition, Thread
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 from tests.kernel.invariants import check
 from tests.kernel.machine import Machine

@@ -36,6 +36,7 @@ def test_every_program_is_there() -> None:
         "clock",
         "cow",
         "echo",
+        "foreign",
         "hello",
         "inversion",
         "memtest",
@@ -72,6 +73,20 @@ async def test_hello(model: str, preemption: str, args: list[str], output: bytes
 )
 async def test_echo(model: str, preemption: str, args: list[str], stdin: bytes, output: bytes) -> None:
     assert await run(model, preemption, "echo", args, stdin) == (output, fluke.Exit("exited", 0))
+
+
+@pytest.mark.parametrize("lines", [0, 1, 5])
+async def test_foreign_calls_are_done_by_the_keeper_of_the_guests_space(
+    model: str, preemption: str, lines: int
+) -> None:
+    output, end = await run(model, preemption, "foreign", [str(lines)])
+    assert end == fluke.Exit("exited", 0)
+    written = [f"line {number} of process 42" for number in range(1, lines + 1)]
+    assert output.decode().splitlines() == [
+        *written,
+        f"written: {sum(len(line) + 1 for line in written)}; to another file: -9; from nowhere: -14; reboot: -38",
+        f"the guest has exited with {lines}, after {lines + 5} calls",
+    ]
 
 
 @pytest.mark.parametrize(("limit", "threads"), [(0, 1), (2, 1), (3, 2), (100, 1), (1000, 4), (500, 16)])

@@ -14,6 +14,7 @@
 #define FLUKE_PRIORITY_DEFAULT 16
 #define FLUKE_PRIORITY_MAX 31
 #define FLUKE_MAX_MESSAGE_REFERENCES 255
+#define FLUKE_MAX_MESSAGE_BUFFERS 255
 #define FLUKE_CONSOLE_MAX_BYTES 8160
 #define FLUKE_FAULT_IN_CALL 8
 #define FLUKE_USER_START 0x1000ul
@@ -150,12 +151,19 @@ enum {
     FLUKE_MESSAGE_IDEMPOTENT = 1,
     FLUKE_MESSAGE_RELIABLE   = 2,
     FLUKE_MESSAGE_FAULT      = 3,
+    FLUKE_MESSAGE_EXCEPTION  = 4,
 };
 
 /* Word 0 of a keeper's reply to a fault; without a word it is RESOLVED, any other number is FAILED. */
 enum {
     FLUKE_FAULT_RESOLVED = 0,
     FLUKE_FAULT_FAILED   = 1,
+};
+
+/* Word 0 of a keeper's reply to an exception; without a word, and with any other number, it is STOP. */
+enum {
+    FLUKE_EXCEPTION_RESUME = 0,
+    FLUKE_EXCEPTION_STOP   = 1,
 };
 
 /* All of a thread that is bits; its links are delivered through references. */
@@ -186,7 +194,7 @@ struct fluke_thread_state {
     uint64_t server_oneway_pc;                   /* entry for one-way messages; 0: the waiting call returns */
     uint64_t server_idempotent_pc;               /* entry for idempotent requests; 0: the waiting call returns */
     uint64_t server_reliable_pc;                 /* entry for reliable connections; 0: the waiting call returns */
-    uint64_t exception;                          /* code of the mistake that stopped the thread, and keeps it so; 0: none */
+    uint64_t exception;                          /* code of its mistake: the thread is stopped by it, or waits for its space's keeper; 0: none */
     uint64_t exception_subcode;                  /* the address or number concerned */
     uint64_t fault_access;                       /* FLUKE_PROT_* that it has asked a keeper for, with FLUKE_FAULT_IN_CALL; 0: none */
     uint64_t fault_address;                      /* where it wanted that access */
@@ -244,6 +252,24 @@ struct fluke_fault_message {
     uint64_t thread_hash;                        /* hash of the thread that wants it */
 };
 _Static_assert(sizeof(struct fluke_fault_message) == 40, "fluke_fault_message");
+
+/* What a space's keeper receives, as a message of the kind FLUKE_MESSAGE_EXCEPTION, when a thread cannot go on. */
+struct fluke_exception_message {
+    uint64_t code;                               /* FLUKE_EXCEPTION_* or FLUKE_INSANITY_*: what the thread will be stopped by if the keeper says so */
+    uint64_t subcode;                            /* the address or number concerned */
+    uint64_t thread_hash;                        /* hash of the thread */
+    uint64_t pc;                                 /* its program counter, on the instruction that failed */
+    uint64_t x[32];                              /* its integer registers x0 to x31 */
+};
+_Static_assert(sizeof(struct fluke_exception_message) == 288, "fluke_exception_message");
+
+/* How a thread goes on, as its space's keeper answers; without pc and x it goes on with what it has. */
+struct fluke_exception_reply {
+    uint64_t verdict;                            /* FLUKE_EXCEPTION_RESUME or FLUKE_EXCEPTION_STOP */
+    uint64_t pc;                                 /* program counter */
+    uint64_t x[32];                              /* integer registers x0 to x31; x0 is ignored */
+};
+_Static_assert(sizeof(struct fluke_exception_reply) == 272, "fluke_exception_reply");
 
 /* A port: what clients name. */
 struct fluke_port_state {

@@ -16,7 +16,7 @@ from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.ordered_queue import OrderedQueue
-from fluke_async.kernel.translation import pending_fault, question_to
+from fluke_async.kernel.questions import pending_question, question_to
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -53,7 +53,7 @@ class Port(KernelObject):
     def expects(self, core: Core, thread: Thread) -> bool:
         if self.receiver is None:  # a server may have come while the thread was stopped
             return self.active and (self.portset is None or self.portset.first_waiter() is None)
-        if thread.fault is not None:
+        if thread.question is not None:
             waits_for_answer = question_to(thread, self) is not None
         else:
             waits_for_answer = core.entry_name(thread) == "ipc_call" and self.is_called_by(core, thread)
@@ -66,10 +66,10 @@ class Port(KernelObject):
         return self.active and thread.request is not None
 
     def is_called_by(self, core: Core, thread: Thread) -> bool:
-        """Whether a thread's registers, or its fault, call this port: to be parked here by a state is not enough."""
-        if thread.fault is not None:
-            fault = pending_fault(thread)
-            return fault is not None and fault.keeper is self
+        """Whether a thread's registers, or its question, call this port: to be parked here by a state is not enough."""
+        if thread.question is not None:
+            question = pending_question(thread)
+            return question is not None and question.keeper is self
         if core.entry_name(thread) not in CALLING:
             return False
         try:
@@ -77,10 +77,10 @@ class Port(KernelObject):
         except ProgramException:
             return False
 
-    def turn_faults_away(self, core: Core) -> None:
-        """This port keeps a region no more: those who wait here with a fault make their accesses again."""
+    def turn_questions_away(self, core: Core) -> None:
+        """This port keeps a region or a space no more: those who wait here to ask try their instructions again."""
         for thread in tuple(self.queue().in_order()):
-            if thread.waiting_for is self and thread.fault is not None:
+            if thread.waiting_for is self and thread.question is not None:
                 core.wake(thread)
 
     def export_bits(self) -> StateBits:

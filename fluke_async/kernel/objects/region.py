@@ -62,7 +62,7 @@ class Region(KernelObject):
             before = self.keeper
             self.keeper = links["keeper"]  # type: ignore[assignment]
             if before is not None and before is not self.keeper:
-                before.turn_faults_away(core)
+                before.turn_questions_away(core)
 
     def on_destroy(self, core: Core) -> None:
         revoke_region(core, self)

@@ -9,6 +9,7 @@ from fluke_async.abi.codes import ExceptionCode, ObjectType
 from fluke_async.abi.layouts import SPACE_STATE
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
+from fluke_async.kernel.objects.thread_state import Mistake
 from fluke_async.kernel.range_index import RangeIndex
 from fluke_async.kernel.translation import revoke_range
 
@@ -87,7 +88,10 @@ class Space(KernelObject):
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
         if "keeper" in links:
+            before = self.keeper
             self.keeper = links["keeper"]  # type: ignore[assignment]
+            if before is not None and before is not self.keeper:
+                before.turn_questions_away(core)
 
     def on_destroy(self, core: Core) -> None:
         revoke_range(core, self, 0, ADDRESS_END)
@@ -97,6 +101,11 @@ class Space(KernelObject):
         self._starts.clear()
         for region in tuple(self.regions):
             region.import_state(core, None, None, {"space": None})
-        for thread in tuple(self.account.threads):  # those of all spaces of the program
-            if thread.space is self:
-                core.leave_space(thread)
+        threads = [
+            each for each in self.account.threads if each.space is self
+        ]  # else it is in another of the program's
+        for thread in sorted(threads, key=lambda thread: (thread.wait_order, thread.address)):
+            core.leave_space(thread)
+            if isinstance(thread.question, Mistake) and not thread.stopped:  # it has no keeper any more to ask
+                thread.drop_call(core)
+                core.wake(thread)

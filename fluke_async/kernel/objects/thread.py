@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Coroutine
-from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fluke_async.abi.codes import PRIORITY_DEFAULT, ExceptionCode, ObjectType, ThreadFlags
 from fluke_async.abi.layouts import THREAD_STATE
@@ -14,7 +13,8 @@ from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.links import break_off
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault
+from fluke_async.kernel.objects.thread_condition import Condition, Continuation
+from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault, Mistake, Question
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 
 if TYPE_CHECKING:
@@ -34,34 +34,6 @@ PENDING_CLIENT_ALERT = int(ThreadFlags.PENDING_CLIENT_ALERT)
 PENDING_SERVER_ALERT = int(ThreadFlags.PENDING_SERVER_ALERT)
 
 
-class Continuation(NamedTuple):
-    """
-    What is left of a thread that waits: all that the interrupt model keeps.
-
-    It is the thread's entry in the wait queue too, hence the order of the fields. Nothing in it is more than the
-    exported state says.
-    """
-
-    negative_priority: int
-    wait_order: int
-    thread: Thread
-    waiting_for: KernelObject
-    entry_point: int
-
-
-class Condition(Enum):
-    """What a thread is doing, as an observer sees it."""
-
-    EMPTY = "empty"  # has no space: cannot run
-    READY = "ready"
-    WAITING = "waiting"
-    SPENT = "out of budget"  # would be ready, but its program has used up its budget
-    SUSPENDED = "suspended"  # would be ready, but the host has suspended its program
-    EXCEPTION = "exception"  # stopped by a mistake that nobody handles
-    STOPPED = "stopped"
-    DESTROYED = "destroyed"
-
-
 class Thread(KernelObject):
     """A thread's whole state: what is exported, and below it what only the kernel knows."""
 
@@ -69,7 +41,6 @@ class Thread(KernelObject):
         # Exported, as bits.
         "client_sender",
         "exceptions_enabled",
-        "fault",
         "floating",
         "handlers",
         "in_call",
@@ -77,6 +48,7 @@ class Thread(KernelObject):
         "pending",
         "priority",
         "quantum_left",
+        "question",
         "registers",
         "reliable",
         "run_order",
@@ -136,7 +108,7 @@ class Thread(KernelObject):
         self.stopped = True
         self.in_call = False  # stopped at a marked point where it could not have been preempted: it goes on first
         self.exceptions_enabled = False
-        self.fault: Fault | None = None
+        self.question: Question | None = None  # what it asks a keeper, while it waits for one
         self.pending = 0  # ThreadFlags.PENDING_*, a plain number
         self.wait_order = 0
         self.run_order = 0
@@ -155,7 +127,7 @@ class Thread(KernelObject):
         self.server_sender = False  # as a server
 
         self.callee: Thread | None = None  # who took this thread's idempotent request, in this kernel
-        self.exception: tuple[ExceptionCode, int] | None = None
+        self.exception: Mistake | None = None  # what has stopped it
         self.owned: set[Mutex] | None = None
         self.effective_priority = PRIORITY_DEFAULT
         self.lenders: set[Lender] | None = None
@@ -233,6 +205,11 @@ class Thread(KernelObject):
         )
 
     @property
+    def fault(self) -> Fault | None:
+        """The access that the thread asks a region's keeper for."""
+        return self.question if isinstance(self.question, Fault) else None
+
+    @property
     def continuation(self) -> Continuation | None:
         """The record of the wait that the thread is in."""
         return self.place if isinstance(self.place, Continuation) else None
@@ -307,7 +284,7 @@ class Thread(KernelObject):
         return thread_state.export_bits(self)
 
     def expects(self, core: Core, thread: Thread) -> bool:
-        meets = self.waiting_for is thread and self.fault is None and thread.fault is None
+        meets = self.waiting_for is thread and self.question is None and thread.question is None
         return self.active and not meets  # one of two that wait for each other has to do the work
 
     def on_export(self, core: Core, by: Thread) -> None:

@@ -13,7 +13,7 @@ from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_calls import check_self
-from fluke_async.kernel.objects.thread_state import connect, connection_flags
+from fluke_async.kernel.objects.thread_connections import connect, connection_flags
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core

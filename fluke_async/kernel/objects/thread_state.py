@@ -22,6 +22,7 @@ from fluke_async.abi.entry_point import Class
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
+from fluke_async.kernel.objects.thread_connections import connect, connection_flags, is_both, load_connections
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
 
 if TYPE_CHECKING:
@@ -67,6 +68,22 @@ class Fault(NamedTuple):
     in_call: bool
 
 
+class Mistake(NamedTuple):
+    """An exception that stops a thread, or that it asks its space's keeper about: what failed has not been executed."""
+
+    code: ExceptionCode
+    subcode: int
+
+    @property
+    def in_call(self) -> bool:
+        """A call that was a mistake has no place in a line to keep."""
+        return False
+
+
+Question = Fault | Mistake
+"""What a thread asks a keeper."""
+
+
 NO_HANDLERS = Handlers()  # one for all who have none, as `NO_WORDS` is
 NO_FLOATING = (0,) * 32
 
@@ -84,8 +101,11 @@ def export_bits(thread: Thread) -> StateBits:
     floating = thread.floating
     a0, a1, a2, a7, pc = thread.saved
     handlers = thread.handlers
-    code, subcode = (0, 0) if thread.exception is None else thread.exception
-    fault = thread.fault
+    fault, mistake = None, thread.exception
+    if _goes_on_asking(thread):
+        fault = thread.fault
+        mistake = thread.question if isinstance(thread.question, Mistake) else None
+    code, subcode = (0, 0) if mistake is None else mistake
     return {
         "hash": thread.hash,
         "thread_va": thread.thread_va,
@@ -116,22 +136,16 @@ def export_bits(thread: Thread) -> StateBits:
     }
 
 
-def connection_flags(thread: Thread) -> ThreadFlags:
-    """What the thread is to its client and its server."""
-    flags = ThreadFlags(0)
-    client, server = thread.export_link("client"), thread.export_link("server")
-    if client is not None and not thread.reliable:
-        flags |= ThreadFlags.IDEMPOTENT
-    if client is not None and thread.server_sender:
-        flags |= ThreadFlags.SERVER_SENDER
-    if server is not None and thread.client_sender:
-        flags |= ThreadFlags.CLIENT_SENDER
-    return flags
+def _goes_on_asking(thread: Thread) -> bool:
+    """Whether a thread asks a keeper that is still there; else it will find out anew what it has to ask."""
+    return thread.question is not None and thread.export_link("waiting_for") is not None
 
 
 def _wait_order(thread: Thread) -> int:
     """The order that the thread goes on with: that of a stage is worth nothing where what ends the stage has gone."""
     target = thread.waiting_for
+    if thread.question is not None and not thread.question.in_call and not _goes_on_asking(thread):
+        return 0  # it was that of the question
     return 0 if target is not None and target.ends_stage and not target.active else thread.wait_order
 
 
@@ -177,15 +191,19 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
 
 
 def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, links: Links) -> None:
-    """A thread can only be parked if its fault or its registers say that it may wait, and no mistake has stopped it."""
+    """A thread can only be parked if its question or its registers say that it may wait."""
     target = links.get("waiting_for", thread.export_link("waiting_for"))
     if target is not None:
-        if thread.exception is not None if bits is None else number(bits, "exception"):
-            raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
         x = bits["x"] if bits is not None else thread.registers
         assert not isinstance(x, int)
         entry = BY_NUMBER.get(x[ENTRY_POINT])
-        if thread.fault is not None if bits is None else number(bits, "fault_access"):
+        if bits is None:
+            has_fault, has_mistake = thread.fault is not None, thread.fault is None and _mistake_of(thread) is not None
+        else:
+            has_fault, has_mistake = bool(number(bits, "fault_access")), bool(number(bits, "exception"))
+        if has_fault and has_mistake:
+            raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
+        if has_fault or has_mistake:
             may_wait = target.type in (ObjectType.PORT, ObjectType.THREAD)
         else:
             may_wait = entry is not None and entry.call_class not in (Class.TRIVIAL, Class.SHORT)
@@ -202,11 +220,6 @@ def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, link
             raise mistake(by, ExceptionCode.INVALID_STATE, thread.thread_va)
     if bits is not None and is_both(number(bits, "flags")):
         raise mistake(by, ExceptionCode.INVALID_STATE, number(bits, "flags"))
-
-
-def is_both(flags: int) -> bool:
-    """Whether flags say of a client that it waits for an answer, and that a stream goes to it."""
-    return bool(flags & ThreadFlags.IDEMPOTENT and flags & ThreadFlags.SERVER_SENDER)
 
 
 def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
@@ -232,10 +245,10 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.saved = _five(bits, SAVED_FIELDS)
     thread.server_registration = _five(bits, SERVER_FIELDS)
     code = number(bits, "exception")
-    thread.exception = (ExceptionCode(code), number(bits, "exception_subcode")) if code else None
+    thread.exception = Mistake(ExceptionCode(code), number(bits, "exception_subcode")) if code else None
     access = number(bits, "fault_access")
     in_call = bool(access & FAULT_IN_CALL)
-    thread.fault = Fault(number(bits, "fault_address"), access & ~FAULT_IN_CALL, in_call) if access else None
+    thread.question = Fault(number(bits, "fault_address"), access & ~FAULT_IN_CALL, in_call) if access else None
     thread.in_kernel = False
     thread.in_call = bool(flags & ThreadFlags.IN_CALL)
     thread.run_order = number(bits, "run_order")
@@ -255,34 +268,30 @@ def _load_links(core: Core, thread: Thread, bits: StateBits | None, links: Links
         target = links["waiting_for"]
         if thread.callee is not None and thread.callee is thread.waiting_for and target is not thread.callee:
             thread.drop_call(core)  # a client that does not wait for its server has none: its state could not tell
-        wait_order, fault = thread.wait_order, thread.fault
+        wait_order, question = thread.wait_order, thread.question
         core.unpark(thread)
+        thread.question = question
         if target is not None:
-            thread.wait_order, thread.fault = wait_order, fault
+            thread.wait_order = wait_order
             core.park(thread, target)
-    if thread.waiting_for is None:
-        thread.fault = None  # it will find out anew
+    _ask_or_not(thread)
     connect(thread.client, thread)
     if thread.waiting_for is not None and thread.waiting_for.type is ObjectType.THREAD:
         connect(thread, thread.waiting_for)  # type: ignore[arg-type]  # its type says so
 
 
-def load_connections(thread: Thread, bits: StateBits | None, links: Links) -> None:
-    """Name client and server; without bits, a client is whatever the one before was."""
-    client, server = links.get("client", thread.client), links.get("server", thread.server)
-    flags = connection_flags(thread) if bits is None else ThreadFlags(number(bits, "flags"))
-    reliable = client is not None and not flags & ThreadFlags.IDEMPOTENT
-    if client is not thread.client or reliable != thread.reliable:
-        thread.link_client(client, reliable=reliable)  # type: ignore[arg-type]  # the links' types say so
-    thread.server = server  # type: ignore[assignment]
-    thread.server_sender = reliable and bool(flags & ThreadFlags.SERVER_SENDER)
-    thread.client_sender = server is not None and bool(flags & ThreadFlags.CLIENT_SENDER)
+def _ask_or_not(thread: Thread) -> None:
+    """A thread that waits asks about its mistake; one that does not is stopped by it, and forgets a fault."""
+    found = _mistake_of(thread)
+    if thread.waiting_for is None:
+        thread.exception, thread.question = found, None
+    elif found is not None:
+        thread.exception, thread.question = None, found
 
 
-def connect(client: Thread | None, server: Thread) -> None:
-    """A connection counts when both ends agree: the client waits for the server, which serves it."""
-    if client is not None and client.waiting_for is server and server.served is client:
-        client.callee = server
+def _mistake_of(thread: Thread) -> Mistake | None:
+    """The exception that a thread is stopped by, or asks its space's keeper about."""
+    return thread.question if isinstance(thread.question, Mistake) else thread.exception
 
 
 def _five(bits: StateBits, names: tuple[str, ...]) -> FiveWords:

@@ -80,12 +80,6 @@ static void link_impossibly(void)
     fluke_thread_create(&thread);
     fluke_ref_create(&ref);
     fluke_thread_get_state(&thread, &state, NULL, NULL, NULL, NULL, NULL);
-    fluke_thread_reference(fluke_thread_self(), &ref);
-    /* Reliable connections are not there yet, so there are none to be restored. */
-    CHECK_MISTAKE(fluke_thread_set_state(&thread, &state, NULL, NULL, NULL, NULL, &ref), FLUKE_INSANITY_INVALID_STATE,
-                  &thread);
-    CHECK_MISTAKE(fluke_thread_set_state(&thread, &state, NULL, NULL, NULL, &ref, NULL), FLUKE_INSANITY_INVALID_STATE,
-                  &thread);
     fluke_thread_reference(&thread, &ref);
     state.flags |= FLUKE_THREAD_IDEMPOTENT;
     CHECK_MISTAKE(fluke_thread_set_state(&thread, &state, NULL, NULL, NULL, &ref, NULL), FLUKE_INSANITY_INVALID_STATE,

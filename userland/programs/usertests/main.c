@@ -11,9 +11,9 @@ static const struct usertest *const tables[] = {
     thread_tests,    thread_state_tests, link_tests,         exception_tests,    interrupt_tests,
     priority_tests,  mutex_tests,        condition_tests,    reference_tests,    port_tests,
     call_tests,      serving_tests,      server_state_tests, message_tests,      long_message_tests,
-    space_tests,     region_tests,       mapping_tests,      device_tests,       library_tests,
-    protect_tests,   search_tests,       change_tests,       paging_tests,       keeper_tests,
-    paged_call_tests, paged_wait_tests,  paged_message_tests, paged_reference_tests,
+    space_tests,     space_keeper_tests, region_tests,       mapping_tests,      device_tests,
+    library_tests,   protect_tests,      search_tests,       change_tests,       paging_tests,
+    keeper_tests,    paged_call_tests,   paged_wait_tests,   paged_message_tests, paged_reference_tests,
     paged_failure_tests, second_keeper_tests, conversation_tests, connection_tests,
 };
 enum { TABLES = sizeof tables / sizeof *tables };

@@ -56,39 +56,7 @@ static void find_no_space(void)
     fluke_port_destroy(&port);
 }
 
-/* A space that sees all of this program below the window, at the same addresses, and nothing else. */
-static struct {
-    fluke_region_t region;
-    fluke_mapping_t mapping;
-    fluke_ref_t region_ref;
-} mirror;
-
-static void open_mirror(void)
-{
-    const void *start = (void *)FLUKE_USER_START;
-    size_t size = (uint64_t)WINDOW - FLUKE_USER_START;
-
-    fluke_space_create(&space);
-    fluke_ref_create(&space_ref);
-    fluke_space_reference(&space, &space_ref);
-    fluke_region_create(&mirror.region);
-    fluke_mapping_create(&mirror.mapping);
-    fluke_ref_create(&mirror.region_ref);
-    fluke_region_reference(&mirror.region, &mirror.region_ref);
-    set_region(&mirror.region, start, size, FLUKE_PROT_ALL);
-    fluke_region_set_state(&mirror.region, NULL, fluke_start_block->space_ref, NULL);
-    set_mapping(&mirror.mapping, 0, start, size, FLUKE_PROT_ALL);
-    fluke_mapping_set_state(&mirror.mapping, NULL, &mirror.region_ref, &space_ref);
-}
-
-static void close_mirror(void)
-{
-    fluke_ref_destroy(&mirror.region_ref);
-    fluke_mapping_destroy(&mirror.mapping);
-    fluke_region_destroy(&mirror.region);
-    fluke_ref_destroy(&space_ref);
-    fluke_space_destroy(&space);
-}
+static struct mirror mirror;
 
 static void add_one(void *number)
 {
@@ -100,11 +68,11 @@ static void run_in_space(void)
     static unsigned number; /* the stack of the case is not seen from there */
 
     number = 1;
-    open_mirror();
-    struct worker *worker = start_in(&space_ref, add_one, &number);
+    open_mirror(&mirror);
+    struct worker *worker = start_in(&mirror.space_ref, add_one, &number);
     CHECK(worker->done && number == 2);
     end(worker);
-    close_mirror();
+    close_mirror(&mirror);
 }
 
 static void run_in_nothing(void)
@@ -135,11 +103,11 @@ static void share_mutex(void)
     struct window window;
     fluke_mutex_t *shared = (fluke_mutex_t *)memory;
 
-    open_mirror();
-    open_window(&window, &space_ref);
+    open_mirror(&mirror);
+    open_window(&window, &mirror.space_ref);
     fluke_mutex_create(shared);
     fluke_mutex_lock(shared);
-    struct worker *worker = start_in(&space_ref, lock_through_window, NULL);
+    struct worker *worker = start_in(&mirror.space_ref, lock_through_window, NULL);
     CHECK(waits_for(worker) == FLUKE_MUTEX);
     fluke_mutex_unlock(shared);
     CHECK(worker->done);
@@ -147,7 +115,7 @@ static void share_mutex(void)
     end(worker);
     fluke_mutex_destroy(shared);
     close_window(&window);
-    close_mirror();
+    close_mirror(&mirror);
 }
 
 static struct service service;
@@ -167,17 +135,17 @@ static void call_across(void)
     struct window window;
     struct exchange exchange = {.service = &service};
 
-    open_mirror();
-    open_window(&window, &space_ref);
+    open_mirror(&mirror);
+    open_window(&window, &mirror.space_ref);
     open_service(&service);
     memory[0] = 123;
-    struct worker *client = start_in(&space_ref, call_from_window, NULL);
+    struct worker *client = start_in(&mirror.space_ref, call_from_window, NULL);
     serve_once(&exchange);
     CHECK(client->done && exchange.received == 123 && memory[1] == 124);
     end(client);
     close_service(&service);
     close_window(&window);
-    close_mirror();
+    close_mirror(&mirror);
 }
 
 static void move(void)
@@ -202,18 +170,18 @@ static void destroy_around_thread(void)
 
     fluke_mutex_create(&gate);
     fluke_mutex_lock(&gate);
-    open_mirror();
-    struct worker *worker = start_in(&space_ref, lock_and_unlock, &gate);
-    fluke_space_destroy(&space);
-    CHECK(fluke_ref_check(&space_ref) == 0);
+    open_mirror(&mirror);
+    struct worker *worker = start_in(&mirror.space_ref, lock_and_unlock, &gate);
+    fluke_space_destroy(&mirror.space);
+    CHECK(fluke_ref_check(&mirror.space_ref) == 0);
     fluke_mutex_unlock(&gate);
     CHECK(!worker->done);
     get_state(worker, &state);
     fluke_thread_set_state(&worker->thread, &state, fluke_start_block->space_ref, NULL, NULL, NULL, NULL);
     CHECK(worker->done || waits_for(worker) == FLUKE_MUTEX);
     end(worker);
-    fluke_space_create(&space);
-    close_mirror();
+    fluke_space_create(&mirror.space);
+    close_mirror(&mirror);
     fluke_mutex_destroy(&gate);
 }
 

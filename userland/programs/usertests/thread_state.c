@@ -81,12 +81,11 @@ static void load_impossible(void)
 {
     struct fluke_thread_state good, bad, after;
     struct { uint64_t *field, value; } mistakes[] = {
-        {&bad.flags, 1ul << 40},          {&bad.flags, FLUKE_THREAD_STOPPED | FLUKE_THREAD_SERVER_SENDER},
+        {&bad.flags, 1ul << 40},          {&bad.flags, FLUKE_THREAD_IDEMPOTENT | FLUKE_THREAD_SERVER_SENDER},
         {&bad.priority, FLUKE_PRIORITY_MAX + 1}, {&bad.wait_order, UINT64_MAX},
         {&bad.run_order, UINT64_MAX},     {&bad.quantum_left, 1ul << 40},
-        {&bad.fcsr, 0x100},               {&bad.server_oneway_pc, 4},
-        {&bad.server_idempotent_pc, 4},   {&bad.server_reliable_pc, 4},
-        {&bad.exception, 1},              {&bad.exception_subcode, 5},
+        {&bad.fcsr, 0x100},               {&bad.exception, 1},
+                  {&bad.exception_subcode, 5},
         {&bad.fault_access, 3},           {&bad.fault_address, 5},
     };
 

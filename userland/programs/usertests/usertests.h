@@ -13,11 +13,10 @@ struct usertest {
 
 extern const struct usertest thread_tests[], thread_state_tests[], link_tests[], exception_tests[], interrupt_tests[],
     priority_tests[], mutex_tests[], condition_tests[], reference_tests[], port_tests[], call_tests[], serving_tests[],
-    server_state_tests[], message_tests[], long_message_tests[], space_tests[], region_tests[], mapping_tests[],
-    device_tests[], library_tests[], protect_tests[], search_tests[], change_tests[], paging_tests[], keeper_tests[],
-    second_keeper_tests[], paged_call_tests[], paged_wait_tests[], paged_message_tests[], paged_reference_tests[],
-    paged_failure_tests[], conversation_tests[], connection_tests[],
-    hidden_tests[];
+    server_state_tests[], message_tests[], long_message_tests[], space_tests[], space_keeper_tests[], region_tests[],
+    mapping_tests[], device_tests[], library_tests[], protect_tests[], search_tests[], change_tests[], paging_tests[],
+    keeper_tests[], second_keeper_tests[], paged_call_tests[], paged_wait_tests[], paged_message_tests[],
+    paged_reference_tests[], paged_failure_tests[], conversation_tests[], connection_tests[], hidden_tests[];
 
 /* An address at which nothing is mapped, and one that can be read only; both aligned for an object. */
 #define NOWHERE ((void *)0x3000000000)
@@ -142,6 +141,16 @@ struct window {
 };
 void open_window(struct window *window, fluke_ref_t *space_ref);
 void close_window(struct window *window);
+
+/* A space that sees all of this program below the window, at the same addresses, and nothing else; no case's stack. */
+struct mirror {
+    fluke_space_t space;
+    fluke_region_t region;
+    fluke_mapping_t mapping;
+    fluke_ref_t space_ref, region_ref;
+};
+void open_mirror(struct mirror *mirror);
+void close_mirror(struct mirror *mirror);
 
 /* Loads the range and the access of a region or a mapping; its links stay. */
 void set_region(fluke_region_t *region, const void *start, size_t size, uint64_t prot);

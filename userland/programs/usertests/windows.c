@@ -1,4 +1,4 @@
-/* Memory that is seen at two addresses. */
+/* Memory that is seen at two addresses, or in two spaces. */
 
 #include "usertests.h"
 
@@ -47,4 +47,31 @@ void close_window(struct window *window)
     fluke_ref_destroy(&window->region_ref);
     fluke_mapping_destroy(&window->mapping);
     fluke_region_destroy(&window->region);
+}
+
+void open_mirror(struct mirror *mirror)
+{
+    const void *start = (void *)FLUKE_USER_START;
+    size_t size = (uint64_t)WINDOW - FLUKE_USER_START;
+
+    fluke_space_create(&mirror->space);
+    fluke_ref_create(&mirror->space_ref);
+    fluke_space_reference(&mirror->space, &mirror->space_ref);
+    fluke_region_create(&mirror->region);
+    fluke_mapping_create(&mirror->mapping);
+    fluke_ref_create(&mirror->region_ref);
+    fluke_region_reference(&mirror->region, &mirror->region_ref);
+    set_region(&mirror->region, start, size, FLUKE_PROT_ALL);
+    fluke_region_set_state(&mirror->region, NULL, fluke_start_block->space_ref, NULL);
+    set_mapping(&mirror->mapping, 0, start, size, FLUKE_PROT_ALL);
+    fluke_mapping_set_state(&mirror->mapping, NULL, &mirror->region_ref, &mirror->space_ref);
+}
+
+void close_mirror(struct mirror *mirror)
+{
+    fluke_ref_destroy(&mirror->region_ref);
+    fluke_mapping_destroy(&mirror->mapping);
+    fluke_region_destroy(&mirror->region);
+    fluke_ref_destroy(&mirror->space_ref);
+    fluke_space_destroy(&mirror->space);
 }

@@ -1,0 +1,38 @@
+"""What a thread is doing, and what is left of one that waits."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.objects.base import KernelObject
+    from fluke_async.kernel.objects.thread import Thread
+
+
+class Continuation(NamedTuple):
+    """
+    What is left of a thread that waits: all that the interrupt model keeps.
+
+    It is the thread's entry in the wait queue too, hence the order of the fields. Nothing in it is more than the
+    exported state says.
+    """
+
+    negative_priority: int
+    wait_order: int
+    thread: Thread
+    waiting_for: KernelObject
+    entry_point: int
+
+
+class Condition(Enum):
+    """What a thread is doing, as an observer sees it."""
+
+    EMPTY = "empty"  # has no space: cannot run
+    READY = "ready"
+    WAITING = "waiting"
+    SPENT = "out of budget"  # would be ready, but its program has used up its budget
+    SUSPENDED = "suspended"  # would be ready, but the host has suspended its program
+    EXCEPTION = "exception"  # stopped by a mistake that nobody handles
+    STOPPED = "stopped"
+    DESTROYED = "destroyed"

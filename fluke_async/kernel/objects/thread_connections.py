@@ -1,0 +1,48 @@
+"""A thread's client and server in its state: who they are, and what the thread is to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluke_async.abi.codes import ThreadFlags
+from fluke_async.kernel.checks import number
+
+if TYPE_CHECKING:
+    from fluke_async.kernel.objects.base import Links, StateBits
+    from fluke_async.kernel.objects.thread import Thread
+
+
+def connection_flags(thread: Thread) -> ThreadFlags:
+    """What the thread is to its client and its server."""
+    flags = ThreadFlags(0)
+    client, server = thread.export_link("client"), thread.export_link("server")
+    if client is not None and not thread.reliable:
+        flags |= ThreadFlags.IDEMPOTENT
+    if client is not None and thread.server_sender:
+        flags |= ThreadFlags.SERVER_SENDER
+    if server is not None and thread.client_sender:
+        flags |= ThreadFlags.CLIENT_SENDER
+    return flags
+
+
+def is_both(flags: int) -> bool:
+    """Whether flags say of a client that it waits for an answer, and that a stream goes to it."""
+    return bool(flags & ThreadFlags.IDEMPOTENT and flags & ThreadFlags.SERVER_SENDER)
+
+
+def load_connections(thread: Thread, bits: StateBits | None, links: Links) -> None:
+    """Name client and server; without bits, a client is whatever the one before was."""
+    client, server = links.get("client", thread.client), links.get("server", thread.server)
+    flags = connection_flags(thread) if bits is None else ThreadFlags(number(bits, "flags"))
+    reliable = client is not None and not flags & ThreadFlags.IDEMPOTENT
+    if client is not thread.client or reliable != thread.reliable:
+        thread.link_client(client, reliable=reliable)  # type: ignore[arg-type]  # the links' types say so
+    thread.server = server  # type: ignore[assignment]
+    thread.server_sender = reliable and bool(flags & ThreadFlags.SERVER_SENDER)
+    thread.client_sender = server is not None and bool(flags & ThreadFlags.CLIENT_SENDER)
+
+
+def connect(client: Thread | None, server: Thread) -> None:
+    """A connection counts when both ends agree: the client waits for the server, which serves it."""
+    if client is not None and client.waiting_for is server and server.served is client:
+        client.callee = server
