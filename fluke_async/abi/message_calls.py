@@ -49,10 +49,10 @@ _STEP_ARGUMENTS = {
 }
 _STEP_WAITS = {Step.CONNECT: ObjectType.PORT}
 _STEP_SUMMARY = {
-    Step.CONNECT: "find a server and become the sender of a new connection; one that there was is ended first",
+    Step.CONNECT: "find a server and become the sender of a new connection (one that there was is ended)",
     Step.SEND: "send",
-    Step.OVER: "offer the other end to become the sender, and wait until it does",
-    Step.ACK: "become the sender as soon as the other end offers it; what it still sends is thrown away",
+    Step.OVER: "offer the other end the sender's place, and wait until it takes it",
+    Step.ACK: "take the sender's place as soon as it is offered (what is still sent is thrown away)",
     Step.RECEIVE: "receive until the message is whole or the room is full",
 }
 _CONVERSATION_BY_NAME = {call.name: call for call in CONVERSATIONS}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fluke_async.abi import codes, devices, exceptions, faults, layouts, registers
 from fluke_async.abi.c_names import exception_name, prototype
+from fluke_async.abi.connections_page import connections
 from fluke_async.abi.entry_point import Class, EntryPoint, Kind, Operand
 from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST, ENTRY_POINTS, STAGE_COST
 from fluke_async.abi.generated import REPOSITORY, run_generator
@@ -122,6 +123,7 @@ def _index() -> str:
         "- [Codes, flags and limits](codes.md)",
         "- [Structures in memory](structures.md)",
         "- [Requests to devices](devices.md)",
+        "- [Reliable connections](connections.md)",
         "- [Faults and keepers](faults.md)",
         "- [Exceptions and keepers of spaces](exceptions.md)",
         "",
@@ -304,6 +306,7 @@ def files() -> dict[Path, str]:
         "codes": _codes(),
         "structures": _structures(),
         "devices": _devices(),
+        "connections": connections(_page, _table),
         "faults": _faults(),
         "exceptions": _exceptions(),
         "registers": _registers(),

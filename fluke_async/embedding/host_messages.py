@@ -18,7 +18,7 @@ from fluke_async.embedding.host_objects import HostPort, HostReference, Named
 from fluke_async.errors import FlukeError
 
 if TYPE_CHECKING:
-    from fluke_async.embedding.host_context import HostContext
+    from fluke_async.embedding.host_context import HostContext, Operand
     from fluke_async.embedding.system_call import SystemCallResult
 
 Data = bytes | Sequence[int]
@@ -128,9 +128,12 @@ class Messenger:
     async def receive(self, port: HostPort, bytes_max: int, references_max: int) -> Request:
         """See `HostThread.serve`."""
         await self._provide(references_max)
-        operands = self._incoming(bytes_max, references_max)
-        result = await self._owner.perform("ipc_setup_wait_receive", portset=port.portset, **operands)
-        self._serving = Request(self, self._take(result, references_max), result.results["message_kind"])
+        kind = int(MessageKind.RELIABLE)
+        while kind == MessageKind.RELIABLE:  # no whole message, but a connection, which the next wait ends
+            operands: dict[str, Operand] = {"portset": port.portset, **self._incoming(bytes_max, references_max)}
+            result = await self._owner.make("ipc_setup_wait_receive", operands)
+            kind = result.results["message_kind"]
+        self._serving = Request(self, self._take(result, references_max), kind)
         return self._serving
 
     async def reply(self, request: Request, data: Data, references: Sequence[Named]) -> None:

@@ -260,3 +260,18 @@ async def test_shared_memory_goes_with_its_owner(make_kernel: MakeKernel) -> Non
                 act()
         with pytest.raises(fluke.SystemCallError, match="mutex_lock: LOAD_FAULT"):
             await mutex.lock()
+
+
+async def test_connection_that_comes_to_a_port_is_ended_and_the_port_serves_on(make_kernel: MakeKernel) -> None:
+    async with make_kernel() as kernel, clean(kernel), service(kernel, echo) as port, kernel.host_thread() as me:
+        reference = await me._context.known(port)
+        words = await me.buffer(PAGE_SIZE)
+        for sent in (1, 400):  # also more than there is room for
+            result = await me.system_call(
+                "ipc_client_connect_send_over_receive",
+                destination_ref=reference,
+                send_buffer=words,
+                send_words=sent,
+            )
+            assert result.status in (Status.IPC_SEND_DISCONNECTED, Status.IPC_OVER_DISCONNECTED)
+        assert await me.call(port, b"as it is") == b"as it is"

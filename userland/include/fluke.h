@@ -721,10 +721,10 @@ fluke_error_t fluke_ipc_setup_wait_receive(fluke_portset_t *portset, struct fluk
 fluke_error_t fluke_ipc_wait_receive(struct fluke_ipc_params *params, uintptr_t *port_alias);
 /* Receive what remains of the message of the connected client. */
 fluke_error_t fluke_ipc_request_receive(struct fluke_ipc_params *params, uintptr_t *port_alias);
-/* On a reliable connection, as its client: find a server and become the sender of a new connection; one that there was is ended first, then send. */
+/* On a reliable connection, as its client: find a server and become the sender of a new connection (one that there was is ended), then send. */
 fluke_error_t fluke_ipc_client_connect_send(fluke_ref_t *destination_ref, struct fluke_ipc_params
     *params);
-/* On a reliable connection, as its client: find a server and become the sender of a new connection; one that there was is ended first, then send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+/* On a reliable connection, as its client: find a server and become the sender of a new connection (one that there was is ended), then send, then offer the other end the sender's place, and wait until it takes it, then receive until the message is whole or the room is full. */
 fluke_error_t fluke_ipc_client_connect_send_over_receive(fluke_ref_t *destination_ref, struct
     fluke_ipc_params *params);
 /* On a reliable connection, as its client: send. */
@@ -735,23 +735,23 @@ fluke_error_t fluke_ipc_server_send(struct fluke_ipc_params *params);
 fluke_error_t fluke_ipc_client_receive(struct fluke_ipc_params *params);
 /* On a reliable connection, as its server: receive until the message is whole or the room is full. */
 fluke_error_t fluke_ipc_server_receive(struct fluke_ipc_params *params);
-/* On a reliable connection, as its client: offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+/* On a reliable connection, as its client: offer the other end the sender's place, and wait until it takes it, then receive until the message is whole or the room is full. */
 fluke_error_t fluke_ipc_client_over_receive(struct fluke_ipc_params *params);
-/* On a reliable connection, as its server: offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+/* On a reliable connection, as its server: offer the other end the sender's place, and wait until it takes it, then receive until the message is whole or the room is full. */
 fluke_error_t fluke_ipc_server_over_receive(struct fluke_ipc_params *params);
-/* On a reliable connection, as its client: become the sender as soon as the other end offers it; what it still sends is thrown away, then send. */
+/* On a reliable connection, as its client: take the sender's place as soon as it is offered (what is still sent is thrown away), then send. */
 fluke_error_t fluke_ipc_client_ack_send(struct fluke_ipc_params *params);
-/* On a reliable connection, as its server: become the sender as soon as the other end offers it; what it still sends is thrown away, then send. */
+/* On a reliable connection, as its server: take the sender's place as soon as it is offered (what is still sent is thrown away), then send. */
 fluke_error_t fluke_ipc_server_ack_send(struct fluke_ipc_params *params);
-/* On a reliable connection, as its client: send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+/* On a reliable connection, as its client: send, then offer the other end the sender's place, and wait until it takes it, then receive until the message is whole or the room is full. */
 fluke_error_t fluke_ipc_client_send_over_receive(struct fluke_ipc_params *params);
-/* On a reliable connection, as its server: send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+/* On a reliable connection, as its server: send, then offer the other end the sender's place, and wait until it takes it, then receive until the message is whole or the room is full. */
 fluke_error_t fluke_ipc_server_send_over_receive(struct fluke_ipc_params *params);
-/* On a reliable connection, as its client: become the sender as soon as the other end offers it; what it still sends is thrown away, then send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+/* On a reliable connection, as its client: take the sender's place as soon as it is offered (what is still sent is thrown away), then send, then offer the other end the sender's place, and wait until it takes it, then receive until the message is whole or the room is full. */
 fluke_error_t fluke_ipc_client_ack_send_over_receive(struct fluke_ipc_params *params);
-/* On a reliable connection, as its server: become the sender as soon as the other end offers it; what it still sends is thrown away, then send, then offer the other end to become the sender, and wait until it does, then receive until the message is whole or the room is full. */
+/* On a reliable connection, as its server: take the sender's place as soon as it is offered (what is still sent is thrown away), then send, then offer the other end the sender's place, and wait until it takes it, then receive until the message is whole or the room is full. */
 fluke_error_t fluke_ipc_server_ack_send_over_receive(struct fluke_ipc_params *params);
-/* On a reliable connection, as its server: become the sender as soon as the other end offers it; what it still sends is thrown away, then send, then end the connection and wait for the next message. */
+/* On a reliable connection, as its server: take the sender's place as soon as it is offered (what is still sent is thrown away), then send, then end the connection and wait for the next message. */
 fluke_error_t fluke_ipc_server_ack_send_wait_receive(struct fluke_ipc_params *params, uintptr_t
     *port_alias);
 /* On a reliable connection, as its server: send, then end the connection and wait for the next message. */
