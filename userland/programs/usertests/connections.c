@@ -327,6 +327,9 @@ static void set_links_wrongly(void)
     fluke_thread_reference(self, &ref);
     CHECK_MISTAKE(fluke_thread_set_client(self, &ref, 0), FLUKE_INSANITY_CURRENT_THREAD, &ref);
     CHECK_MISTAKE(fluke_thread_set_server(self, &ref, 0), FLUKE_INSANITY_CURRENT_THREAD, &ref);
+    uintptr_t flags = 77;
+    fluke_thread_get_server(self, &ref, &flags); /* there is none */
+    CHECK(flags == 0 && fluke_ref_type(&ref) == FLUKE_NULL);
     fluke_mutex_create(&gate);
     fluke_mutex_reference(&gate, &ref);
     CHECK_MISTAKE(fluke_thread_set_client(self, &ref, 0), FLUKE_INSANITY_NOT_THREAD_REF, &ref);
