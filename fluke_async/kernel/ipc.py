@@ -195,8 +195,11 @@ async def serve(core: Core, thread: Thread) -> int:
 
 async def converse(core: Core, thread: Thread) -> int:
     """All calls on a reliable connection: one loop over their steps."""
-    while (number := thread.registers[reg.ENTRY_POINT]) in CALLS:
-        call = CALLS[number]
+    while True:
+        number = thread.registers[reg.ENTRY_POINT]
+        call = CALLS.get(number)
+        if call is None:
+            return await serve(core, thread)
         if Step.SEND in call.steps:
             check_side(core, thread, SENDING)
         if Step.RECEIVE in call.steps or call.waits:
@@ -210,7 +213,6 @@ async def converse(core: Core, thread: Thread) -> int:
             core.enter_stage(thread, REST[number])
         else:
             return Status.SUCCESS
-    return await serve(core, thread)
 
 
 # -- what passes between the two -----------------------------------------------------------------------------------
