@@ -207,12 +207,12 @@ async def converse(core: Core, thread: Thread) -> int:
         outcome = take_step(core, thread, call.role, call.steps[0])
         if isinstance(outcome, Suspension):
             await outcome
-        elif outcome is not None:
+            continue
+        if outcome is not None:
             return outcome
-        elif number in REST:
-            core.enter_stage(thread, REST[number])
-        else:
+        if number not in REST:
             return Status.SUCCESS
+        core.enter_stage(thread, REST[number])
 
 
 # -- what passes between the two -----------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def test_operations_do_nothing_between_a_wait_and_the_decision_what_to_do() -> N
                 assert not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Await))
                 for body in (getattr(node, "body", None), getattr(node, "orelse", None)):
                     check_after_awaits(body, node is function.body[-1])
-    assert operations == 4
+    assert operations == 5
     assert not any(isinstance(node, ast.Await) for node in ast.walk(ast.parse(inspect.getsource(dispatcher))))
 
 
