@@ -34,8 +34,6 @@ NAMES = [name for name, _ in LIST]
 # What no program can meet yet, or only after it has used up all memory.
 UNMET = {
     ExceptionCode.INVALID_OBJECT,
-    ExceptionCode.NOT_SENDER,
-    ExceptionCode.NOT_RECEIVER,
     ExceptionCode.RACE_CONDITION,
     ExceptionCode.OUT_OF_MEMORY,
     ExceptionCode.HOST_THREAD,
