@@ -107,12 +107,17 @@ def is_away(client: Thread, server: Thread) -> bool:
 
 
 def capture(core: Core, server: Thread, client: Thread, port: Port) -> None:
-    """Tie a server to the client whose request it is to receive; what it will return of the port is noted at once."""
+    """Tie a server to the client whose request it is to receive."""
     abandon_client(core, server)  # it may serve somebody still, by a state that it was given
     server.capture(client)
+    note_arrival(server, port, MessageKind.IDEMPOTENT)
+
+
+def note_arrival(server: Thread, port: Port, kind: MessageKind) -> None:
+    """Commit what a server that begins to receive will return of the port, and of the kind of message."""
     server.registers[reg.PROGRESS_WORDS] = 0
     server.registers[reg.PORT_ALIAS] = port.alias
-    server.registers[reg.MESSAGE_KIND] = MessageKind.IDEMPOTENT
+    server.registers[reg.MESSAGE_KIND] = kind
 
 
 def leave_capture(core: Core, server: Thread) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
-from fluke_async.abi.codes import MessageKind, Status
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, MessageKind, Status
 from fluke_async.abi.conversation import Role, Step
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel.answers import ANSWER_WORDS_MAX, answer_question
@@ -239,13 +239,15 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
         server.release()
         answer_question(core, client, tuple(memoryview(reply).cast("Q")))
         return True
-    room = length(core, client, RECEIVING)
+    left, room = length(core, server, SENDING), length(core, client, RECEIVING)
     done = min(server.registers[reg.PROGRESS_WORDS], room)
-    words = move_words(core, server, client, done, 0)
-    go_to(server, SENDING, position(core, server, SENDING, words))
+    words = min(left, room - done, COPY_CHUNK_WORDS)
+    sent = position(core, server, SENDING, words)
+    move_words(core, server, client, done, 0)
+    go_to(server, SENDING, sent)
     done += words
     server.registers[reg.PROGRESS_WORDS] = done
-    if done < room and length(core, server, SENDING):
+    if done < room and words < left:
         return False
     after = position(core, client, RECEIVING, done)
     pass_references(core, server, client)

@@ -22,6 +22,7 @@ from fluke_async.kernel.connection import (
     abandon_client,
     destination,
     enter_server,
+    note_arrival,
     waiting_server,
 )
 from fluke_async.kernel.exceptions import WORD_MASK, ProgramException, post
@@ -154,8 +155,8 @@ def finish_receive(core: Core, receiver: Thread, status: Status) -> None:
 
 
 def _find_server(core: Core, thread: Thread) -> Suspension | Status | None:
-    untie(core, thread, Role.CLIENT)
     port = destination(core, thread)
+    untie(core, thread, Role.CLIENT)
     if port is None or port.receiver is not None:  # devices answer calls only
         return Status.IPC_CONNECT_INVALID_DEST
     server = waiting_server(core, port)
@@ -168,14 +169,12 @@ def _find_server(core: Core, thread: Thread) -> Suspension | Status | None:
 
 
 def connect(core: Core, client: Thread, server: Thread, port: Port) -> None:
-    """Link a client to a server that is to receive from it; what it will return of the port is noted at once."""
+    """Link a client to a server that is to receive from it."""
     abandon_client(core, server)  # it may have one still, by a state that it was given
     untie(core, client, Role.CLIENT)
     name_peer(server, Role.SERVER, client, sender=False)
     name_peer(client, Role.CLIENT, server, sender=True)
-    server.registers[reg.PROGRESS_WORDS] = 0
-    server.registers[reg.PORT_ALIAS] = port.alias
-    server.registers[reg.MESSAGE_KIND] = MessageKind.RELIABLE
+    note_arrival(server, port, MessageKind.RELIABLE)
 
 
 def _disconnect(role: Role) -> Callable[[Core, Thread], int]:

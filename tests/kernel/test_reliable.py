@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from fluke_async.abi.codes import ExceptionCode
 from tests.kernel.conversation_scenarios import (
     CLIENT,
     CROSSING_CLIENT,
@@ -15,7 +16,8 @@ from tests.kernel.conversation_scenarios import (
     Turn,
     converse,
 )
-from tests.kernel.machine import Machine
+from tests.kernel.machine import UNMAPPED, Machine
+from tests.kernel.messages import Service
 
 PAUSES = pytest.mark.parametrize("pauses", [(1, 1), (20_000, 1), (1, 20_000), (300, 700)], ids=str)
 
@@ -54,3 +56,22 @@ def test_rooms_that_are_full_and_words_that_nobody_takes(machine: Machine, pause
     assert machine.done(client.thread, server.thread)
     check(client, CROSSING_CLIENT)
     check(server, CROSSING_SERVER)
+
+
+def test_mistake_in_a_new_connection_leaves_the_old_one(machine: Machine) -> None:
+    service, buffer = Service(machine), machine.buffer([5, 6])
+    send = {"send_buffer": buffer, "send_words": 1}
+    server = machine.spawn(
+        machine.call(
+            "ipc_setup_wait_receive", portset=service.portset, receive_buffer=machine.buffer(4), receive_words=4
+        )
+    )
+    client = machine.spawn(
+        machine.call("ipc_client_connect_send", destination_ref=service.reference, **send),
+        machine.call("ipc_client_connect_send", destination_ref=UNMAPPED, **send),
+    )
+    machine.run()
+    assert machine.failure(client) is ExceptionCode.LOAD_FAULT
+    assert client.server is server
+    assert server.client is client
+    assert machine.stage(server) == "ipc_request_receive"

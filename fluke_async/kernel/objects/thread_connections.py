@@ -42,7 +42,7 @@ def load_connections(thread: Thread, bits: StateBits | None, links: Links) -> No
     thread.client_sender = server is not None and bool(flags & ThreadFlags.CLIENT_SENDER)
 
 
-def connect(client: Thread | None, server: Thread) -> None:
-    """A connection counts when both ends agree: the client waits for the server, which serves it."""
+def tie_call(client: Thread | None, server: Thread) -> None:
+    """An idempotent call is tied to its server when both ends agree: the client waits, the server serves it."""
     if client is not None and client.waiting_for is server and server.served is client:
         client.callee = server

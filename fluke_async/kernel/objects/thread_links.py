@@ -13,7 +13,7 @@ from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_calls import check_self
-from fluke_async.kernel.objects.thread_connections import connect, connection_flags
+from fluke_async.kernel.objects.thread_connections import connection_flags, is_both, tie_call
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
@@ -44,12 +44,11 @@ def _get(core: Core, thread: Thread, link: str, flags: int) -> int:
 def thread_set_client(core: Core, thread: Thread) -> int:
     """Serve another client; without a reference, or with a null one, none."""
     client, flags = _named(core, thread, CLIENT_FLAGS)
-    idempotent = bool(flags & ThreadFlags.IDEMPOTENT)
-    if idempotent and flags & ThreadFlags.SERVER_SENDER:
+    if is_both(flags):
         raise ProgramException(thread, ExceptionCode.INVALID_STATE, flags)
-    if idempotent:
+    if flags & ThreadFlags.IDEMPOTENT:
         thread.link_client(client)
-        connect(client, thread)
+        tie_call(client, thread)
     else:
         name_peer(thread, Role.SERVER, client, sender=bool(flags & ThreadFlags.SERVER_SENDER))
     return 0

@@ -22,7 +22,7 @@ from fluke_async.abi.entry_point import Class
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
-from fluke_async.kernel.objects.thread_connections import connect, connection_flags, is_both, load_connections
+from fluke_async.kernel.objects.thread_connections import connection_flags, is_both, load_connections, tie_call
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
 
 if TYPE_CHECKING:
@@ -275,9 +275,9 @@ def _load_links(core: Core, thread: Thread, bits: StateBits | None, links: Links
             thread.wait_order = wait_order
             core.park(thread, target)
     _ask_or_not(thread)
-    connect(thread.client, thread)
+    tie_call(thread.client, thread)
     if thread.waiting_for is not None and thread.waiting_for.type is ObjectType.THREAD:
-        connect(thread, thread.waiting_for)  # type: ignore[arg-type]  # its type says so
+        tie_call(thread, thread.waiting_for)  # type: ignore[arg-type]  # its type says so
 
 
 def _ask_or_not(thread: Thread) -> None:
