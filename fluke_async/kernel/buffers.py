@@ -74,11 +74,15 @@ def buffers_of(core: Core, thread: Thread, side: Side) -> list[tuple[int, int]]:
         entries = user_memory.read(core, thread, table, count * ENTRY.size)
         buffers += [(address, words) for words, address in ENTRY.iter_unpack(entries)]
     for address, words in buffers:
-        if address % WORD_SIZE:
-            raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, address)
-        if words > MESSAGE_WORDS_MAX:
-            raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, words)
+        _check(thread, address, words)
     return buffers
+
+
+def _check(thread: Thread, address: int, words: int) -> None:
+    if address % WORD_SIZE:
+        raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, address)
+    if words > MESSAGE_WORDS_MAX:
+        raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, words)
 
 
 def length(core: Core, thread: Thread, side: Side) -> int:
@@ -91,6 +95,12 @@ def length(core: Core, thread: Thread, side: Side) -> int:
 
 def pieces(core: Core, thread: Thread, side: Side, done: int, limit: int) -> list[tuple[int, int]]:
     """Where at most `limit` words lie after the first `done`, as (address, words)."""
+    registers = thread.registers
+    if not registers[side.table_count]:  # the usual message: a list of one is made, and no table looked at
+        address, words = registers[side.buffer], registers[side.words]
+        _check(thread, address, words)
+        here = min(words - done, limit)
+        return [(address + done * WORD_SIZE, here)] if here > 0 else []
     found = []
     for address, words in buffers_of(core, thread, side):
         here = min(words - done, limit)
@@ -104,7 +114,8 @@ def pieces(core: Core, thread: Thread, side: Side, done: int, limit: int) -> lis
 def position(core: Core, thread: Thread, side: Side, done: int) -> Position:
     """What the registers say when `done` words are dealt with; a buffer that is full is left for the next one."""
     registers = thread.registers
-    buffer, words, table, count = (registers[role] for role in side[:4])
+    buffer, words = registers[side.buffer], registers[side.words]
+    table, count = registers[side.table], registers[side.table_count]
     if count:
         for address, length_words in buffers_of(core, thread, side)[1:]:
             if done < words:
@@ -142,6 +153,8 @@ def scatter(core: Core, thread: Thread, data: bytes) -> int:
 
 def match(sources: Sequence[tuple[int, int]], targets: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
     """Pieces of two sides brought together: (source, target, words), as far as both go."""
+    if len(sources) == len(targets) == 1:
+        return [(sources[0][0], targets[0][0], min(sources[0][1], targets[0][1]))]
     matched = []
     rest, room = list(reversed(sources)), list(reversed(targets))
     while rest and room:
