@@ -52,6 +52,8 @@ static const struct entry_point {
     {FLUKE_CALL_THREAD_SET_SERVER_ENTRIES, "thread_set_server_entries", 5, {{10, OBJECT, FLUKE_THREAD,
      0}, {11, BLOCK, FLUKE_NULL, 0}, {12, BLOCK, FLUKE_NULL, 0}, {13, BLOCK, FLUKE_NULL, 0}, {14, BLOCK,
      FLUKE_NULL, 0}}},
+    {FLUKE_CALL_THREAD_SCHEDULE, "thread_schedule", 3, {{10, OBJECT, FLUKE_THREAD, 0}, {11, NUMBER,
+     FLUKE_NULL, 0}, {12, NUMBER, FLUKE_NULL, 0}}},
     {FLUKE_CALL_SPACE_CREATE, "space_create", 1, {{10, PLACE, FLUKE_SPACE, 0}}},
     {FLUKE_CALL_SPACE_CREATE_HASH, "space_create_hash", 2, {{10, PLACE, FLUKE_SPACE, 0}, {11, NUMBER,
      FLUKE_NULL, 0}}},
