@@ -18,6 +18,7 @@ struct fluke_cell {
     fluke_region_t code_region, memory_region;
     fluke_mapping_t code_mapping, memory_mapping;
     fluke_ref_t space_ref, region_ref;
+    bool is_stopped;
     void *block; /* of the heap: the cell's memory lies in it, on whole pages */
     struct fluke_cell_start *start;
 };
@@ -37,9 +38,12 @@ void fluke_cell_start(struct fluke_cell *cell, void (*function)(void *memory));
  */
 uint64_t fluke_cell_wait(struct fluke_cell *cell);
 
+/* Ends the thread, wherever it is. Its memory is still there. */
+void fluke_cell_stop(struct fluke_cell *cell);
+
 /*
- * Ends the thread, wherever it is, and the space, and frees the memory. Objects that were made in the memory are the
- * caller's to destroy before that.
+ * Ends the thread, if that was not done, and the space, and frees the memory. Objects that were made in the memory are
+ * the caller's to destroy before that.
  */
 void fluke_cell_close(struct fluke_cell *cell);
 

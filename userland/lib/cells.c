@@ -134,6 +134,7 @@ void *fluke_cell_open(struct fluke_cell *cell, size_t size)
     cell->start = (struct fluke_cell_start *)whole_pages((uintptr_t)cell->block);
     memset(cell->start, 0, whole);
     cell->start->size = whole;
+    cell->is_stopped = false;
     if (!create_start(cell->start))
         goto no_start;
     if (create_objects(cell)) {
@@ -179,11 +180,18 @@ uint64_t fluke_cell_wait(struct fluke_cell *cell)
     return start->mistake;
 }
 
+void fluke_cell_stop(struct fluke_cell *cell)
+{
+    cell->is_stopped = true;
+    fluke_thread_destroy(&cell->start->thread);
+}
+
 void fluke_cell_close(struct fluke_cell *cell)
 {
     struct fluke_cell_start *start = cell->start;
 
-    fluke_thread_destroy(&start->thread);
+    if (!cell->is_stopped)
+        fluke_cell_stop(cell);
     fluke_mutex_destroy(&start->mutex);
     fluke_cond_destroy(&start->done);
     destroy_objects(cell);
