@@ -24,7 +24,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "cow": (),
     "foreign": ("2",),
     "pingpong": ("2", "3"),
-    "pipeline": ("3", "28"),
+    "pipeline": ("3", "40"),
     "rpc_server": ("2", "2"),
     "usertests": (),
 }

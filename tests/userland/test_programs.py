@@ -43,7 +43,10 @@ def test_every_program_is_there() -> None:
         "nested",
         "pager",
         "philosophers",
+        "pingpong",
+        "pipeline",
         "primes",
+        "rpc_server",
         "shared_memory",
         "usertests",
     } == set(names)
