@@ -214,7 +214,7 @@ def test_broadcast_that_fetches_its_condition_leaves_alone_who_waits_again(machi
 
 # -- looking through regions ------------------------------------------------------------------------------------------
 
-SCANNED = 3 * VISITED_PAGES_MAX  # pages: three steps
+SCANNED = 3 * VISITED_PAGES_MAX  # pages: three steps, if not one page is a step
 
 
 def cut_off_scan(machine: Machine, name: str, steps: int) -> tuple[Paging, Keeper, Region, Thread]:
