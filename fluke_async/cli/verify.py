@@ -47,26 +47,22 @@ def verify(
         selection: What is verified.
         json: Print one JSON object.
     """
-    from fluke_async.execution.configuration import CONFIGURATIONS  # noqa: PLC0415  (start-up time)
+    from fluke_async.execution.configuration import configurations  # noqa: PLC0415  (start-up time)
     from fluke_async.verify import campaign  # noqa: PLC0415  (start-up time)
     from fluke_async.verify.programs import programs as programs_named  # noqa: PLC0415
 
     selection = selection or Selection()
     if selection.all and programs:
         raise UsageError(f"--all and {programs[0]} exclude each other; give one of them")
-    configurations = [
-        each
-        for each in CONFIGURATIONS
-        if selection.model in (None, each.model) and selection.preemption in (None, each.preemption)
-    ]
-    if not configurations:
+    chosen = configurations(selection.model, selection.preemption)
+    if not chosen:
         raise UsageError(f"--preemption {selection.preemption} needs --model process")
     points = _points(selection)
     is_whole = not programs and selection.points in ("all", POINTS) and selection.point is None
     tasks = [
         campaign.Task(program, model, preemption, points, INSTRUCTION_POINTS, selection.point)
         for program in programs_named(programs)
-        for model, preemption in configurations
+        for model, preemption in chosen
     ]
     if not json:
         print(_LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls"))

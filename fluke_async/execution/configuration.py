@@ -53,3 +53,8 @@ CONFIGURATIONS = (
     Configuration("process", "partial"),
     Configuration("process", "full"),
 )
+
+
+def configurations(model: str | None, preemption: str | None) -> list[Configuration]:
+    """Those that there are with a model and a kind of preemption; None: any."""
+    return [each for each in CONFIGURATIONS if model in (None, each.model) and preemption in (None, each.preemption)]
