@@ -144,7 +144,7 @@ def test_a_tangle_of_mappings_is_undone_by_emptying_all_tables(
         machine.load(machine.new(Mapping), {"hash": 0, **place}, region=region, space=space)
     emptied: list[Tables] = []
     forgotten: list[Space] = []
-    monkeypatch.setattr(Tables, "empty", lambda tables: emptied.append(tables))
+    monkeypatch.setattr(Tables, "empty", lambda *tables: emptied.extend(tables))
     monkeypatch.setattr(Tables, "forget", lambda *_: forgotten.append(space))
     region.import_state(core, None, bits, {})
     assert emptied == [core.tables]
