@@ -4,7 +4,7 @@ Taking translations back: what was looked up through a range of a space is forgo
 It is one step in every configuration, however large the tree of mappings is. Tables are no part of any exported state:
 were a revocation cut off in the middle, a thread that runs then could still use what is not taken back yet, and could
 not if everything had been created again at that point. So the step is bounded instead: where there is more to be
-visited than some hundred ranges, all tables are emptied.
+visited than so many ranges, all tables are emptied.
 """
 
 from __future__ import annotations
