@@ -289,7 +289,6 @@ class Thread(KernelObject):
             raise ProgramException(by, ExceptionCode.CURRENT_THREAD, by.thread_va)
         if self.host is None:  # nobody inside could start that one again
             core.stop(self)
-            self.asked = False  # its scheduler may give it up meanwhile, so it will have to ask anew
 
     def import_state(self, core: Core, by: Thread | None, bits: StateBits | None, links: Links) -> None:
         thread_state.load(core, self, by, bits, links)

@@ -168,6 +168,7 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
     if bits is not None:
         _load_bits(core, thread, bits)
     _load_links(core, thread, bits, links)
+    thread.asked &= by is None  # its scheduler may have given it up while it was stopped: it asks anew
     if bits is not None and not number(bits, "flags") & ThreadFlags.STOPPED:
         probe, core.probe = core.probe, None  # what a start looks up is no point: the call that loads is not done
         core.start(thread)

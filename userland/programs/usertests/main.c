@@ -14,7 +14,7 @@ static const struct usertest *const tables[] = {
     space_tests,     space_keeper_tests, region_tests,       mapping_tests,      device_tests,
     library_tests,   protect_tests,      search_tests,       change_tests,       paging_tests,
     keeper_tests,    paged_call_tests,   paged_wait_tests,   paged_message_tests, paged_reference_tests,
-    paged_failure_tests, second_keeper_tests, conversation_tests, connection_tests,
+    paged_failure_tests, second_keeper_tests, conversation_tests, connection_tests, scheduler_tests,
 };
 enum { TABLES = sizeof tables / sizeof *tables };
 

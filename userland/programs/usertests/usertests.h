@@ -16,7 +16,8 @@ extern const struct usertest thread_tests[], thread_state_tests[], link_tests[],
     server_state_tests[], message_tests[], long_message_tests[], space_tests[], space_keeper_tests[], region_tests[],
     mapping_tests[], device_tests[], library_tests[], protect_tests[], search_tests[], change_tests[], paging_tests[],
     keeper_tests[], second_keeper_tests[], paged_call_tests[], paged_wait_tests[], paged_message_tests[],
-    paged_reference_tests[], paged_failure_tests[], conversation_tests[], connection_tests[], hidden_tests[];
+    paged_reference_tests[], paged_failure_tests[], conversation_tests[], connection_tests[], scheduler_tests[],
+    hidden_tests[];
 
 /* An address at which nothing is mapped, and one that can be read only; both aligned for an object. */
 #define NOWHERE ((void *)0x3000000000)
