@@ -60,16 +60,16 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
     if step is Step.CONNECT:
         return _find_server(core, thread)
     is_sender = step is Step.SEND or step is Step.OVER
+    move = MOVES[state_of(thread, role), step]
+    if not isinstance(move, State):
+        if isinstance(move, ExceptionCode):
+            raise ProgramException(thread, move, thread.registers[reg.ENTRY_POINT])
+        return move
+    peer = named_peer(thread, role)
+    assert peer is not None, "who has no peer makes no move"
     while True:
-        move = MOVES[state_of(thread, role), step]
-        if not isinstance(move, State):
-            if isinstance(move, ExceptionCode):
-                raise ProgramException(thread, move, thread.registers[reg.ENTRY_POINT])
-            return move
         if step is Step.SEND and not has_more(core, thread):
             return None
-        peer = named_peer(thread, role)
-        assert peer is not None, "who has no peer makes no move"
         theirs = waits_in(peer, role, thread) if counts(thread, role, peer) else None
         meeting = None if theirs is None else MEETINGS.get((step, theirs) if is_sender else (theirs, step))
         if meeting is None:
@@ -83,7 +83,8 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
             if not is_sender:
                 return Status.SUCCESS
             finish_receive(core, peer, Status.SUCCESS)
-            continue
+            core.park(thread, peer)  # until it acknowledges
+            return WAIT
         sender, receiver = (thread, peer) if is_sender else (peer, thread)
         if meeting is Meeting.DISCARD:
             discard(sender)
@@ -93,7 +94,8 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
                 return full
             if full is not None:
                 finish_receive(core, peer, full)
-                continue
+                core.park(thread, peer)  # until it has room again
+                return WAIT
             if has_more(core, sender):
                 return COPY
         if is_sender:
