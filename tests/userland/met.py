@@ -29,10 +29,10 @@ class Recorder:
         if kind is Event.TRAP:
             self._called[thread] = fields[0]
         elif kind in (Event.FINISH, Event.COMPLETE):
-            name = self._called.get(thread, fields[0])  # a thread can be loaded in the middle of its first call
+            name = self._called.pop(thread, fields[0])  # a thread can be loaded in the middle of its first call
             has_status = any(result.register == STATUS and result.name == "status" for result in BY_NAME[name].results)
             self.met.add((name, Status(fields[1]) if has_status else Status.SUCCESS))
-        elif kind is Event.EXCEPTION:
+        elif kind is Event.EXCEPTION and fields[0] != ExceptionCode.FOREIGN_SYSTEM_CALL:
             code = ExceptionCode(fields[0])
             if thread in self._called and (code not in HARDWARE_EXCEPTIONS or self._is_on_call(thread)):
                 self.met.add((self._called[thread], code))

@@ -6,9 +6,10 @@
 
 #define TOO_LONG ((uint64_t)1 << 41) /* words: longer than memory can be */
 
+enum { SIZE = 12, CAPACITY = 14 }; /* the registers of a search */
 enum { TYPES = FLUKE_REF + 1, T0 = 5, BUFFER_WORDS = 128, CALLS = sizeof entry_points / sizeof *entry_points };
 
-/* One object of each type, twice: an operand of a type is never the same object as one of another. */
+/* One object of each type. */
 static union {
     fluke_thread_t thread;
     fluke_space_t space;
@@ -38,6 +39,11 @@ void make_operands(void)
     fluke_ref_create(&null_ref);
     fluke_port_reference(&objects[FLUKE_PORT].port, &objects[FLUKE_REF].ref);
     memset(buffer, 0, sizeof buffer);
+
+    /* The region shows the objects themselves, so that there is something to be found in it. */
+    fluke_region_set_state(&objects[FLUKE_REGION].region, NULL, fluke_start_block->space_ref, NULL);
+    set_region(&objects[FLUKE_REGION].region, (void *)((uint64_t)objects & -(uint64_t)FLUKE_PAGE_SIZE),
+               2 * FLUKE_PAGE_SIZE, FLUKE_PROT_ALL);
 }
 
 void end_operands(void)
@@ -82,6 +88,10 @@ void good_operands(const struct entry_point *call, uint64_t *x)
             break;
         }
         x[call->arguments[i].number] = value;
+    }
+    if (call->number == FLUKE_CALL_REGION_SEARCH || call->number == FLUKE_CALL_REGION_CHANGED) {
+        x[SIZE] = 2 * FLUKE_PAGE_SIZE;
+        x[CAPACITY] = 4;
     }
 }
 
