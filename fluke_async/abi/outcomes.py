@@ -14,7 +14,9 @@ from fluke_async.abi.entry_point import EntryPoint, Kind
 from fluke_async.abi.entry_points import ENTRY_POINTS
 
 E = ExceptionCode
-WRONG_TYPE = {type_: ExceptionCode(E.NO_OBJECT + type_) for type_ in ObjectType if type_ is not ObjectType.NULL}
+WRONG_TYPE: dict[ObjectType, ExceptionCode] = {
+    type_: ExceptionCode(E.NO_OBJECT + type_) for type_ in ObjectType if type_ is not ObjectType.NULL
+}
 WRITTEN = ("destroy", "move", "set_state", "protect")
 """The last words of the calls that want to write their object's slot; all others want to read it."""
 
@@ -126,5 +128,4 @@ def waits_for_message(entry: EntryPoint) -> bool:
     return "ipc_wait_receive" in entry.restarts_as
 
 
-NAMES_OF_TABLES = frozenset({*SPECIAL, *STATUSES})
-assert NAMES_OF_TABLES <= {entry.name for entry in ENTRY_POINTS}
+assert {entry.name for entry in ENTRY_POINTS} >= {*SPECIAL, *STATUSES}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from fluke_async.abi.codes import HARDWARE_EXCEPTIONS, PAGE_SIZE, ExceptionCode, Status
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import STATUS
 from fluke_async.kernel.core import Core
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
 from fluke_async.programs import find_program
-from fluke_async.verify.closed_run import ClosedRun, Program
+from fluke_async.verify.closed_run import MEMORY_BYTES, ClosedRun, Program
 
 Pair = tuple[str, Status | ExceptionCode]
 ECALL = b"\x73\0\0\0"
@@ -48,11 +50,24 @@ class Recorder:
         return bytes(core.hardware.ram[at : at + len(ECALL)]) == ECALL
 
 
-def met_by(name: str, arguments: tuple[str, ...], model: str, preemption: str) -> tuple[set[Pair], ClosedRun]:
-    """What a program has met, and its run, which has ended."""
-    run = ClosedRun(Program(name, find_program(name), arguments), model, preemption)
+def _let_go_on(_point: Point, _thread: Thread) -> bool:
+    return False
+
+
+class Met(NamedTuple):
+    """What a run has met, and how it ended."""
+
+    met: set[Pair]
+    exit: tuple[str, int] | None
+
+
+def met_by(name: str, arguments: tuple[str, ...], model: str, preemption: str, memory_bytes: int = MEMORY_BYTES) -> Met:
+    """Run a program, and listen."""
+    run = ClosedRun(Program(name, find_program(name), arguments), model, preemption, memory_bytes)
     recorder = Recorder(run.core)
     run.core.trace = recorder
-    run.run(lambda point, thread: False)
-    run.close()
-    return recorder.met, run
+    try:
+        run.run(_let_go_on)
+    finally:
+        run.close()
+    return Met(recorder.met, run.exit)

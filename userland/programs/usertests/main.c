@@ -16,6 +16,7 @@ static const struct usertest *const tables[] = {
     keeper_tests,    paged_call_tests,   paged_wait_tests,   paged_message_tests, paged_reference_tests,
     paged_failure_tests, second_keeper_tests, conversation_tests, connection_tests,
     operand_tests,   message_operand_tests, register_tests, step_tests,
+    arrival_tests,
 };
 enum { TABLES = sizeof tables / sizeof *tables };
 
