@@ -4,8 +4,8 @@
 #define MOST_ARGUMENTS 14
 
 /*
- * An object, the calling thread's, a free place for one, a reference, memory that is read or written, another
- * address; the last two are no addresses.
+ * An object, the calling thread's, a free place for one, a reference, memory that is read or written, some
+ * other address; the last two are no addresses.
  */
 enum kind { OBJECT, SELF, PLACE, REFERENCE, READ, WRITTEN, ADDRESS, WORDS, NUMBER };
 
