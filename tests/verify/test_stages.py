@@ -1,0 +1,43 @@
+"""The two calls that the reference follows stage by stage: the same in every configuration, and each stage as told."""
+
+from __future__ import annotations
+
+import pytest
+
+from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
+from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.abi.restarts import moved_in
+from fluke_async.verify.stages import CALLS, stages_of
+
+CONFIGURATIONS = [(model, preemption) for model in ("interrupt", "process") for preemption in ("none", "partial")]
+
+
+@pytest.mark.parametrize(("model", "preemption"), CONFIGURATIONS)
+def test_the_stages_are_the_same_in_every_configuration(model: str, preemption: str) -> None:
+    assert stages_of(model, preemption) == stages_of()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_stage_is_one_that_the_table_names(name: str) -> None:
+    passed = dict.fromkeys(BY_NUMBER[stage.registers[ENTRY_POINT]].name for stage in stages_of()[name])
+    assert tuple(passed) == BY_NAME[name].restarts_as
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_a_thread_waits_for_is_what_the_table_says(name: str) -> None:
+    for stage in stages_of()[name]:
+        if stage.waits_for:
+            entry = BY_NUMBER[stage.registers[ENTRY_POINT]]
+            assert stage.waits_for in {type_.name.lower() for type_ in entry.waits_on}
+
+
+def test_within_a_stage_of_a_message_only_the_registers_move_that_are_said_to() -> None:
+    stages = stages_of()["ipc_client_connect_send_over_receive"]
+    moved = 0
+    for before, after in zip(stages, stages[1:], strict=False):
+        entry = BY_NUMBER[before.registers[ENTRY_POINT]]
+        if entry.number == after.registers[ENTRY_POINT] and not after.is_over:
+            differing = {index for index in range(32) if before.registers[index] != after.registers[index]}
+            assert differing <= set(moved_in(entry))
+            moved += len(differing)
+    assert moved > 0
