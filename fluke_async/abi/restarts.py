@@ -62,8 +62,7 @@ def restart_lines(entry: EntryPoint) -> list[str]:
         return ["Restart: there is nothing in between; the call is done, or not begun.", ""]
     if entry.goes_in_steps:
         return [
-            f"Restart: as itself, from where it has come to: {_names(moved_in(entry))} have moved on to what is left. "
-            "Every few pages it is as good as called anew.",
+            f"Restart: as itself, from where it has come to: {_names(moved_in(entry))} have moved on to what is left.",
             "",
         ]
     if entry.call_class is Class.SHORT:
@@ -72,8 +71,7 @@ def restart_lines(entry: EntryPoint) -> list[str]:
             return [f"{text}; what it has done by then stays done, and is not done again.", ""]
         return [f"{text}; cut off by a fault, it has changed nothing.", ""]
     return [
-        "Restart: wherever it is cut off, the thread's program counter is on the `ecall`, and its registers name one "
-        "of these calls, which does what is left:",
+        "Restart: cut off, the thread is on the `ecall`, and its registers name one of these calls, for what is left:",
         "",
         "| call in `a7` | can wait for | registers that have moved on |",
         "|---|---|---|",

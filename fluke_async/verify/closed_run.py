@@ -93,8 +93,8 @@ class ClosedRun:
 
         self.core.at(time, pause)
 
-    def run(self, probe: Probe) -> None:
-        """Run to the end of the program, showing every point to `probe`."""
+    def run(self, probe: Probe | None = None) -> None:
+        """Run to the end of the program, showing every point to `probe`, if there is one."""
         core = self.core
         core.probe = probe
         while True:

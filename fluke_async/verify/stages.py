@@ -16,7 +16,8 @@ from typing import NamedTuple
 from fluke_async.abi.entry_point import EntryPoint, Kind
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
 from fluke_async.abi.generated import run_generator
-from fluke_async.abi.pages import DIRECTORY, NOTICE
+from fluke_async.abi.markdown import NOTICE
+from fluke_async.abi.pages import DIRECTORY
 from fluke_async.abi.registers import A0, ABI_NAMES, ENTRY_POINT
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
@@ -27,6 +28,10 @@ CALLS = ("cond_wait", "ipc_client_connect_send_over_receive")
 PROGRAM = "stages"
 OFFSET_MAX = 1 << 16  # how far a register moves along what it points to
 POINTERS = (Kind.OBJECT, Kind.ADDRESS)
+INTRODUCTION = """\
+What the registers of a thread say in the middle of two calls: each row is a state in which it can be stopped and read
+out, as it was seen in a run of [stages.c](../tests/stages.c); what has changed is in bold. Until the call is done its
+program counter is on the `ecall`, so each row is a call that does what is left."""
 
 
 class Stage(NamedTuple):
@@ -82,9 +87,10 @@ def _shown(entry: EntryPoint, first: Stage, stage: Stage, register: int) -> str:
         return str(value)
     for argument in entry.arguments:
         offset = value - first.registers[argument.register]
-        if argument.kind in POINTERS and first.registers[argument.register] and 0 <= offset < OFFSET_MAX:
-            if offset == 0 or register == argument.register:
-                return f"`{argument.name}`" + f" + {offset}" * bool(offset)
+        points = argument.kind in POINTERS and first.registers[argument.register] != 0
+        moved = register == argument.register and 0 < offset < OFFSET_MAX
+        if points and (offset == 0 or moved):
+            return f"`{argument.name}`" + f" + {offset}" * moved
     return str(value)
 
 
@@ -114,9 +120,7 @@ def files() -> dict[Path, str]:
         "",
         NOTICE.replace("fluke_async.abi.pages", "fluke_async.verify.stages"),
         "",
-        "What the registers of a thread say in the middle of two calls: each row is a state in which it can be stopped "
-        "and read out, as it was seen in a run of [stages.c](../tests/stages.c); what has changed is in bold. Until the "
-        "call is done its program counter is on the `ecall`, so each row is a call that does what is left.",
+        INTRODUCTION,
         "",
         *(line for name, stages in stages_of().items() for line in _section(name, stages)),
     ]

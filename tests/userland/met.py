@@ -8,8 +8,6 @@ from fluke_async.abi.codes import HARDWARE_EXCEPTIONS, PAGE_SIZE, ExceptionCode,
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import STATUS
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
 from fluke_async.programs import find_program
 from fluke_async.verify.closed_run import MEMORY_BYTES, ClosedRun, Program
@@ -50,10 +48,6 @@ class Recorder:
         return bytes(core.hardware.ram[at : at + len(ECALL)]) == ECALL
 
 
-def _let_go_on(_point: Point, _thread: Thread) -> bool:
-    return False
-
-
 class Met(NamedTuple):
     """What a run has met, and how it ended."""
 
@@ -67,7 +61,7 @@ def met_by(name: str, arguments: tuple[str, ...], model: str, preemption: str, m
     recorder = Recorder(run.core)
     run.core.trace = recorder
     try:
-        run.run(_let_go_on)
+        run.run()
     finally:
         run.close()
     return Met(recorder.met, run.exit)

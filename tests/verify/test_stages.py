@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
@@ -34,7 +36,7 @@ def test_what_a_thread_waits_for_is_what_the_table_says(name: str) -> None:
 def test_within_a_stage_of_a_message_only_the_registers_move_that_are_said_to() -> None:
     stages = stages_of()["ipc_client_connect_send_over_receive"]
     moved = 0
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in pairwise(stages):
         entry = BY_NUMBER[before.registers[ENTRY_POINT]]
         if entry.number == after.registers[ENTRY_POINT] and not after.is_over:
             differing = {index for index in range(32) if before.registers[index] != after.registers[index]}
