@@ -18,10 +18,11 @@ from fluke_async.abi.entry_point import Class
 from fluke_async.abi.entry_points import BY_NUMBER, ENTRY_POINTS
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.errors import FlukeError
-from fluke_async.execution.dispatcher import Dispatcher, Preemption
+from fluke_async.execution.configuration import MODELS, Preemption
+from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.programs import find_program
-from fluke_async.verify.closed_run import MODELS, ClosedRun, Program
+from fluke_async.verify.closed_run import ClosedRun, Program
 
 RECALLED = {Class.TRIVIAL: 8, Class.SHORT: 68, Class.LONG: 8, Class.MULTI_STAGE: 23}
 """The OSDI '99 paper's table of the same name, from memory."""

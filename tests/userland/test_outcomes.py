@@ -21,10 +21,12 @@ UNMET: dict[Pair, str] = {
 """What no program can meet alone, and why."""
 
 
-@pytest.fixture(scope="module", params=["interrupt", "process"])
+@pytest.fixture(
+    scope="module", params=[("interrupt", "partial"), ("process", "partial"), ("process", "full")], ids="-".join
+)
 def met(request: pytest.FixtureRequest) -> set[Pair]:
-    usual = met_by("usertests", (), request.param, "partial")
-    exhausted = met_by("usertests", EXHAUSTING, request.param, "partial", SMALL_BYTES)
+    usual = met_by("usertests", (), *request.param)
+    exhausted = met_by("usertests", EXHAUSTING, *request.param, SMALL_BYTES)
     assert usual.exit == exhausted.exit == ("exited", 0)
     return usual.met | exhausted.met
 

@@ -9,20 +9,29 @@ import pytest
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.abi.restarts import moved_in
-from fluke_async.verify.stages import CALLS, stages_of
+from fluke_async.execution.configuration import CONFIGURATIONS
+from fluke_async.verify.stages import CALLS, Stage, stages_of
 
-CONFIGURATIONS = [(model, preemption) for model in ("interrupt", "process") for preemption in ("none", "partial")]
+
+def passed_by(stages: list[Stage]) -> list[str]:
+    """The calls that the registers have named, in order."""
+    return list(dict.fromkeys(BY_NUMBER[stage.registers[ENTRY_POINT]].name for stage in stages))
 
 
 @pytest.mark.parametrize(("model", "preemption"), CONFIGURATIONS)
 def test_the_stages_are_the_same_in_every_configuration(model: str, preemption: str) -> None:
-    assert stages_of(model, preemption) == stages_of()
+    found, usual = stages_of(model, preemption), stages_of()
+    if preemption == "full":  # words move in smaller pieces
+        assert {name: passed_by(stages) for name, stages in found.items()} == {
+            name: passed_by(stages) for name, stages in usual.items()
+        }
+    else:
+        assert found == usual
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_every_stage_is_one_that_the_table_names(name: str) -> None:
-    passed = dict.fromkeys(BY_NUMBER[stage.registers[ENTRY_POINT]].name for stage in stages_of()[name])
-    assert tuple(passed) == BY_NAME[name].restarts_as
+    assert tuple(passed_by(stages_of()[name])) == BY_NAME[name].restarts_as
 
 
 @pytest.mark.parametrize("name", CALLS)
