@@ -25,8 +25,9 @@ UNMET: dict[Pair, str] = {
     scope="module", params=[("interrupt", "partial"), ("process", "partial"), ("process", "full")], ids="-".join
 )
 def met(request: pytest.FixtureRequest) -> set[Pair]:
-    usual = met_by("usertests", (), *request.param)
-    exhausted = met_by("usertests", EXHAUSTING, *request.param, SMALL_BYTES)
+    model, preemption = request.param
+    usual = met_by("usertests", (), model, preemption)
+    exhausted = met_by("usertests", EXHAUSTING, model, preemption, SMALL_BYTES)
     assert usual.exit == exhausted.exit == ("exited", 0)
     return usual.met | exhausted.met
 
