@@ -63,7 +63,8 @@ static void begin(uint64_t number)
     if (is_registered)
         fluke_ipc_send(&service.ref, &nothing);
     fluke_thread_reference(&server->thread, &server_ref);
-    partner = number == FLUKE_CALL_IPC_SERVER_ACK_SEND_WAIT_RECEIVE ? start(be_partner, NULL) : start(lock_and_unlock, &gate);
+    partner = number == FLUKE_CALL_IPC_SERVER_ACK_SEND_WAIT_RECEIVE ? start(be_partner, NULL)
+                                                                    : start(lock_and_unlock, &gate);
     fluke_thread_reference(&partner->thread, &partner_ref);
 }
 

@@ -87,7 +87,7 @@ static void check_kept(const struct attempt *one, uint32_t results)
             fail("%s: f%u is 0x%lx, was 0x%lx", one->call->name, i, one->after.f[i], one->before.f[i]);
 }
 
-/* The magic numbers are no addresses that are mapped, no objects and no flags: every call with operands is a mistake. */
+/* The magic numbers are no addresses of anything, and no flags: every call with operands is a mistake. */
 static void keep_after_mistakes(void)
 {
     for (unsigned i = 0; i < CALLS; i++) {

@@ -1,4 +1,4 @@
-/* Every call of the table with each of its operands wrong in every way: which exception that is, the operand's kind says. */
+/* Every call of the table with each of its operands wrong: which exception that is, the operand's kind says. */
 
 #include "usertests.h"
 
