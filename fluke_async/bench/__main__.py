@@ -33,8 +33,13 @@ def trace_off_percent(name: str, bound: float) -> Figure:
 
 
 def main() -> int:
-    """Measure everything, printing as it comes."""
+    """The command line."""
     argparse.ArgumentParser(prog="python -m fluke_async.bench", description=__doc__).parse_args()
+    return measure()
+
+
+def measure() -> int:
+    """Measure everything, printing as it comes; the exit status."""
     results: list[Figure] = []
 
     def show(result: Figure) -> None:
