@@ -319,6 +319,33 @@ static void lend_priority(void)
     end(donee);
 }
 
+static void donate_sensitively(void *quantum)
+{
+    fluke_thread_schedule(&donee->thread, quantum, FLUKE_SCHEDULE_ON_REQUEST);
+}
+
+/* A donor that is sensitive has to serve a port set. */
+static void serve_nothing(void)
+{
+    fluke_portset_t *portset = &service.portset;
+    uint64_t quantum = QUANTUM;
+
+    open_service(&service);
+    donee = start_scheduled(FIRST, compute, NULL);
+    CHECK(receive() == FIRST);
+    struct worker *donor = start(donate_sensitively, &quantum);
+    CHECK_MISTAKE_OF(donor, FLUKE_INSANITY_NO_PORTSET, 0);
+    end(donor);
+    fluke_portset_destroy(portset);
+    CHECK_MISTAKE(give(donee, QUANTUM, FLUKE_SCHEDULE_ON_REQUEST), FLUKE_INSANITY_NO_OBJECT, portset);
+    fluke_mutex_create((fluke_mutex_t *)portset);
+    CHECK_MISTAKE(give(donee, QUANTUM, FLUKE_SCHEDULE_ON_REQUEST), FLUKE_INSANITY_NOT_PORTSET, portset);
+    fluke_mutex_destroy((fluke_mutex_t *)portset);
+    fluke_portset_create(portset);
+    end(donee);
+    close_service(&service);
+}
+
 static void make_mistakes(void)
 {
     fluke_thread_t *self = fluke_thread_self(), *wrong = (fluke_thread_t *)&gate;
@@ -368,6 +395,7 @@ const struct usertest scheduler_tests[] = {
     {"schedule_interrupted", "Does a donor that was interrupted go on giving?", interrupt_a_donor},
     {"schedule_priority", "Does a thread run with the priority of who gives it time?", lend_priority},
     {"schedule_mistakes", "Is a donation to what is no other thread a mistake?", make_mistakes},
+    {"schedule_without_portset", "Is it a mistake to be sensitive to messages of no port set?", serve_nothing},
     {"schedule_paged", "Can the thread that is to be given time lie in a hidden page?", schedule_paged},
     {0},
 };
