@@ -75,9 +75,12 @@ def _pass_on(core: Scheduler, thread: Thread) -> Thread | None:
         core.leave_place(thread)
         core.take_place(thread)
         return None
-    gives = thread.has_time and thread.is_awake and thread.waiting_for.active and is_donor(thread)
     if thread.donors is not None:
         note_donors(core, thread)
+    waits_to_give = is_donor(thread)
+    if waits_to_give:
+        note(core, thread)
+    gives = waits_to_give and thread.has_time and thread.is_awake and thread.waiting_for.active
     if gives == (thread.donee is not None):
         return None
     core.links_ranked += 1
