@@ -1,7 +1,8 @@
 """
 One suite over all combinations.
 
-A test that takes `model` or `preemption` runs once for each; every async test runs on each event
+A test that takes `model`, `preemption` or both runs once for each configuration that there is; one that takes
+`preemption` alone, for each that both models have. Every async test runs on each event
 loop (`@pytest.mark.asyncio(loop_factories=["asyncio"])` names one alone). A test marked `sdk` is left
 out where the compiler is not installed.
 """
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import pytest
+
+from fluke_async.execution.configuration import CONFIGURATIONS, MODELS, Preemption
 
 try:
     import uvloop
@@ -31,6 +34,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         unfit = [item for item in items if item.get_closest_marker("sdk")]
         config.hook.pytest_deselected(items=unfit)
         items[:] = [item for item in items if item not in unfit]
+    items[:] = [item for item in items if is_a_configuration(item)]
+
+
+def is_a_configuration(item: pytest.Item) -> bool:
+    """Whether the test's `model` and `preemption` exist together; who takes no `model` may mean either."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    models = [params["model"]] if "model" in params else MODELS
+    return "preemption" not in params or all((model, params["preemption"]) in CONFIGURATIONS for model in models)
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -46,14 +57,14 @@ async def loop() -> str:
     return type(asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
-@pytest.fixture(params=["interrupt", "process"])
+@pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> str:
     """An execution model."""
     name: str = request.param
     return name
 
 
-@pytest.fixture(params=["none", "partial"])
+@pytest.fixture(params=[each.value for each in Preemption])
 def preemption(request: pytest.FixtureRequest) -> str:
     """Where a system call may be preempted."""
     name: str = request.param

@@ -174,8 +174,8 @@ def _codes() -> str:
         ("priorities", f"{codes.PRIORITY_MIN} to {codes.PRIORITY_MAX}, usually {codes.PRIORITY_DEFAULT}"),
         ("references in a message", codes.MAX_MESSAGE_REFERENCES),
         ("buffers in a table of a message", codes.MAX_MESSAGE_BUFFERS),
-        ("copied between two points where a call can be interrupted", f"{codes.COPY_CHUNK_WORDS} words"),
-        ("looked through in one step of a call that searches a region", f"{codes.VISITED_PAGES_MAX} pages"),
+        ("copied between two points of a call", f"{codes.COPY_CHUNK_WORDS} words, under full preemption a page"),
+        ("looked through in one step of a search", f"{codes.VISITED_PAGES_MAX} pages, under full preemption one"),
     )
     return _page("Codes, flags and limits", [
         "## Status codes",

@@ -16,7 +16,8 @@ from fluke_async.cpu.unicorn_cpu import UnicornCpu
 from fluke_async.embedding.kernel import Kernel
 from fluke_async.embedding.loader import load_program
 from fluke_async.errors import KernelBug
-from fluke_async.execution.dispatcher import Dispatcher, Preemption
+from fluke_async.execution.configuration import Preemption
+from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart
 from fluke_async.execution.interrupt import InterruptModel
 from fluke_async.kernel.core import Core

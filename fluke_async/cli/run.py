@@ -28,7 +28,7 @@ class Machine:
     model: Model = "interrupt"
     """Execution model: what is kept of a system call that waits."""
     preemption: Preemption = "partial"
-    """Where a system call may be preempted; "full" is not there yet."""
+    """Where a system call may be preempted; "full" needs the process model."""
     cpus: int = 1
     """Number of processors; one for now."""
     memory: str = "64M"

@@ -26,8 +26,8 @@ class Selection:
     """Every program of the table, which is also what no PROGRAM at all means."""
     model: Literal["interrupt", "process"] | None = None
     """One execution model; the default is both."""
-    preemption: Literal["none", "partial"] | None = None
-    """One kind of preemption; the default is both."""
+    preemption: Literal["none", "partial", "full"] | None = None
+    """One kind of preemption; the default is all. There is no full one in the interrupt model."""
     points: str = POINTS
     """How many kernel points are taken of each program in each configuration: all, or so many."""
     point: int | None = None
@@ -47,19 +47,22 @@ def verify(
         selection: What is verified.
         json: Print one JSON object.
     """
+    from fluke_async.execution.configuration import configurations  # noqa: PLC0415  (start-up time)
     from fluke_async.verify import campaign  # noqa: PLC0415  (start-up time)
     from fluke_async.verify.programs import programs as programs_named  # noqa: PLC0415
 
     selection = selection or Selection()
     if selection.all and programs:
         raise UsageError(f"--all and {programs[0]} exclude each other; give one of them")
+    chosen = configurations(selection.model, selection.preemption)
+    if not chosen:
+        raise UsageError(f"--preemption {selection.preemption} needs --model process")
     points = _points(selection)
     is_whole = not programs and selection.points in ("all", POINTS) and selection.point is None
     tasks = [
         campaign.Task(program, model, preemption, points, INSTRUCTION_POINTS, selection.point)
         for program in programs_named(programs)
-        for model in ([selection.model] if selection.model else campaign.MODELS)
-        for preemption in ([selection.preemption] if selection.preemption else campaign.PREEMPTIONS)
+        for model, preemption in chosen
     ]
     if not json:
         print(_LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls"))

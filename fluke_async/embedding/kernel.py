@@ -26,11 +26,9 @@ from fluke_async.embedding.process import Process
 from fluke_async.embedding.snapshot import KernelStatistics, kernel_statistics
 from fluke_async.embedding.trace_writer import TraceWriter
 from fluke_async.errors import FlukeError, ProgramError
+from fluke_async.execution.configuration import MODELS
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart
-from fluke_async.execution.interrupt import InterruptModel
-from fluke_async.execution.model import ExecutionModel
-from fluke_async.execution.process import ProcessModel
 from fluke_async.kernel.core import Core
 from fluke_async.programs import find_program
 
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MODELS: dict[str, type[ExecutionModel]] = {"interrupt": InterruptModel, "process": ProcessModel}
 
 NOT_STARTED = "the kernel has not been started: use `async with fluke.Kernel() as kernel`"
 
@@ -54,7 +51,8 @@ class Kernel:
 
     Args:
         model: "interrupt" keeps a continuation record of a blocked call, "process" keeps its stack.
-        preemption: "none", or "partial": also on the copy path of long messages.
+        preemption: "none"; "partial": also on the copy path of long messages; "full", of the process model: after each
+            page copied and each object visited.
         cpus: harts; one for now.
         memory: RAM, and the quota of all that programs make the kernel allocate; bytes or a text such as "64M".
         clock: "virtual" counts instructions and jumps over idle time; "real" is the host's.

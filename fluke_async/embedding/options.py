@@ -10,7 +10,7 @@ from typing import Literal
 
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.errors import FlukeError
-from fluke_async.execution.dispatcher import Preemption
+from fluke_async.execution.configuration import CONFIGURATIONS, MODELS, Configuration, Preemption
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 MEMORY_MIN, MEMORY_MAX = 1 << 20, 64 << 30
@@ -37,10 +37,13 @@ def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: s
     Raises:
         FlukeError: a value is not one of those that exist.
     """
-    _one_of("model", model, ("interrupt", "process"))
-    if preemption == "full":
-        raise FlukeError('preemption "full" is not yet there: choose "none" or "partial"')
-    _one_of("preemption", preemption, ("none", "partial"))
+    _one_of("model", model, tuple(MODELS))
+    _one_of("preemption", preemption, tuple(each.value for each in Preemption))
+    if Configuration(model, preemption) not in CONFIGURATIONS:
+        raise FlukeError(
+            f'preemption "{preemption}" needs model "process", for it keeps stacks: '
+            f'give model="process", or preemption="partial"'
+        )
     _one_of("clock", clock, ("virtual", "real"))
     if cpus != 1:
         raise FlukeError(f"cpus={cpus!r}: more than one hart is not yet there: use cpus=1")
@@ -93,5 +96,6 @@ def memory_size(memory: str | int) -> int:
 
 def _one_of(name: str, value: str, values: tuple[str, ...]) -> None:
     if value not in values:
-        choices = " or ".join(f'"{each}"' for each in values)
+        *first, last = (f'"{each}"' for each in values)
+        choices = f"{', '.join(first)} or {last}"
         raise FlukeError(f"{name} {value!r} does not exist: choose {choices}")

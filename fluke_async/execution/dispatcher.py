@@ -7,7 +7,6 @@ to a marked point where it is preempted; what is then kept is the execution mode
 
 from __future__ import annotations
 
-from enum import Enum
 from inspect import iscoroutinefunction
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from fluke_async.abi.codes import ExceptionCode
 from fluke_async.abi.entry_point import EntryPoint
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.execution.configuration import GRAINS, Preemption
 from fluke_async.execution.model import ExecutionModel, Stack
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.exceptions import ProgramException
@@ -22,15 +22,8 @@ from fluke_async.kernel.faults import blame
 from fluke_async.kernel.handlers import HANDLERS
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point, Recreated
-from fluke_async.kernel.suspension import COPY, WAIT
+from fluke_async.kernel.suspension import WAIT
 from fluke_async.kernel.trace import Event
-
-
-class Preemption(Enum):
-    """Where a thread in the kernel can lose the processor (the paper's NP and PP)."""
-
-    NONE = "none"  # nowhere: at the return to user mode only
-    PARTIAL = "partial"  # also on the copy path of messages, every 8 KiB
 
 
 class _Row(NamedTuple):
@@ -57,7 +50,7 @@ class Dispatcher:
     def __init__(self, core: Core, model: ExecutionModel, preemption: Preemption) -> None:
         self.core = core
         self.model = model
-        self.preemption = preemption
+        self.preempted_at, core.chunk_words, core.visited_pages = GRAINS[preemption]
         self.points_left = 0
 
     def dispatch(self, thread: Thread) -> None:
@@ -129,7 +122,7 @@ class Dispatcher:
                 if core.probe is not None:
                     core.probe(Point.WAIT, thread)
                 return
-            preemptible = self.preemption is Preemption.PARTIAL and suspension is COPY
+            preemptible = suspension in self.preempted_at
             if core.probe is not None and self._shown(thread, stack, preemptible):
                 return
             if preemptible and self._preempted(thread):

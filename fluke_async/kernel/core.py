@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, TRANSLATION_CHARGE_BYTES
+from fluke_async.abi.codes import (
+    COPY_CHUNK_WORDS,
+    OBJECT_CHARGE_BYTES,
+    TRANSLATION_CHARGE_BYTES,
+    VISITED_PAGES_MAX,
+)
 from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.changes import Changes
@@ -38,6 +43,8 @@ class Core(Scheduler):
         self.objects = ObjectTable()
         self.timeline = Timeline()
         self.probe: Probe | None = None
+        self.chunk_words = COPY_CHUNK_WORDS  # of a message, between two marked points
+        self.visited_pages = VISITED_PAGES_MAX  # in one step of a call that looks through a region
         self.requests: list[DeviceRequest] = []
         self.exceptions: list[Thread] = []
         self._last_hash = 0

@@ -222,7 +222,7 @@ def move_request_chunk(core: Core, client: Thread, server: Thread) -> bool:
     """Move a chunk of a request; whether the request is whole."""
     whole = min(length(core, client, SENDING), length(core, server, RECEIVING))
     done = min(server.registers[reg.PROGRESS_WORDS], whole)  # a program may have put anything there
-    done += move_words(core, client, server, done, done)
+    done += move_words(core, client, server, done, done, core.chunk_words)
     server.registers[reg.PROGRESS_WORDS] = done
     return done >= whole
 
@@ -241,9 +241,9 @@ def move_reply_chunk(core: Core, server: Thread) -> bool:
         return True
     left, room = length(core, server, SENDING), length(core, client, RECEIVING)
     done = min(server.registers[reg.PROGRESS_WORDS], room)
-    words = min(left, room - done, COPY_CHUNK_WORDS)
+    words = min(left, room - done, core.chunk_words)
     sent = position(core, server, SENDING, words)
-    move_words(core, server, client, done, 0)
+    move_words(core, server, client, done, 0, words)
     go_to(server, SENDING, sent)
     done += words
     server.registers[reg.PROGRESS_WORDS] = done
@@ -269,7 +269,7 @@ def accept_request(core: Core, client: Thread, server: Thread) -> None:
 
 def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> None:
     """Move a one-way message, at most one chunk, and set the results of the receive."""
-    words = move_words(core, client, server, 0, 0)
+    words = move_words(core, client, server, 0, 0, COPY_CHUNK_WORDS)
     after = position(core, server, RECEIVING, words)
     pass_references(core, client, server)
     note_received(server, after, words)

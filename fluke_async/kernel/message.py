@@ -41,15 +41,15 @@ def check_side(core: Core, thread: Thread, side: Side) -> None:
         user_memory.touch(core, thread, address, side.access, words * WORD_SIZE)
 
 
-def move_words(core: Core, source: Thread, target: Thread, done: int, source_done: int) -> int:
+def move_words(core: Core, source: Thread, target: Thread, done: int, source_done: int, most: int) -> int:
     """
-    Move the next chunk of a message; returns how many words moved, 0 if there are none left or there is no room.
+    Move the next chunk of a message, of `most` words; returns how many moved, 0 if none are left or there is no room.
 
     `done` words have arrived at the target, `source_done` have gone from the source. All memory that the chunk needs is
     looked up before a word of it moves: so a chunk that a fault cuts off is copied anew, from what it was.
     """
-    sources = pieces(core, source, SENDING, source_done, COPY_CHUNK_WORDS)
-    targets = pieces(core, target, RECEIVING, done, COPY_CHUNK_WORDS)
+    sources = pieces(core, source, SENDING, source_done, most)
+    targets = pieces(core, target, RECEIVING, done, most)
     moves = match(sources, targets)
     if len(moves) > 1:
         for source_address, target_address, words in moves:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import PAGE_SIZE, VISITED_PAGES_MAX, WORD_SIZE, ExceptionCode, Status
+from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, ExceptionCode, Status
 from fluke_async.abi.entry_points import VISIT_COST
 from fluke_async.abi.layouts import OBSPEC
 from fluke_async.abi.registers import A0, A1, A2, A3, A4, A5, A6
@@ -36,7 +36,7 @@ def region_search(core: Core, thread: Thread) -> int | None:
     region, offset, end = _part(core, thread)
     room, visits, is_full = thread.registers[CAPACITY], 0, False
     found: list[bytes] = []
-    while offset < end and not is_full and visits < VISITED_PAGES_MAX:
+    while offset < end and not is_full and visits < core.visited_pages:
         visits += 1
         frame, first, after = _next_page(core, region, offset, end)
         offset = after
@@ -57,11 +57,11 @@ def region_changed(core: Core, thread: Thread) -> int | None:
     region, offset, end = _part(core, thread)
     room, visits, is_full = registers[CAPACITY], 0, False
     found: list[bytes] = []
-    user_memory.touch(core, thread, registers[ITEMS], WRITE, min(room, VISITED_PAGES_MAX) * WORD_SIZE)
+    user_memory.touch(core, thread, registers[ITEMS], WRITE, min(room, core.visited_pages) * WORD_SIZE)
     if not 0 < registers[GENERATION] <= changes.generation:
         registers[GENERATION] = changes.next_generation()
     since = registers[SINCE] if registers[SINCE] <= changes.generation else 0
-    while offset < end and not is_full and visits < VISITED_PAGES_MAX:
+    while offset < end and not is_full and visits < core.visited_pages:
         visits += 1
         frame, first, after = _next_page(core, region, offset, end)
         offset = after

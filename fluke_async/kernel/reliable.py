@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE, ExceptionCode, MessageKind, Status
+from fluke_async.abi.codes import WORD_SIZE, ExceptionCode, MessageKind, Status
 from fluke_async.abi.conversation import CONVERSATIONS, MEETINGS, MOVES, Meeting, Role, Step
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel.buffers import RECEIVING, SENDING, go_to, length, position
@@ -109,9 +109,9 @@ def move_chunk(core: Core, sender: Thread, receiver: Thread) -> Status | None:
     if left:
         if not room:
             return Status.IPC_RECV_MORE_DATA
-        words = min(left, room, COPY_CHUNK_WORDS)
+        words = min(left, room, core.chunk_words)
         sent, received = position(core, sender, SENDING, words), position(core, receiver, RECEIVING, words)
-        moved = move_words(core, sender, receiver, 0, 0)
+        moved = move_words(core, sender, receiver, 0, 0, words)
         assert moved == words
         go_to(sender, SENDING, sent)
         go_to(receiver, RECEIVING, received)

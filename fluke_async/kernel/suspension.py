@@ -23,5 +23,5 @@ class Suspension:
 
 
 WAIT = Suspension("wait")  # the thread has been parked
-COPY = Suspension("copy")  # a marked point, progress committed: 8 KiB of a message have moved
+COPY = Suspension("copy")  # a marked point, progress committed: a chunk of a message has moved
 VISIT = Suspension("visit")  # a marked point, progress committed: an object has been visited, of many

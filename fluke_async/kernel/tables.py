@@ -4,7 +4,8 @@ The tables of translations: for each space, what is known of its pages, as numbe
 Translations are soft: what is forgotten is found again by a walk up the tree of mappings. So all tables together have
 room for a number of entries that was paid for when the kernel was made, and are emptied when it does not suffice: no
 program's state depends on what stands in them. A table is dropped whole, in constant time, where picking out a large
-range would take long; the engine finds a new table by its identity.
+range would take long; the engine finds a new table by its identity. Only so many spaces have tables at one time: one
+more takes the place of the one that was the first to get its own. So to empty all of them never takes long either.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, TRANSLATIONS_PER_FRAME
-from fluke_async.kernel.params import FAULT_AROUND_PAGES, PICKED_PAGES_MAX, TRANSLATIONS_MIN
+from fluke_async.kernel.params import FAULT_AROUND_PAGES, PICKED_PAGES_MAX, TRANSLATED_SPACES_MAX, TRANSLATIONS_MIN
 
 if TYPE_CHECKING:
     from fluke_async.kernel.objects.space import Space
@@ -38,6 +39,8 @@ class Tables:
         """Add entries by page number, or replace them by others that grant more."""
         if self.used + len(entries) > self.capacity:
             self.empty()
+        if space not in self._spaces and len(self._spaces) == TRANSLATED_SPACES_MAX:
+            self.drop(next(iter(self._spaces)))
         before = len(space.pages)
         space.pages.update(entries)
         self.used += len(space.pages) - before

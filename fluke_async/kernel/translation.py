@@ -1,5 +1,5 @@
 """
-From virtual addresses to frames: the walk up the tree of mappings, and its undoing.
+From virtual addresses to frames: the walk up the tree of mappings.
 
 A page that is not in a space's table is looked for along the chain mapping, region, space, mapping ... up to the root,
 which owns the frames. The access entered is what every mapping and region on the way grants. Three things can come of
@@ -10,12 +10,11 @@ region without a keeper, is the thread's exception. Which of these it is, is the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode, Prot
 from fluke_async.kernel.exceptions import PageFault, ProgramException
-from fluke_async.kernel.params import FAULT_AROUND_PAGES, MAPPING_DEPTH_MAX, REVOKED_LOOKS_MAX, REVOKED_RANGES_MAX
+from fluke_async.kernel.params import FAULT_AROUND_PAGES, MAPPING_DEPTH_MAX
 from fluke_async.kernel.probe import Point, Recreated
 from fluke_async.kernel.trace import Event
 
@@ -199,52 +198,3 @@ def question_to(thread: Thread, keeper: Port) -> PageFault | None:
             return found if isinstance(found, PageFault) else None
         space, page = region.space, region.start + offset
     return None
-
-
-def revoke_range(core: Core, space: Space, start: int, size: int) -> None:
-    """Forget the translations of a range, and those of all ranges that were derived from it."""
-    _revoke(core, [(space, start, start + size)])
-
-
-def revoke_region(core: Core, region: Region) -> None:
-    """Forget all translations that were derived from a region."""
-    _revoke(core, [(each.space, each.start, each.start + each.size) for each in region.mappings if each.space])
-
-
-def _revoke(core: Core, pending: list[tuple[Space, int, int]]) -> None:
-    """
-    Follow ranges down the tree, and forget what is in them.
-
-    Where a tangle of mappings makes these too many to be followed one by one, each space is visited once, and
-    forgotten whole.
-    """
-    left, looks_left = len(pending) + REVOKED_RANGES_MAX, REVOKED_LOOKS_MAX
-    while pending:
-        space, start, end = pending.pop()
-        left -= 1
-        if left < 0 or looks_left < 0:
-            _revoke_spaces(core, [space, *(each for each, _, _ in pending)])
-            return
-        if not space.is_root:
-            core.tables.forget(space, start // PAGE_SIZE, end // PAGE_SIZE)
-        for region in space.regions.meeting(start, end):
-            first, last = max(start - region.start, 0), min(end - region.start, region.size)
-            looks_left -= len(region.mappings)
-            for mapping in region.mappings:
-                low, high = max(first, mapping.offset), min(last, mapping.offset + mapping.size)
-                if low < high and mapping.space is not None:
-                    moved_by = mapping.start - mapping.offset
-                    pending.append((mapping.space, low + moved_by, high + moved_by))
-
-
-def _revoke_spaces(core: Core, spaces: Iterable[Space]) -> None:
-    pending = list(spaces)
-    seen: set[Space] = set()
-    while pending:
-        space = pending.pop()
-        if space in seen:
-            continue
-        seen.add(space)
-        if not space.is_root:
-            core.tables.drop(space)
-        pending += [each.space for region in space.regions for each in region.mappings if each.space is not None]

@@ -14,9 +14,6 @@ from fluke_async.verify.check import Check, Result
 from fluke_async.verify.closed_run import Program
 from fluke_async.verify.coverage import rows
 
-MODELS = ("interrupt", "process")
-PREEMPTIONS = ("none", "partial")
-
 
 @dataclass(frozen=True, slots=True)
 class Task:

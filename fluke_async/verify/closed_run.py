@@ -16,11 +16,9 @@ from fluke_async.abi.devices import ParentOperation
 from fluke_async.cpu.unicorn_cpu import UnicornCpu
 from fluke_async.device import DevicePort
 from fluke_async.embedding.loader import load_program
-from fluke_async.execution.dispatcher import Dispatcher, Preemption
+from fluke_async.execution.configuration import MODELS, Preemption
+from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart, Outcome
-from fluke_async.execution.interrupt import InterruptModel
-from fluke_async.execution.model import ExecutionModel
-from fluke_async.execution.process import ProcessModel
 from fluke_async.kernel import message
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
@@ -29,7 +27,6 @@ from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.probe import Probe
 from fluke_async.kernel.trace import Event
 
-MODELS: dict[str, type[ExecutionModel]] = {"interrupt": InterruptModel, "process": ProcessModel}
 MEMORY_BYTES = 16 << 20
 EFFORT = 10_000_000  # nothing else waits for its turn
 COMPLETIONS = (Event.FINISH, Event.COMPLETE)

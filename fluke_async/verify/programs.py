@@ -23,9 +23,12 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "memtest": ("256",),
     "cow": (),
     "foreign": ("2",),
+    "pingpong": ("2", "3"),
+    "pipeline": ("3", "40"),
+    "rpc_server": ("2", "2"),
     "usertests": (),
 }
-SENSITIVE = ("clock", "inversion", "usertests")  # these tell the time, or test what happens when
+SENSITIVE = ("clock", "inversion", "pingpong", "usertests")  # these tell the time, or test what happens when
 
 
 def program(name: str, arguments: tuple[str, ...] | None = None) -> Program:

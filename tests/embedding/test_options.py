@@ -13,8 +13,9 @@ from tests.embedding.guest import Sink
 OPTIONS = [
     ({"model": "procss"}, "'procss'", '"interrupt" or "process"'),
     ({"model": None}, "None", '"interrupt" or "process"'),
-    ({"preemption": "most"}, "'most'", '"none" or "partial"'),
-    ({"preemption": "full"}, '"full"', '"none" or "partial"'),
+    ({"preemption": "most"}, "'most'", '"none", "partial" or "full"'),
+    ({"preemption": "full"}, '"full"', 'model="process"'),
+    ({"preemption": "full", "model": "interrupt"}, '"full"', 'or preemption="partial"'),
     ({"clock": "wall"}, "'wall'", '"virtual" or "real"'),
     ({"cpus": 0}, "cpus=0", "cpus=1"),
     ({"cpus": 2}, "cpus=2", "cpus=1"),

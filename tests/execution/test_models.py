@@ -37,8 +37,9 @@ def test_models_are_equal_event_by_event(scenario: Scenario, preemption: str) ->
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_undisturbed_process_model_restarts_nothing(scenario: Scenario, preemption: str) -> None:
-    statistics = play(scenario, "process", preemption).core.statistics
+@pytest.mark.parametrize("model", ["process"])
+def test_undisturbed_process_model_restarts_nothing(scenario: Scenario, model: str, preemption: str) -> None:
+    statistics = play(scenario, model, preemption).core.statistics
     assert statistics.restarts == 0
     assert statistics.stacks_dropped == 0
 

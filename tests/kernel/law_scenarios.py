@@ -10,6 +10,7 @@ from fluke_async.kernel import message
 from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
+from tests.kernel.conditions import LOG_WORDS, WaitingRoom
 from tests.kernel.conversation_scenarios import CONVERSATIONS
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
@@ -227,6 +228,20 @@ def stopped_ends(machine: Machine) -> tuple[int, int]:
     return received, 1
 
 
+def preempted_broadcasts(machine: Machine) -> tuple[int, int]:
+    """Somebody urgent comes in the middle of a broadcast to many, and waits for the next."""
+    room, urgent = WaitingRoom(machine), machine.new(Port)
+    for number, priority in enumerate((10, 12, 10, 16, 12), 1):
+        room.waiter(number, waits=2, priority=priority)
+    answer_after(machine, urgent, 55)
+    ask = machine.call("ipc_call", destination_ref=machine.reference(urgent))
+    machine.spawn(("burn", 900), ask, room.lock, room.wait, *room.note(9), room.unlock, priority=20)
+    broadcast = machine.call("cond_broadcast", cond=room.cond)
+    machine.spawn(("burn", 900), broadcast, priority=15)
+    machine.spawn(*[("burn", 900), broadcast] * 3, priority=5)
+    return room.log_address, LOG_WORDS
+
+
 def answer_after(machine: Machine, port: Port, delay: int) -> None:
     """Make a port a device's: it answers a request with its first word, greater by 1000; equal requests are one."""
     due: dict[Any, int] = {}
@@ -248,6 +263,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     device,
     interrupted,
     conditions,
+    preempted_broadcasts,
     stopped_ends,
     *CONVERSATIONS,
     *PAGED_SCENARIOS,

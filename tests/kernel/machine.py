@@ -33,11 +33,9 @@ from fluke_async.abi.codes import (
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ABI_NAMES, ENTRY_POINT, NUMBER_OF
 from fluke_async.cpu.scripted_cpu import Line, ScriptedCpu, assemble
-from fluke_async.execution.dispatcher import Dispatcher, Preemption
+from fluke_async.execution.configuration import MODELS, Preemption
+from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart, Outcome
-from fluke_async.execution.interrupt import InterruptModel
-from fluke_async.execution.model import ExecutionModel
-from fluke_async.execution.process import ProcessModel
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.objects.base import KernelObject
@@ -50,7 +48,6 @@ from fluke_async.kernel.objects.thread_state import Handlers
 from fluke_async.kernel.trace import Event
 from tests.kernel.invariants import check
 
-MODELS: dict[str, type[ExecutionModel]] = {"interrupt": InterruptModel, "process": ProcessModel}
 RAM_SIZE = 16 << 20
 CODE = 1 << 40  # programs lie outside of what can be mapped
 MEMORY, MEMORY_SIZE = 0x10_0000, 8 << 20  # user addresses of the memory that all spaces share

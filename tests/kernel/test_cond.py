@@ -123,8 +123,9 @@ def test_waiters_with_mutexes_of_their_own_all_get_them(machine: Machine, room: 
     assert [mutex.owner for mutex in mutexes] == waiters
 
 
-def test_undisturbed_waits_restart_nothing_where_stacks_are_kept(preemption: str) -> None:
-    machine = Machine("process", preemption)
+@pytest.mark.parametrize("model", ["process"])
+def test_undisturbed_waits_restart_nothing_where_stacks_are_kept(model: str, preemption: str) -> None:
+    machine = Machine(model, preemption)
     room = WaitingRoom(machine)
     waiters = room.waiters(10, 11, 12)
     room.signal()

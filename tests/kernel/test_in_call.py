@@ -10,6 +10,7 @@ from fluke_async.abi.codes import COPY_CHUNK_WORDS, PRIORITY_MAX, ExceptionCode,
 from fluke_async.abi.entry_points import BY_NAME, ENTRY_POINTS
 from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.abi.registers import A0, ENTRY_POINT
+from fluke_async.execution.configuration import Preemption
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
@@ -19,6 +20,13 @@ from tests.kernel.messages import Service
 
 IN_CALL = int(ThreadFlags.IN_CALL)
 BROADCAST = BY_NAME["cond_broadcast"].number
+
+
+@pytest.fixture(params=["none", "partial"])
+def preemption(request: pytest.FixtureRequest) -> str:
+    """Where a broadcast cannot be preempted."""
+    name: str = request.param
+    return name
 
 
 def cut_off_broadcast(machine: Machine, *then: Part, **options: Any) -> tuple[WaitingRoom, list[Thread], Thread]:
@@ -62,6 +70,7 @@ def test_call_goes_on_before_anybody_else(machine: Machine) -> None:
     assert not broadcaster.in_call
 
 
+@pytest.mark.parametrize("preemption", [each.value for each in Preemption])
 def test_cut_off_copy_is_in_call_unless_it_could_have_been_preempted(machine: Machine, preemption: str) -> None:
     words = 6 * COPY_CHUNK_WORDS
     service = Service(machine)
@@ -72,7 +81,7 @@ def test_cut_off_copy_is_in_call_unless_it_could_have_been_preempted(machine: Ma
     machine.start_at(machine.core.time + 2000, urgent)
     while not machine.done(urgent) and len(machine.happened(Event.CHUNK)) < 4:
         machine.step()
-    assert machine.done(urgent) == (preemption == "partial")
+    assert machine.done(urgent) == (preemption != "none")
     machine.core.stop(client)
     assert client.in_call == (preemption == "none")
     machine.run()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, ExceptionCode, Status
+from fluke_async.execution.configuration import CONFIGURATIONS
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
@@ -45,10 +46,9 @@ LINK = st.integers(0, 99)  # what it leads to, of what there is
 class MemoryTree(RuleBasedStateMachine):
     """The rules: each does one thing to the kernel and the same to the model, and compares what comes of it."""
 
-    @initialize(model=st.sampled_from(["interrupt", "process"]), preemption=st.sampled_from(["none", "partial"]))
-    def begin(self, model: str, preemption: str) -> None:
-        self.world = World(model, preemption)
-        self.consumers = [Consumer(number) for number in (0, 2, 3)]
+    @initialize(world=st.sampled_from(CONFIGURATIONS).map(lambda configuration: World(*configuration)))
+    def begin(self, world: World) -> None:
+        self.world, self.consumers = world, [Consumer(number) for number in (0, 2, 3)]
 
     # -- the tree ----------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ def test_request_whose_words_are_taken_away_between_two_chunks(
     taking(paging)
     machine.run()
     result = machine.result(client)
-    at = VIEW if server_first else VIEW + chunks * COPY_CHUNK_WORDS * 8  # a call looks at its own buffers again
+    at = VIEW if server_first else VIEW + chunks * machine.core.chunk_words * 8  # a call looks at its own buffers again
     assert (result.exception, result.subcode) == (ExceptionCode.LOAD_FAULT, at)
     other, received = service.client([1])
     machine.run()
@@ -112,7 +112,7 @@ def test_room_for_a_request_is_taken_away_between_two_chunks(machine: Machine, s
     unmap(paging)
     machine.run()
     result = machine.result(server)
-    at = VIEW + chunks * COPY_CHUNK_WORDS * 8
+    at = VIEW + chunks * machine.core.chunk_words * 8
     assert (result.exception, result.subcode) == (ExceptionCode.STORE_FAULT, at)
     assert client.waiting_for is service.port
     service.server(room=LONG)
@@ -142,7 +142,7 @@ def test_reply_whose_memory_is_taken_away_between_two_chunks(machine: Machine, w
     guilty = client if whose == "client" else server
     result = machine.result(guilty)
     fault = ExceptionCode.STORE_FAULT if whose == "client" else ExceptionCode.LOAD_FAULT
-    assert (result.exception, result.subcode) == (fault, VIEW + chunks * COPY_CHUNK_WORDS * 8)
+    assert (result.exception, result.subcode) == (fault, VIEW + chunks * machine.core.chunk_words * 8)
     if whose == "client":
         assert (server.waiting_for, server.client) == (service.portset, None)
     else:
@@ -214,7 +214,7 @@ def test_broadcast_that_fetches_its_condition_leaves_alone_who_waits_again(machi
 
 # -- looking through regions ------------------------------------------------------------------------------------------
 
-SCANNED = 3 * VISITED_PAGES_MAX  # pages: three steps
+SCANNED = 3 * VISITED_PAGES_MAX  # pages: three steps, if not one page is a step
 
 
 def cut_off_scan(machine: Machine, name: str, steps: int) -> tuple[Paging, Keeper, Region, Thread]:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, WORD_SIZE
+from fluke_async.execution.configuration import CONFIGURATIONS
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
@@ -183,9 +184,7 @@ DEEDS = ("take", "take", "take", "bring", "forget", "stop", "start", "interrupt"
 SCRIPTS = st.lists(
     st.builds(Deed, st.sampled_from(DEEDS), st.integers(0, 23), st.sampled_from((1, 20, 150, 700, 2500))), max_size=16
 )
-MODELS = st.sampled_from(
-    [(model, preemption) for model in ("interrupt", "process") for preemption in ("none", "partial")]
-)
+MODELS = st.sampled_from(CONFIGURATIONS)
 FIXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -18,6 +18,7 @@ from fluke_async.abi.entry_points import ENTRY_POINTS
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.cpu.scripted_cpu import assemble
 from fluke_async.errors import KernelBug
+from fluke_async.execution.configuration import CONFIGURATIONS
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.cond import Cond
@@ -65,8 +66,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        model, preemption = ("interrupt", "process")[seed % 2], ("none", "partial")[seed // 2 % 2]
-        self.machine = Machine(model, preemption)
+        self.machine = Machine(*CONFIGURATIONS[seed % len(CONFIGURATIONS)])
         self.machine.forged = True
         self.machine.programs[CODE] = assemble([("ecall",), ("ecall",), ("burn", 5), ("ebreak",)])
         self.machine.next_code += PAGE_SIZE

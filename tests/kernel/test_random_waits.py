@@ -17,6 +17,7 @@ from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.abi.registers import A0, ENTRY_POINT
 from fluke_async.cpu.scripted_cpu import assemble
+from fluke_async.execution.configuration import CONFIGURATIONS, Configuration
 from fluke_async.kernel.names import physical
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.cond import Cond
@@ -192,14 +193,13 @@ STEP = st.one_of(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    model=st.sampled_from(["interrupt", "process"]),
-    preemption=st.sampled_from(["none", "partial"]),
+    configuration=st.sampled_from(CONFIGURATIONS),
     steps=st.lists(STEP, min_size=30, max_size=60),
 )
 def test_priorities_are_the_least_that_follow_from_the_state(
-    model: str, preemption: str, steps: list[tuple[Any, ...]]
+    configuration: Configuration, steps: list[tuple[Any, ...]]
 ) -> None:
-    puppets = Puppets(model, preemption)
+    puppets = Puppets(*configuration)
     core = puppets.machine.core
     for step, *numbers in steps:
         step(puppets, *numbers)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, USER_END, ExceptionCode, ObjectType
-from fluke_async.kernel import region_scan
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
@@ -235,10 +234,8 @@ def test_frames_of_other_programs_are_not_looked_at(monkeypatch: pytest.MonkeyPa
     assert len(visits) == 1
 
 
-def test_others_have_their_turn_in_the_middle_of_a_long_search(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(region_scan, "VISITED_PAGES_MAX", 2)
+def test_others_have_their_turn_in_the_middle_of_a_long_search(machine: Machine) -> None:
+    machine.core.visited_pages = 2
     slabs = Slabs(machine, pages=64)
     for page in range(64):
         machine.core.root.frame_at(machine.core, slabs.starts[0] + page * PAGE_SIZE)

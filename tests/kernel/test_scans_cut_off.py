@@ -13,7 +13,6 @@ import pytest
 
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.execution.hart import Outcome
-from fluke_async.kernel import region_scan
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
@@ -109,10 +108,13 @@ def watched(machine: Machine) -> tuple[int, int]:
 
 
 class Run:
-    """One run of a scenario whose calls visit two pages in a step; a forgetful one loses its tables all the time."""
+    """A run of a scenario whose calls visit few pages in a step; a forgetful one loses its tables all the time."""
 
-    def __init__(self, scenario: Scenario, model: str, preemption: str, *, forgetful: bool = False) -> None:
+    def __init__(
+        self, scenario: Scenario, model: str, preemption: str, *, forgetful: bool = False, pages: int = 2
+    ) -> None:
         self.machine = Machine(model, preemption)
+        self.machine.core.visited_pages = min(pages, self.machine.core.visited_pages)
         self.forgetful = forgetful
         self.place = scenario(self.machine)
         self.idle = False
@@ -132,11 +134,6 @@ class Run:
     def outcome(self) -> tuple[list[int], int]:
         """What the program has got, and when it was done."""
         return self.machine.read(*self.place), self.machine.core.time
-
-
-@pytest.fixture(autouse=True)
-def short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(region_scan, "VISITED_PAGES_MAX", 2)
 
 
 @pytest.mark.parametrize("parked", [True, False], ids=["parked", "reissued"])
@@ -194,12 +191,11 @@ def test_everything_can_be_created_again_at_every_point(
     assert number > 4
 
 
-def test_calls_find_the_same_whatever_a_step_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_find_the_same_whatever_a_step_visits() -> None:
     for scenario in (searched, watched):
         results = []
         for pages in (1, 2, 3, 5, 64):
-            monkeypatch.setattr(region_scan, "VISITED_PAGES_MAX", pages)
-            run = Run(scenario, "interrupt", "none")
+            run = Run(scenario, "interrupt", "none", pages=pages)
             run.machine.effort = 10**9
             run.to_the_end()
             results.append(run.outcome()[0])

@@ -13,7 +13,7 @@ from fluke_async.cpu.scripted_cpu import ScriptedCpu
 from fluke_async.execution.hart import Outcome
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.space import Space
-from fluke_async.kernel.params import PICKED_PAGES_MAX, TRANSLATIONS_MIN
+from fluke_async.kernel.params import PICKED_PAGES_MAX, TRANSLATED_SPACES_MAX, TRANSLATIONS_MIN
 from fluke_async.kernel.tables import Tables
 from fluke_async.kernel.trace import Event
 from tests.kernel.machine import STEPS_MAX, Machine
@@ -63,6 +63,19 @@ def test_entry_that_is_replaced_takes_no_room() -> None:
     space = space_with(tables, 1, 2)
     tables.enter(space, {1: 3})
     assert (tables.used, space.pages) == (2, {1: 3, 2: 7})
+
+
+def test_so_many_spaces_have_tables_and_the_first_gives_up_its_own() -> None:
+    tables = Tables(10**9)
+    spaces = [space_with(tables, 1, 2) for _ in range(TRANSLATED_SPACES_MAX)]
+    assert all(space.pages for space in spaces)
+    newest = space_with(tables, 5)
+    tables.enter(spaces[1], {7: 7})  # one that has a table takes nobody's place
+    assert [bool(space.pages) for space in spaces[:3]] == [False, True, True]
+    assert tables.used == 2 * (TRANSLATED_SPACES_MAX - 1) + 2
+    tables.empty()
+    assert tables.used == 0
+    assert not any(space.pages for space in (*spaces, newest))
 
 
 OPERATIONS = st.lists(

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode
+from fluke_async.kernel import revocation
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
@@ -172,6 +173,47 @@ def test_revoking_in_a_web_of_cycles_ends(machine: Machine) -> None:
             start = HERE + (4 * number + index) * PAGE_SIZE
             machine.load(machine.new(Mapping), bits(start_va=start), region=region, space=space)
     assert machine.invoke("region_destroy", region=regions[0]).exception is None
+
+
+# -- bounds ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("views", [10, 19, 21])
+@pytest.mark.parametrize("kind", ["region", "mapping"])
+def test_taking_back_reaches_every_view_however_many_there_are(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, views: int, kind: str
+) -> None:
+    """One step in every configuration; where it would be long, tables are emptied that need not be."""
+    monkeypatch.setattr(revocation, "REVOKED_RANGES_MAX", 20)
+    tree = Tree(machine)
+    inner, elsewhere = machine.new(Region), Tree(machine)
+    machine.load(inner, {"start_va": HERE, "size": PAGE_SIZE, "prot": ALL}, space=tree.space)
+    space = machine.new(Space)
+    starts = [HERE + 2 * number * PAGE_SIZE for number in range(views)]
+    for start in starts:
+        machine.load(machine._parent(Mapping), bits(start_va=start), region=inner, space=space)
+        thread = machine.spawn(("load", "s2", "zero", start), space=space)
+        machine.run()
+        assert machine.done(thread)
+    assert elsewhere.touch() is None
+    assert len(space.pages) >= views
+    target = {"region": inner, "mapping": tree.mappings[0]}[kind]
+    assert machine.invoke(f"{kind}_protect", **{kind: target}, prot=0).exception is None
+    assert not space.pages
+    assert bool(elsewhere.space.pages) == (views < 20)
+    check(machine.core)
+
+
+def test_taking_back_looks_at_so_many_regions_only(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revocation, "REVOKED_LOOKS_MAX", 5)
+    tree, elsewhere = Tree(machine), Tree(machine)
+    for count in range(8):
+        assert (tree.touch(), elsewhere.touch()) == (None, None)
+        assert machine.invoke("mapping_protect", mapping=tree.mappings[0], prot=ALL).exception is None
+        assert not tree.space.pages
+        assert bool(elsewhere.space.pages) == (count <= 5)
+        region = machine._parent(Region)
+        machine.load(region, {"start_va": HERE, "size": PAGE_SIZE, "prot": ALL}, space=tree.space)
 
 
 # -- at random -------------------------------------------------------------------------------------

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import pytest
 
 import fluke_async as fluke
+from fluke_async.execution.configuration import CONFIGURATIONS
 
 PROGRAMS = {
     "cow": [],
@@ -15,7 +14,6 @@ PROGRAMS = {
     "pager": ["16"],
     "shared_memory": ["20"],
 }
-CONFIGURATIONS = list(product(("interrupt", "process"), ("none", "partial")))
 BUDGETS = (1_000, 20_000, 60_000, 150_000, 400_000)
 each_program = pytest.mark.parametrize("name", PROGRAMS)
 

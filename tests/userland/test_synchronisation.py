@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 import fluke_async as fluke
+from fluke_async.execution.configuration import CONFIGURATIONS
 from fluke_async.programs import userland_directory
 from fluke_async.toolchain import compile_program
 from tests.embedding.guest import Feed
 from tests.userland.test_programs import run
-
-CONFIGURATIONS = [(model, preemption) for model in ("interrupt", "process") for preemption in ("none", "partial")]
 
 
 @pytest.mark.parametrize(("philosophers", "meals"), [(2, 7), (3, 4), (5, 10), (100, 3)])

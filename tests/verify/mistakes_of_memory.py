@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fluke_async.kernel import translation
+from fluke_async.kernel import revocation
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject
@@ -53,7 +53,7 @@ def pages_taken_from_one_space_alone() -> None:
         for space, start, end in pending:
             core.tables.forget(space, start >> 12, end >> 12)
 
-    translation.__dict__["_revoke"] = _revoke
+    revocation.__dict__["_revoke"] = _revoke
 
 
 MISTAKES: tuple[Callable[[], None], ...] = (

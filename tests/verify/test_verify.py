@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fluke_async.abi.entry_points import ENTRY_POINTS
+from fluke_async.execution.configuration import CONFIGURATIONS
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.verify.branch import Verdict
@@ -22,7 +23,7 @@ from fluke_async.verify.programs import ARGUMENTS, program
 from fluke_async.verify.record import record
 from tests.tidy import ROOT
 
-POINTS = 25  # of each program in each configuration
+POINTS = 20  # of each program in each configuration
 
 
 def verify(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,12 +39,12 @@ def test_nothing_differs_at_some_points_of_every_program() -> None:
     assert result.returncode == 0, found["failures"]
     assert found["programs"].keys() == ARGUMENTS.keys()
     assert found["divergences"] == found["stalls"] == 0
-    assert found["kernel_points"] > 20 * 4 * len(ARGUMENTS)
+    assert found["kernel_points"] > 16 * len(CONFIGURATIONS) * len(ARGUMENTS)
     assert found["exact"] >= 0.8 * found["kernel_points"]
     assert found["points"] > found["kernel_points"]
     for checks in found["programs"].values():
         configurations = {(each["model"], each["preemption"]) for each in checks}
-        assert len(configurations) == 4
+        assert configurations == set(CONFIGURATIONS)
         assert all(each["kernel_points"] > 10 for each in checks)
 
 

@@ -54,6 +54,9 @@ char *strchr(const char *text, int character);
 int atoi(const char *text);
 long atol(const char *text);
 
+/* Reads a whole decimal number; false if the text is anything else, or the number not among those from least to most. */
+bool fluke_number(const char *text, long least, long most, long *number);
+
 /* The program. */
 _Noreturn void exit(int status);
 char *getenv(const char *name);
@@ -77,8 +80,15 @@ fluke_thread_t *fluke_thread_start(void (*function)(void *), void *argument, siz
  */
 void fluke_thread_end(fluke_thread_t *thread);
 
-/* Time, in microseconds of the kernel's clock. */
+/*
+ * Makes a port in a port set, where a receiver knows it by its alias, and a reference to it; false if there is no
+ * memory, and neither is made then.
+ */
+bool fluke_open_port(fluke_port_t *port, fluke_portset_t *portset, uintptr_t alias, fluke_ref_t *ref);
+
+/* Time, of the kernel's clock, in microseconds and in nanoseconds. */
 uint64_t fluke_now_us(void);
+uint64_t fluke_now_ns(void);
 void fluke_sleep_us(uint64_t duration_us);
 
 #endif

@@ -12,23 +12,15 @@ enum { STACK_SIZE = 4096, READ_WRITE = FLUKE_PROT_READ | FLUKE_PROT_WRITE };
 
 static bool open_server(struct fluke_server *server, void (*serve)(void *), void *argument)
 {
-    struct fluke_port_state state = {.alias = 0};
-
     if (fluke_portset_create(&server->portset) != FLUKE_SUCCESS)
         return false;
-    if (fluke_port_create(&server->port) != FLUKE_SUCCESS)
+    if (!fluke_open_port(&server->port, &server->portset, 0, &server->ref))
         goto no_port;
-    if (fluke_ref_create(&server->ref) != FLUKE_SUCCESS)
-        goto no_ref;
-    fluke_portset_reference(&server->portset, &server->ref);
-    fluke_port_set_state(&server->port, &state, &server->ref);
-    fluke_port_reference(&server->port, &server->ref);
     server->thread = fluke_thread_start(serve, argument, STACK_SIZE);
     if (server->thread != NULL)
         return true;
 
     fluke_ref_destroy(&server->ref);
-no_ref:
     fluke_port_destroy(&server->port);
 no_port:
     fluke_portset_destroy(&server->portset);

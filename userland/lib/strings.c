@@ -120,3 +120,20 @@ int atoi(const char *text)
 {
     return (int)atol(text);
 }
+
+bool fluke_number(const char *text, long least, long most, long *number)
+{
+    const char *digits = *text == '-' ? text + 1 : text;
+    size_t count = strlen(digits);
+
+    if (count == 0 || count > 18) /* so many always fit into a long */
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (digits[i] < '0' || digits[i] > '9')
+            return false;
+    long value = atol(text);
+    if (value < least || value > most)
+        return false;
+    *number = value;
+    return true;
+}

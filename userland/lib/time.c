@@ -3,7 +3,7 @@
 #include "internal.h"
 #include <ulib.h>
 
-static uint64_t now_ns(void)
+uint64_t fluke_now_ns(void)
 {
     uint64_t request[] = {FLUKE_TIMER_NOW};
     uint64_t reply[2];
@@ -13,12 +13,12 @@ static uint64_t now_ns(void)
 
 uint64_t fluke_now_us(void)
 {
-    return now_ns() / 1000;
+    return fluke_now_ns() / 1000;
 }
 
 void fluke_sleep_us(uint64_t duration_us)
 {
-    uint64_t request[] = {FLUKE_TIMER_WAIT_UNTIL, now_ns() + duration_us * 1000};
+    uint64_t request[] = {FLUKE_TIMER_WAIT_UNTIL, fluke_now_ns() + duration_us * 1000};
     uint64_t reply[2];
 
     fluke_device_call(fluke_start_block->timer_ref, request, 2, reply, 2);

@@ -10,7 +10,8 @@ from fluke_async.abi.registers import A0, A1
 from fluke_async.kernel.checks import check_protection, page_range, protection
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.translation import WRITE, revoke_region
+from fluke_async.kernel.revocation import revoke_region
+from fluke_async.kernel.translation import WRITE
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.params import FAULT_AROUND_PAGES, SLAB_SIZE
-from fluke_async.kernel.translation import WRITE, revoke_range
+from fluke_async.kernel.revocation import revoke_range
+from fluke_async.kernel.translation import WRITE
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core

@@ -11,7 +11,7 @@ from fluke_async.kernel.account import Account
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.objects.thread_state import Mistake
 from fluke_async.kernel.range_index import RangeIndex
-from fluke_async.kernel.translation import revoke_range
+from fluke_async.kernel.revocation import revoke_range
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
