@@ -129,8 +129,8 @@ class Transfer:
         side = self.sides[role]
         parts = self._client(side) if role == "client" else self._server(side)
         noted = [self.machine.keep(name, side.log + 8 * number) for number, name in enumerate(RESULTS)]
-        leaving: Part = self.machine.bare_call(f"ipc_{role}_disconnect")
-        return side.paging.spawn(*parts, *noted, *([leaving] if self.kind.is_reliable else []))
+        end = "ipc_reply" if self.kind is REQUEST and role == "server" else f"ipc_{role}_disconnect"
+        return side.paging.spawn(*parts, *noted, self.machine.call(end))
 
     def _client(self, side: Side) -> list[Part]:
         machine, to = self.machine, {"destination_ref": self.service.reference}
@@ -156,9 +156,7 @@ class Transfer:
         machine, of = self.machine, {"portset": self.service.portset}
         late: list[Part] = [("burn", LATE)] if self.copier == "server" else []
         if self.kind.sender == "client":
-            answer = [machine.call("ipc_reply")] if self.kind is REQUEST else []
-            received = [machine.keep(name, side.log + 8 * number) for number, name in enumerate(RESULTS)]
-            return [*late, machine.call("ipc_setup_wait_receive", **of, **side.operands("receive")), *received, *answer]
+            return [*late, machine.call("ipc_setup_wait_receive", **of, **side.operands("receive"))]
         name = "ipc_reply" if self.kind is REPLY else "ipc_server_ack_send"
         return [machine.call("ipc_setup_wait_receive", **of), *late, machine.call(name, **side.operands("send"))]
 
