@@ -249,6 +249,7 @@ def _faults() -> str:
         inspect.getdoc(faults) or "",
         "",
         *_table(("where the walk ends", "what comes of it"), faults.RULES),
+        *_table(("message", "who copies", "where it stands while a page is away"), faults.ACROSS),
         *_structure(layouts.FAULT_MESSAGE),
         *_numbers("Answers", "FLUKE_FAULT_", codes.FaultReply),
     ])  # fmt: skip
