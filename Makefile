@@ -34,6 +34,7 @@ types: $(VENV)/dev.stamp
 fresh: $(VENV)/dev.stamp
 	$(RUN) -m fluke_async.abi.c_header --check
 	$(RUN) -m fluke_async.abi.pages --check
+	$(RUN) -m fluke_async.verify.stages --check
 
 elf-check: $(VENV)/sdk.stamp
 	$(RUN) -m fluke_async.toolchain --rebuild --check

@@ -18,6 +18,7 @@ from fluke_async.abi.c_names import LINE_LENGTH, NOTICE, exchanged, number_name,
 from fluke_async.abi.entry_point import EntryPoint, Kind, Operand
 from fluke_async.abi.entry_points import ENTRY_POINTS
 from fluke_async.abi.layouts import IPC_PARAMS
+from fluke_async.abi.outcomes import WRITTEN
 
 _PARAMS_FIELDS = frozenset(field.name for field in IPC_PARAMS.fields)
 
@@ -95,21 +96,27 @@ _PLACEHOLDERS = {
     Kind.OBJECT: "OBJECT",
     Kind.NEW_OBJECT: "PLACE",
     Kind.REFERENCE: "REFERENCE",
-    Kind.STATE_IN: "BLOCK",
-    Kind.STATE_OUT: "BLOCK",
-    Kind.ADDRESS: "BLOCK",
-    Kind.WORDS_OUT: "BLOCK",
-    Kind.SELF: "OBJECT",
+    Kind.STATE_IN: "READ",
+    Kind.STATE_OUT: "WRITTEN",
+    Kind.ADDRESS: "ADDRESS",
+    Kind.WORDS_OUT: "WRITTEN",
+    Kind.SELF: "SELF",
     Kind.WORDS: "WORDS",
 }
+
+
+def _placeholder(entry: EntryPoint, operand: Operand) -> str:
+    """What an argument register holds; of a message's memory, what the kernel does with it."""
+    if entry.is_message and operand.kind is Kind.ADDRESS:
+        return "WRITTEN" if operand.name == "receive_buffer" else "READ"
+    return _PLACEHOLDERS.get(operand.kind, "NUMBER")
 
 
 def _table_argument(entry: EntryPoint, operand: Operand) -> str:
     """Register, kind, object type, and the register that holds the length if this is a table."""
     length_name = re.sub("_table$", "_count", operand.name)
     length = next((other.register for other in entry.arguments if other.name == length_name != operand.name), 0)
-    kind = _PLACEHOLDERS.get(operand.kind, "NUMBER")
-    return f"{{{operand.register}, {kind}, FLUKE_{operand.type.name}, {length}}}"
+    return f"{{{operand.register}, {_placeholder(entry, operand)}, FLUKE_{operand.type.name}, {length}}}"
 
 
 def call_table() -> str:
@@ -120,19 +127,26 @@ def call_table() -> str:
         f"#define LONGEST_NAME {max(len(entry.name) for entry in ENTRY_POINTS)}",
         f"#define MOST_ARGUMENTS {max(len(entry.arguments) for entry in ENTRY_POINTS)}",
         "",
-        "/* An object, a free place for one, a reference, other memory; the last two are no addresses. */",
-        "enum kind { OBJECT, PLACE, REFERENCE, BLOCK, WORDS, NUMBER };",
+        "/*",
+        " * An object, the calling thread's, a free place for one, a reference, memory that is read or written, some",
+        " * other address; the last two are no addresses.",
+        " */",
+        "enum kind { OBJECT, SELF, PLACE, REFERENCE, READ, WRITTEN, ADDRESS, WORDS, NUMBER };",
         "",
         "static const struct entry_point {",
         "    uint64_t number;",
         "    const char *name;",
+        "    uint32_t results; /* a bit for each register that holds one */",
+        "    bool is_written;  /* the slot of the first object has to be one that can be written */",
         "    unsigned argument_count;",
         "    struct { uint8_t number, kind, type, length_register; } arguments[MOST_ARGUMENTS];",
         "} entry_points[] = {",
     ]
     for entry in ENTRY_POINTS:
         arguments = ", ".join(_table_argument(entry, operand) for operand in entry.arguments)
-        head = f'{number_name(entry)}, "{entry.name}", {len(entry.arguments)}, {{'
+        results = sum(1 << result.register for result in entry.results) | 1 << registers.STATUS
+        written = str(entry.name.endswith(WRITTEN)).lower()
+        head = f'{number_name(entry)}, "{entry.name}", {results:#x}, {written}, {len(entry.arguments)}, {{'
         text = textwrap.fill(f"{{{head}{arguments}}}}},", LINE_LENGTH, subsequent_indent=" ")
         lines += [f"    {line}" for line in text.splitlines()]
     return "\n".join([*lines, "};"]) + "\n"

@@ -21,6 +21,8 @@ class Role(Enum):
     CLIENT = "client"
     SERVER = "server"
 
+    __hash__ = object.__hash__  # the tables are read on the way of every message, and an enumeration's own is slow
+
     @property
     def peer(self) -> Role:
         """The other end's."""
@@ -30,6 +32,8 @@ class Role(Enum):
 class State(Enum):
     """What an end of a connection is."""
 
+    __hash__ = object.__hash__
+
     NONE = "no connection"
     SENDER = "sender"
     RECEIVER = "receiver"
@@ -37,6 +41,8 @@ class State(Enum):
 
 class Step(Enum):
     """What a call does, or wants to do, with its connection."""
+
+    __hash__ = object.__hash__
 
     CONNECT = "connect"
     SEND = "send"

@@ -9,10 +9,11 @@ from functools import partial
 
 import anyio
 
-from fluke_async.bench.guest import ipc_between_spaces_us, operation_us
+from fluke_async.bench.guest import operation_us
 from fluke_async.bench.host import guest_code_percent, lag_ms, wall_s
 from fluke_async.bench.measure import Figure, figure
 from fluke_async.bench.memory import memory_figures, spaces_figure
+from fluke_async.bench.messages import crowd_figure, long_message_figures, models_figure, round_trip_figures
 from fluke_async.bench.threads import PROGRAM, crowd_figures, recreation_us
 
 TRACE_PAIRS = 5
@@ -32,8 +33,13 @@ def trace_off_percent(name: str, bound: float) -> Figure:
 
 
 def main() -> int:
-    """Measure everything, printing as it comes."""
+    """The command line."""
     argparse.ArgumentParser(prog="python -m fluke_async.bench", description=__doc__).parse_args()
+    return measure()
+
+
+def measure() -> int:
+    """Measure everything, printing as it comes; the exit status."""
     results: list[Figure] = []
 
     def show(result: Figure) -> None:
@@ -47,7 +53,11 @@ def main() -> int:
         for operation, name, bound in (("mutex", "mutex pair", 15), ("cond", "condition ping-pong", 40)):
             show(anyio.run(partial(operation_us, program=PROGRAM), operation, model, f"{name}, {model} model", bound))
         show(anyio.run(recreation_us, model, f"export, destroy, re-create a thread, {model} model", 80))
-        show(anyio.run(ipc_between_spaces_us, model, f"ipc_call between two spaces, {model} model", 50))
+        for messages in (round_trip_figures, long_message_figures):
+            for each in anyio.run(messages, model):
+                show(each)
+        show(anyio.run(crowd_figure, model))
+    show(anyio.run(models_figure))
     for model in ("interrupt", "process"):
         for each in anyio.run(memory_figures, model):
             show(each)

@@ -50,6 +50,10 @@ def build_application() -> App:
     trace.command("fluke_async.cli.trace:summary", name="summary", help="Count what happened.")
     trace.command("fluke_async.cli.trace:show", name="show", help="Print the events, one a line.")
     application.command(trace)
+    bench = App(name="bench", help="Measure this kernel on this machine.")
+    bench.command("fluke_async.cli.bench:syscalls", name="syscalls", help="The system calls by their classes.")
+    bench.command("fluke_async.cli.bench:operations", name="operations", help="What operations cost.")
+    application.command(bench)
     return application
 
 

@@ -47,7 +47,7 @@ from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.reliable import CALLS, CONNECTING, REST, connect, take_step
+from fluke_async.kernel.reliable import CALLS, CONNECTING, REST, connect, take_step, take_steps
 from fluke_async.kernel.suspension import COPY, WAIT, Suspension
 
 if TYPE_CHECKING:
@@ -196,23 +196,19 @@ async def serve(core: Core, thread: Thread) -> int:
 async def converse(core: Core, thread: Thread) -> int:
     """All calls on a reliable connection: one loop over their steps."""
     while True:
-        number = thread.registers[reg.ENTRY_POINT]
-        call = CALLS.get(number)
+        call = CALLS.get(thread.registers[reg.ENTRY_POINT])
         if call is None:
             return await serve(core, thread)
         if Step.SEND in call.steps:
             check_side(core, thread, SENDING)
         if Step.RECEIVE in call.steps or call.waits:
             check_side(core, thread, RECEIVING)
-        outcome = take_step(core, thread, call.role, call.steps[0])
+        outcome = take_steps(core, thread, call)
         if isinstance(outcome, Suspension):
             await outcome
             continue
         if outcome is not None:
             return outcome
-        if number not in REST:
-            return Status.SUCCESS
-        core.enter_stage(thread, REST[number])
 
 
 # -- what passes between the two -----------------------------------------------------------------------------------

@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 ALERT = {Role.CLIENT: POSTED[1], Role.SERVER: POSTED[2]}  # of the role of the thread that gets it
 
 
-def _named(thread: Thread, role: Role) -> Thread | None:
+def named_peer(thread: Thread, role: Role) -> Thread | None:
+    """Whom a thread names as the other end of the connection in which it has a role, though it may be gone."""
     if role is Role.CLIENT:
         return thread.server
     return thread.client if thread.reliable else None
 
 
 def peer_of(thread: Thread, role: Role) -> Thread | None:
-    """Whom a thread names as the other end of the connection in which it has a role, if that is still there."""
-    peer = _named(thread, role)
+    """Whom it names, if that one is still there."""
+    peer = named_peer(thread, role)
     return peer if peer is not None and peer.active else None
-
-
-def is_sender(thread: Thread, role: Role) -> bool:
-    """Whether it is the sender there, by its own account."""
-    return thread.client_sender if role is Role.CLIENT else thread.server_sender
 
 
 def state_of(thread: Thread, role: Role) -> State:
     """What it is there, by its own account."""
     if peer_of(thread, role) is None:
         return State.NONE
-    return State.SENDER if is_sender(thread, role) else State.RECEIVER
+    sends = thread.client_sender if role is Role.CLIENT else thread.server_sender
+    return State.SENDER if sends else State.RECEIVER
 
 
 def counts(thread: Thread, role: Role, peer: Thread) -> bool:
-    """Whether the other end says the same."""
-    other = role.peer
-    return peer_of(peer, other) is thread and is_sender(peer, other) != is_sender(thread, role)
+    """Whether the other end, which `thread` names, says the same."""
+    if not thread.active:
+        return False
+    if role is Role.CLIENT:
+        return peer.client is thread and peer.reliable and peer.server_sender is not thread.client_sender
+    return peer.server is thread and peer.client_sender is not thread.server_sender
 
 
 def name_peer(thread: Thread, role: Role, peer: Thread | None, *, sender: bool) -> None:
@@ -71,7 +71,7 @@ def untie(core: Core, thread: Thread, role: Role) -> Thread | None:
     if role is Role.SERVER and not thread.reliable:
         return None  # the client of an idempotent call waits for its reply
     peer = peer_of(thread, role)
-    is_mutual = peer is not None and _named(peer, role.peer) is thread
+    is_mutual = peer is not None and named_peer(peer, role.peer) is thread
     name_peer(thread, role, None, sender=False)
     if peer is None or not is_mutual:
         return None

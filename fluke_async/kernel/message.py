@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 def check_side(core: Core, thread: Thread, side: Side) -> None:
     """Whether a thread's own side of a message can be used; what is wrong is its exception."""
     registers = thread.registers
-    references, count = registers[side.references], registers[side.reference_count]
+    count = registers[side.reference_count]
     if count:
+        references = registers[side.references]
         if references % WORD_SIZE:
             raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, references)
         if count > MAX_MESSAGE_REFERENCES:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import WORD_SIZE, ExceptionCode, MessageKind, Status
-from fluke_async.abi.conversation import CONVERSATIONS, MEETINGS, MOVES, Meeting, Role, Step
+from fluke_async.abi.conversation import CONVERSATIONS, MEETINGS, MOVES, Conversation, Meeting, Role, State, Step
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel.buffers import RECEIVING, SENDING, go_to, length, position
 from fluke_async.kernel.connection import (
@@ -26,7 +26,7 @@ from fluke_async.kernel.connection import (
     waiting_server,
 )
 from fluke_async.kernel.exceptions import WORD_MASK, ProgramException, post
-from fluke_async.kernel.links import ALERT, counts, name_peer, peer_of, state_of, turn, untie
+from fluke_async.kernel.links import ALERT, counts, name_peer, named_peer, peer_of, state_of, turn, untie
 from fluke_async.kernel.message import move_words, pass_references
 from fluke_async.kernel.suspension import COPY, WAIT, Suspension
 
@@ -40,62 +40,78 @@ REST = {number: BY_NAME[call.rest].number for number, call in CALLS.items() if c
 CONNECTING = frozenset(number for number, call in CALLS.items() if call.steps[0] is Step.CONNECT)
 
 
+def take_steps(core: Core, thread: Thread, call: Conversation) -> Suspension | Status | None:
+    """Take as many steps of a call as can be done now: what to await, its status, or None if it is another by now."""
+    while True:
+        outcome = take_step(core, thread, call.role, call.steps[0])
+        if outcome is not None:
+            return outcome
+        rest = REST.get(thread.registers[reg.ENTRY_POINT])
+        if rest is None:
+            return Status.SUCCESS
+        core.enter_stage(thread, rest)
+        if rest == WAIT_RECEIVE:
+            return None
+        call = CALLS[rest]
+
+
 def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension | Status | None:
     """Do as much as can be done of a step now: what to await before going on, the call's status, or None if done."""
     if step is Step.CONNECT:
         return _find_server(core, thread)
-    while True:
-        move = MOVES[state_of(thread, role), step]
+    is_sender = step is Step.SEND or step is Step.OVER
+    move = MOVES[state_of(thread, role), step]
+    if not isinstance(move, State):
         if isinstance(move, ExceptionCode):
             raise ProgramException(thread, move, thread.registers[reg.ENTRY_POINT])
-        if isinstance(move, Status):
-            return move
+        return move
+    peer = named_peer(thread, role)
+    assert peer is not None, "who has no peer makes no move"
+    while True:
         if step is Step.SEND and not has_more(core, thread):
             return None
-        peer = peer_of(thread, role)
-        assert peer is not None, "who has no peer makes no move"
-        is_sender = step in (Step.SEND, Step.OVER)
-        theirs = waits_in(peer, role.peer, thread) if counts(thread, role, peer) else None
+        theirs = waits_in(peer, role, thread) if counts(thread, role, peer) else None
         meeting = None if theirs is None else MEETINGS.get((step, theirs) if is_sender else (theirs, step))
+        if meeting is None:
+            core.park(thread, peer)
+            return WAIT
+        if meeting is Meeting.TURN:
+            turn(thread, peer, role)
+            pass_on(core, peer, thread)
+            return None
+        if meeting is Meeting.WHOLE:
+            if not is_sender:
+                return Status.SUCCESS
+            finish_receive(core, peer, Status.SUCCESS)
+            core.park(thread, peer)  # until it acknowledges
+            return WAIT
         sender, receiver = (thread, peer) if is_sender else (peer, thread)
-        match meeting:
-            case None:
-                core.park(thread, peer)
+        if meeting is Meeting.DISCARD:
+            discard(sender)
+        else:
+            full = move_chunk(core, sender, receiver)
+            if full is not None and thread is receiver:
+                return full
+            if full is not None:
+                finish_receive(core, peer, full)
+                core.park(thread, peer)  # until it has room again
                 return WAIT
-            case Meeting.TURN:
-                turn(thread, peer, role)
-                pass_on(core, peer, thread)
-                return None
-            case Meeting.WHOLE:
-                if thread is receiver:
-                    return Status.SUCCESS
-                finish_receive(core, peer, Status.SUCCESS)
-                continue
-            case Meeting.DISCARD:
-                discard(sender)
-            case Meeting.MOVE:
-                full = move_chunk(core, sender, receiver)
-                if full is not None and thread is receiver:
-                    return full
-                if full is not None:
-                    finish_receive(core, peer, full)
-                    continue
-                if has_more(core, sender):
-                    return COPY
-        if thread is sender:
+            if has_more(core, sender):
+                return COPY
+        if is_sender:
             return None
         pass_on(core, peer, thread)
 
 
-def waits_in(thread: Thread, role: Role, peer: Thread) -> Step | None:
-    """In which step of a conversation with `peer` a thread waits for that one."""
-    if thread.waiting_for is not peer or thread.question is not None:
+def waits_in(peer: Thread, role: Role, thread: Thread) -> Step | None:
+    """In which step of the conversation in which `thread` has a role its peer waits for it."""
+    if peer.waiting_for is not thread or peer.question is not None:
         return None
-    number = thread.registers[reg.ENTRY_POINT]
+    number = peer.registers[reg.ENTRY_POINT]
     if number == REQUEST_RECEIVE:
-        return Step.RECEIVE if role is Role.SERVER else None
+        return Step.RECEIVE if role is Role.CLIENT else None
     call = CALLS.get(number)
-    return call.steps[0] if call is not None and call.role is role else None
+    return call.steps[0] if call is not None and call.role is not role else None
 
 
 def has_more(core: Core, sender: Thread) -> bool:

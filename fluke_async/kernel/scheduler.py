@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ECALL_SIZE = 4
 PC_MASK = (1 << 64) - 1
+SHARED_NUMBERS = {number: number for number in BY_NUMBER}  # one copy of each for all records
 
 
 class Scheduler:
@@ -195,7 +196,7 @@ class Scheduler:
 
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
         number = thread.registers[ENTRY_POINT]  # no call, where a state is being loaded that ends the wait
-        number = BY_NUMBER[number].number if number in BY_NUMBER else number  # the table's, which all records share
+        number = SHARED_NUMBERS.get(number, number)
         target.queue().push(Continuation._make((-thread.effective_priority, thread.wait_order, thread, target, number)))
 
     def unpark(self, thread: Thread) -> None:

@@ -41,10 +41,15 @@ def span(core: Core, thread: Thread, address: int, access: int, size: int) -> tu
 
 def touch(core: Core, thread: Thread, address: int, access: int, size: int) -> None:
     """Make sure that a range grants `access`, so that what follows cannot fault."""
-    while size > 0:
-        _, length = span(core, thread, address, access, size)
-        address += length
-        size -= length
+    if size <= 0:
+        return
+    if address + size > ADDRESS_END:
+        raise ProgramException(thread, FAULT_OF_ACCESS[access], address)
+    space = thread.space
+    end_page = (address + size - 1) // PAGE_SIZE + 1
+    for page in range(address // PAGE_SIZE, end_page):
+        if space is None or not space.pages.get(page, 0) & access:
+            page_in(core, thread, max(address, page * PAGE_SIZE), access)
 
 
 def read(core: Core, thread: Thread, address: int, size: int) -> bytes:
@@ -85,11 +90,6 @@ def copy_words(
     """Copy between the memories of two threads, page by page; both ranges are checked before any word moves."""
     size = words * WORD_SIZE
     ram = core.hardware.ram
-    start, length = span(core, source, source_address, READ, size)
-    into, room = span(core, target, target_address, WRITE, size)
-    if length == room == size:  # a short message, within a page on either side
-        _store(core, into, ram[start : start + size])
-        return
     touch(core, source, source_address, READ, size)
     touch(core, target, target_address, WRITE, size)
     while size > 0:

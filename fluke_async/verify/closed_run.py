@@ -65,9 +65,9 @@ class Output:
 class ClosedRun:
     """One run. It is a device's `Host` too; `completed` holds the calls that have ended, in order."""
 
-    def __init__(self, program: Program, model: str, preemption: str) -> None:
-        self.cpu = UnicornCpu(MEMORY_BYTES)
-        self.core = Core(self.cpu, MEMORY_BYTES, self._note)
+    def __init__(self, program: Program, model: str, preemption: str, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.cpu = UnicornCpu(memory_bytes)
+        self.core = Core(self.cpu, memory_bytes, self._note)
         self.hart = Hart(self.core, self.cpu, Dispatcher(self.core, MODELS[model](), Preemption(preemption)))
         self.output = Output()
         self.exit: tuple[str, int] | None = None
@@ -90,8 +90,8 @@ class ClosedRun:
 
         self.core.at(time, pause)
 
-    def run(self, probe: Probe) -> None:
-        """Run to the end of the program, showing every point to `probe`."""
+    def run(self, probe: Probe | None = None) -> None:
+        """Run to the end of the program, showing every point to `probe`, if there is one."""
         core = self.core
         core.probe = probe
         while True:

@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 
 from fluke_async.abi import c_header, generated, pages
+from fluke_async.verify import stages
 
 
-@pytest.mark.parametrize("generator", [c_header, pages], ids=["c_header", "pages"])
+@pytest.mark.parametrize("generator", [c_header, pages, stages], ids=["c_header", "pages", "stages"])
 def test_generated_files_are_fresh(generator: object) -> None:
     assert generated.stale(generator.files()) == []  # type: ignore[attr-defined]
 
 
 def test_no_page_is_left_over() -> None:
-    assert {path.name for path in pages.DIRECTORY.iterdir()} == {path.name for path in pages.files()}
+    assert {path.name for path in pages.DIRECTORY.iterdir()} == {
+        path.name for path in (*pages.files(), *stages.files())
+    }
 
 
 def test_check_names_a_stale_file_and_changes_nothing(

@@ -43,11 +43,11 @@ async def test_bytes_of_file_names_reach_the_program(make_kernel: MakeKernel) ->
 async def test_the_environment_reaches_the_program(make_kernel: MakeKernel) -> None:
     # With no port set of that address to be found, the program dies of using what it was told.
     async with make_kernel() as kernel:
-        without = await kernel.spawn("pingpong_bench", args=["ipc-server"])
+        without = await kernel.spawn("pingpong_bench", args=["server"])
         assert await without.stdout.read_all() == b"FLUKE_PORTSET is not set\n"
         assert (await without.wait()).status == 2
         environment = {"FLUKE_PORT": "1", "FLUKE_PORTSET": str(0x7000_0000), "FLUKE_PORTSETS": "2"}
-        told = await kernel.spawn("pingpong_bench", args=["ipc-server"], env=environment)
+        told = await kernel.spawn("pingpong_bench", args=["server"], env=environment)
         end = await told.wait()
     assert end.reason == "exception"
     assert "0x70000000" in end.message

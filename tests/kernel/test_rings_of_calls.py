@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fluke_async.abi.codes import ExceptionCode, Status
+from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
@@ -34,8 +35,9 @@ class Party:
         machine = self.machine
         name = "ipc_call" if self.kind == "idempotent" else "ipc_client_connect_send_over_receive"
         receive = {"receive_buffer": self.room, "receive_words": 1}
-        to = {"destination_ref": machine.reference(self.port), "send_buffer": self.content, "send_words": 1}
-        return [machine.call(name, **to, **receive), machine.keep("a0", self.status)]
+        to: dict[str, int | KernelObject] = {"destination_ref": machine.reference(self.port)}
+        send = {"send_buffer": self.content, "send_words": 1}
+        return [machine.call(name, **to, **send, **receive), machine.keep("a0", self.status)]
 
     def receive(self) -> list[Part]:
         machine = self.machine

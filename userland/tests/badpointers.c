@@ -66,12 +66,15 @@ static uint64_t good_value(const struct entry_point *call, unsigned index)
 {
     switch (call->arguments[index].kind) {
     case OBJECT:
+    case SELF:
         return (uint64_t)objects[call->arguments[index].type];
     case PLACE:
         return (uint64_t)&unused_place;
     case REFERENCE: /* in a0 a message's destination: a device that answers, as operation 0 asks if it is there */
         return (uint64_t)(call->arguments[index].number == A0 ? fluke_start_block->timer_ref : &null_ref);
-    case BLOCK:
+    case READ:
+    case WRITTEN:
+    case ADDRESS:
         return (uint64_t)buffer;
     case WORDS:
         return call->arguments[index].number == PROGRESS ? 0 : MESSAGE_WORDS;
@@ -172,7 +175,7 @@ int main(int argc, char **argv)
         if (argc > 1 && strcmp(argv[1], call->name) != 0)
             continue;
         for (unsigned j = 0; j < call->argument_count; j++)
-            if (call->arguments[j].kind <= BLOCK)
+            if (call->arguments[j].kind <= ADDRESS)
                 for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
                     try(call, j, bad[k]);
         printf("%-*s %3u attempts, %3u returned\n", LONGEST_NAME, call->name, made - made_before,

@@ -1,10 +1,12 @@
-/* Repeats one small operation, for measurements: pingpong_bench null|switch|ipc|ipc-client|ipc-server COUNT. */
+/* Repeats one small operation, for measurements: pingpong_bench OPERATION COUNT [WORDS]; the table is at the end. */
 
 #include <ulib.h>
 
-enum { STACK_SIZE = 4096 };
+enum { STACK_SIZE = 4096, WORDS_MAX = 1 << 20 };
 
 static long count;
+static uint64_t word_count = 1; /* in a request; a reply has one word */
+static uint64_t *request;
 static fluke_mutex_t mutex;
 static fluke_portset_t own_portset;
 static fluke_port_t own_port;
@@ -37,27 +39,63 @@ static void switch_threads(void)
     hand_over(NULL);
 }
 
+/* Serves calls, and connections until they end. */
 static void serve(void *portset)
 {
-    uint64_t word;
-    struct fluke_ipc_params params = {.receive_buffer = &word, .receive_words = 1};
+    struct fluke_ipc_params first = {.receive_buffer = request, .receive_words = word_count};
+    struct fluke_ipc_params params = first;
 
     fluke_ipc_setup_wait_receive(portset, &params, NULL);
     for (;;) {
-        params = (struct fluke_ipc_params){
-            .send_buffer = &word, .send_words = 1, .receive_buffer = &word, .receive_words = 1};
-        fluke_ipc_reply_wait_receive(&params, NULL);
+        uint64_t kind = params.message_kind;
+
+        params = first;
+        params.send_buffer = request;
+        params.send_words = 1;
+        if (kind != FLUKE_MESSAGE_RELIABLE) {
+            fluke_ipc_reply_wait_receive(&params, NULL);
+        } else if (fluke_ipc_server_ack_send_over_receive(&params) == FLUKE_SUCCESS) {
+            params.message_kind = kind;
+        } else {
+            params = first;
+            fluke_ipc_wait_receive(&params, NULL);
+        }
     }
 }
 
-static void call(fluke_ref_t *destination)
+/* Ways to ask a server. */
+static fluke_error_t call(fluke_ref_t *destination, struct fluke_ipc_params *params) /* idempotent */
+{
+    return fluke_ipc_call(destination, params);
+}
+
+static fluke_error_t keep(fluke_ref_t *destination, struct fluke_ipc_params *params) /* one connection for all */
+{
+    static bool is_connected;
+
+    if (is_connected)
+        return fluke_ipc_client_ack_send_over_receive(params);
+    is_connected = true;
+    return fluke_ipc_client_connect_send_over_receive(destination, params);
+}
+
+static fluke_error_t connect(fluke_ref_t *destination, struct fluke_ipc_params *params) /* one for each request */
+{
+    fluke_error_t status = fluke_ipc_client_connect_send_over_receive(destination, params);
+
+    fluke_ipc_client_disconnect();
+    return status;
+}
+
+static void ask(fluke_error_t (*way)(fluke_ref_t *, struct fluke_ipc_params *), fluke_ref_t *destination)
 {
     for (long i = 0; i < count; i++) {
-        uint64_t request = (uint64_t)i, reply = 0;
+        uint64_t reply = ~0ul;
         struct fluke_ipc_params params = {
-            .send_buffer = &request, .send_words = 1, .receive_buffer = &reply, .receive_words = 1};
+            .send_buffer = request, .send_words = word_count, .receive_buffer = &reply, .receive_words = 1};
 
-        if (fluke_ipc_call(destination, &params) != FLUKE_SUCCESS || reply != request) {
+        request[0] = (uint64_t)i;
+        if (way(destination, &params) != FLUKE_SUCCESS || reply != (uint64_t)i) {
             puts("wrong reply");
             exit(1);
         }
@@ -77,7 +115,7 @@ static void ipc(void)
     fluke_port_set_state(&own_port, &state, &portset_ref);
     fluke_port_reference(&own_port, &own_port_ref);
     fluke_thread_start(serve, &own_portset, STACK_SIZE);
-    call(&own_port_ref);
+    ask(call, &own_port_ref);
 }
 
 /* For two spaces: whoever starts the programs makes the objects and gives their addresses as decimal numbers. */
@@ -92,8 +130,10 @@ static void *object_from_environment(const char *name)
     return (void *)atol(address);
 }
 
-static void ipc_client(void) { call(object_from_environment("FLUKE_PORT_REF")); }
-static void ipc_server(void) { serve(object_from_environment("FLUKE_PORTSET")); }
+static void call_client(void) { ask(call, object_from_environment("FLUKE_PORT_REF")); }
+static void keep_client(void) { ask(keep, object_from_environment("FLUKE_PORT_REF")); }
+static void connect_client(void) { ask(connect, object_from_environment("FLUKE_PORT_REF")); }
+static void server(void) { serve(object_from_environment("FLUKE_PORTSET")); }
 
 static const struct {
     const char *name;
@@ -102,13 +142,22 @@ static const struct {
     {"null", null},
     {"switch", switch_threads},
     {"ipc", ipc},
-    {"ipc-client", ipc_client},
-    {"ipc-server", ipc_server},
+    {"call-client", call_client},
+    {"keep-client", keep_client},
+    {"connect-client", connect_client},
+    {"server", server},
 };
 
 int main(int argc, char **argv)
 {
     count = argc > 2 ? atoi(argv[2]) : 1000;
+    if (argc > 3)
+        word_count = (uint64_t)atoi(argv[3]);
+    if (word_count < 1 || word_count > WORDS_MAX || (request = malloc(word_count * sizeof *request)) == NULL) {
+        printf("WORDS is from 1 to %d, and has to fit into memory\n", WORDS_MAX);
+        return 2;
+    }
+    memset(request, 1, word_count * sizeof *request);
     for (size_t i = 0; argc > 1 && i < sizeof operations / sizeof *operations; i++) {
         if (strcmp(argv[1], operations[i].name) == 0) {
             operations[i].run();
@@ -116,6 +165,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    puts("usage: pingpong_bench null|switch|ipc|ipc-client|ipc-server [COUNT]");
+    puts("usage: pingpong_bench null|switch|ipc|call-client|keep-client|connect-client|server [COUNT [WORDS]]");
     return 2;
 }

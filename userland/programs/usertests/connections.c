@@ -333,6 +333,7 @@ static void set_links_wrongly(void)
     fluke_mutex_create(&gate);
     fluke_mutex_reference(&gate, &ref);
     CHECK_MISTAKE(fluke_thread_set_client(self, &ref, 0), FLUKE_INSANITY_NOT_THREAD_REF, &ref);
+    CHECK_MISTAKE(fluke_thread_set_server(self, &ref, 0), FLUKE_INSANITY_NOT_THREAD_REF, &ref);
     CHECK_MISTAKE(fluke_thread_set_server(self, &ref, 1), FLUKE_INSANITY_INVALID_STATE, 1);
     uint64_t both = FLUKE_THREAD_IDEMPOTENT | FLUKE_THREAD_SERVER_SENDER;
     CHECK_MISTAKE(fluke_thread_set_client(self, NULL, both), FLUKE_INSANITY_INVALID_STATE, both);

@@ -15,19 +15,30 @@ static const struct usertest *const tables[] = {
     library_tests,   protect_tests,      search_tests,       change_tests,       paging_tests,
     keeper_tests,    paged_call_tests,   paged_wait_tests,   paged_message_tests, paged_reference_tests,
     paged_failure_tests, second_keeper_tests, conversation_tests, connection_tests,
+    operand_tests,   message_operand_tests, register_tests, step_tests,
+    arrival_tests,
 };
 enum { TABLES = sizeof tables / sizeof *tables };
 
 static unsigned passed, failed;
 static bool waits;
 
+static const struct usertest *find_in(const struct usertest *test, const char *name)
+{
+    while (test->name != NULL && strcmp(test->name, name) != 0)
+        test++;
+    return test->name != NULL ? test : NULL;
+}
+
 static const struct usertest *find(const char *name)
 {
-    for (size_t i = 0; i <= TABLES; i++)
-        for (const struct usertest *test = i < TABLES ? tables[i] : hidden_tests; test->name != NULL; test++)
-            if (strcmp(test->name, name) == 0)
-                return test;
-    return NULL;
+    const struct usertest *found = find_in(hidden_tests, name);
+
+    if (found == NULL)
+        found = find_in(exhausting_tests, name);
+    for (size_t i = 0; i < TABLES && found == NULL; i++)
+        found = find_in(tables[i], name);
+    return found;
 }
 
 static void wait_for_line(void)

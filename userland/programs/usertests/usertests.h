@@ -16,7 +16,9 @@ extern const struct usertest thread_tests[], thread_state_tests[], link_tests[],
     server_state_tests[], message_tests[], long_message_tests[], space_tests[], space_keeper_tests[], region_tests[],
     mapping_tests[], device_tests[], library_tests[], protect_tests[], search_tests[], change_tests[], paging_tests[],
     keeper_tests[], second_keeper_tests[], paged_call_tests[], paged_wait_tests[], paged_message_tests[],
-    paged_reference_tests[], paged_failure_tests[], conversation_tests[], connection_tests[], hidden_tests[];
+    paged_reference_tests[], paged_failure_tests[], conversation_tests[], connection_tests[], operand_tests[],
+    message_operand_tests[], register_tests[], step_tests[],
+    arrival_tests[], exhausting_tests[], hidden_tests[];
 
 /* An address at which nothing is mapped, and one that can be read only; both aligned for an object. */
 #define NOWHERE ((void *)0x3000000000)
@@ -230,6 +232,18 @@ void lock_and_unlock(void *mutex);
 
 /* Makes a mutex, which the caller owns. */
 void make_locked(fluke_mutex_t *mutex);
+
+/* All registers around a call; x[SP] is left alone. */
+struct registers {
+    uint64_t x[32], f[32];
+};
+void call_with(struct registers *registers);
+
+/* Good arguments for any call of the table, by the kinds of its operands; made for a case, and ended with it. */
+struct entry_point;
+void make_operands(void);
+void end_operands(void);
+void good_operands(const struct entry_point *call, uint64_t *x);
 
 /* For the runner of the cases: once, before each, and after each: by what it failed, null if it did not. */
 void prepare_cases(void);
