@@ -23,7 +23,7 @@ KEEPERS = ("none", "thread", "device", "destroyed", "without a set")
 
 def steps(machine: Machine, cause: str) -> list[Part]:
     """The instructions that make a mistake; the last is the one that fails."""
-    return {
+    programs: dict[str, list[Part]] = {
         "a trap": [("illegal",)],
         "an access": [("load", "s1", "zero", UNMAPPED)],
         "a foreign call": [("li", "a7", 2000), ("ecall",)],
@@ -31,7 +31,8 @@ def steps(machine: Machine, cause: str) -> list[Part]:
         "an insanity in a message": [
             machine.call("ipc_send", destination_ref=machine.reference(), send_buffer=3, send_words=1)
         ],
-    }[cause]
+    }
+    return programs[cause]
 
 
 def kept_by(machine: Machine, keeper: str) -> tuple[Keeping, Keeper | None]:
