@@ -97,6 +97,7 @@ def _codes() -> list[str]:
         *_enumeration(_comment(codes.Prot),
                       {"FLUKE_PROT_NONE": 0, **_members("FLUKE_PROT_", codes.Prot), "FLUKE_PROT_ALL": 7}),
         *_enumeration(_comment(codes.MessageKind), _members("FLUKE_MESSAGE_", codes.MessageKind)),
+        *_enumeration(_comment(codes.Sensitivity), _members("FLUKE_SCHEDULE_", codes.Sensitivity)),
         *_enumeration(_comment(codes.FaultReply), _members("FLUKE_FAULT_", codes.FaultReply)),
         *_enumeration(_comment(codes.ExceptionReply), _members("FLUKE_EXCEPTION_", codes.ExceptionReply)),
     ]  # fmt: skip

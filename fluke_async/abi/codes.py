@@ -25,6 +25,9 @@ class Status(IntEnum):
     IPC_RECV_DISCONNECTED = 8
     IPC_RECV_MORE_DATA = 9
     IPC_RECV_MORE_REFS = 10
+    THREAD_BLOCKED = 11
+    THREAD_GONE = 12
+    THREAD_REQUESTED = 13
 
 
 class ExceptionCode(IntEnum):
@@ -87,6 +90,9 @@ STATUS_MEANING = {
     Status.IPC_RECV_DISCONNECTED: "the sender has left; what it sent is there",
     Status.IPC_RECV_MORE_DATA: "the buffer is full and there is more",
     Status.IPC_RECV_MORE_REFS: "there are more references than slots",
+    Status.THREAD_BLOCKED: "the thread cannot use time: it waits, or is stopped, or would pass it back",
+    Status.THREAD_GONE: "there is no thread there any more",
+    Status.THREAD_REQUESTED: "somebody calls at the port set that the caller serves",
 }
 EXCEPTION_MEANING = {
     ExceptionCode.ILLEGAL_INSTRUCTION: "no instruction of user mode",
@@ -163,6 +169,7 @@ class ThreadFlags(IntFlag):
     PENDING_INTERRUPT = 1 << 6
     PENDING_CLIENT_ALERT = 1 << 7
     PENDING_SERVER_ALERT = 1 << 8
+    ASKED = 1 << 9
 
 
 class Prot(IntFlag):
@@ -183,6 +190,14 @@ class MessageKind(IntEnum):
     RELIABLE = 2
     FAULT = 3
     EXCEPTION = 4
+    SCHEDULE = 5
+
+
+class Sensitivity(IntEnum):
+    """What ends a donation of time besides: nothing, or a message at the port set that the donor serves."""
+
+    NONE = 0
+    ON_REQUEST = 1
 
 
 FAULT_IN_CALL = 8  # in a thread's state beside the access: it was a system call that wanted it

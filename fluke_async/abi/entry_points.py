@@ -154,6 +154,16 @@ _table.add(
     "Set where the calling thread goes on, and on which stack, when a message of a kind comes for which it waits; 0: "
     "the waiting call returns.", number=20,
 )  # fmt: skip
+_QUANTUM = Operand("quantum", Kind.VALUE, registers.A1)
+_table.add(
+    "thread_schedule", Class.LONG, ObjectType.THREAD,
+    (*_in_order(("thread", Kind.OBJECT, ObjectType.THREAD)), _QUANTUM,
+     Operand("sensitivity", Kind.VALUE, registers.A2)), 60,
+    "Give a thread the caller's processor until it has used a quantum (FLUKE_SUCCESS), waits or stops, or is gone; or "
+    "until somebody calls at the port set that the caller serves, with FLUKE_SCHEDULE_ON_REQUEST. What is left of the "
+    "quantum is returned: it is signed, in instructions, and may be overdrawn by a system call.", number=21,
+    results=(STATUS_RESULT, _QUANTUM), waits_on=(ObjectType.THREAD,),
+)  # fmt: skip
 _common("space", ObjectType.SPACE, SPACE_STATE, ("keeper",), 300)
 _common("region", ObjectType.REGION, REGION_STATE, ("space", "keeper"), 200)
 _REGION = ("region", Kind.OBJECT, ObjectType.REGION)

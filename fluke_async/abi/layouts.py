@@ -183,6 +183,14 @@ EXCEPTION_REPLY = Layout(
         Field("x", "integer registers x0 to x31; x0 is ignored", 32),
     ),
 )
+SCHEDULE_MESSAGE = Layout(
+    "fluke_schedule_message",
+    "What a scheduler receives, as a message of the kind FLUKE_MESSAGE_SCHEDULE, when a thread of its is ready to run.",
+    (
+        Field("sched_val", "the number that the scheduler has given the thread"),
+        Field("thread_hash", "hash of the thread"),
+    ),
+)
 PORT_STATE = Layout(
     "fluke_port_state",
     "A port: what clients name.",
@@ -275,6 +283,7 @@ LAYOUTS = (
     FAULT_MESSAGE,
     EXCEPTION_MESSAGE,
     EXCEPTION_REPLY,
+    SCHEDULE_MESSAGE,
     PORT_STATE,
     PORTSET_STATE,
     MUTEX_STATE,

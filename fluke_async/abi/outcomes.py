@@ -42,6 +42,7 @@ SPECIAL: dict[str, tuple[ExceptionCode, ...]] = {
         *(E.NOT_SPACE_REF, E.NOT_PORT_REF, E.NOT_THREAD_REF),
     ),
     "thread_interrupt": (E.CURRENT_THREAD,),
+    "thread_schedule": (E.CURRENT_THREAD, E.INVALID_STATE, E.NO_PORTSET, E.NOT_PORTSET),
     "thread_set_client": (E.NOT_THREAD_REF, E.CURRENT_THREAD, E.INVALID_STATE),
     "thread_set_server": (E.NOT_THREAD_REF, E.CURRENT_THREAD, E.INVALID_STATE),
     "space_set_state": (E.NOT_PORT_REF,),
@@ -65,6 +66,7 @@ SPECIAL: dict[str, tuple[ExceptionCode, ...]] = {
 """Exceptions beside those of the operands."""
 
 STATUSES: dict[str, tuple[Status, ...]] = {
+    "thread_schedule": (Status.THREAD_BLOCKED, Status.THREAD_GONE, Status.THREAD_REQUESTED),
     "mutex_trylock": (Status.MUTEX_HELD,),
     "ipc_send": (Status.INVALID_DEST,),
     "ipc_call": (Status.IPC_CONNECT_INVALID_DEST,),

@@ -29,6 +29,7 @@ _MOVED: dict[str, tuple[int, ...]] = {
     "ipc_request_receive": (reg.PORT_ALIAS, reg.MESSAGE_KIND, *_RECEIVED),
     "cond_wait": (),
     "mutex_lock": (),
+    "thread_schedule": (reg.A1,),
 }
 _BY_NAME = {call.name: call for call in CONVERSATIONS}
 Table = list[str]

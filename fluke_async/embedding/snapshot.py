@@ -138,6 +138,8 @@ def describe_wait(thread: Thread) -> str:
         return f"thread {thread.hash} waits for {thread.waiting_for} to give it the page of {thread.fault.address:#x}"
     if thread.question is not None:
         return f"{describe_exception(thread)}, waits for {thread.waiting_for} to say how it goes on"
+    if thread.condition is Condition.ASKING:
+        return f"thread {thread.hash} waits for {thread.scheduler} to give it the processor"
     name = _name_of_call(thread) or "?"
     return f"thread {thread.hash} in {name} waits for {thread.waiting_for or 'nothing'}"
 

@@ -156,4 +156,6 @@ class Dispatcher:
         core.current = None
         core.act()
         core.current = thread
-        return thread.quantum_left <= 0 or core.ready.head() is not thread or thread.interruptible
+        if thread.quantum_left <= 0 or core.unsettled:
+            return True
+        return core.ready.head() is not thread or thread.interruptible

@@ -14,11 +14,13 @@ from fluke_async.abi.codes import ExceptionCode
 from fluke_async.cpu.protocol import Cause, Cpu
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.kernel.core import Core
+from fluke_async.kernel.donation import pay, time_given
 from fluke_async.kernel.exceptions import ProgramException, take_interrupt
 from fluke_async.kernel.faults import blame
 from fluke_async.kernel.host_calls import HostCalls
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
+from fluke_async.kernel.scheduling import settle
 from fluke_async.kernel.trace import Event
 from fluke_async.kernel.translation import EXECUTE, READ, WRITE, resolve, resolve_softly
 
@@ -75,12 +77,13 @@ class Hart:
                 return Outcome.ATTENTION  # asked anew by threads that were loaded: devices know before it goes on
             dispatcher.go_on()
         while core.unfinished is None:
+            if core.links_ranked:
+                settle(core)
+                effort -= core.links_ranked * EFFORT_PER_LINK
+                core.links_ranked = 0
             if core.attention:
                 core.current = None
                 return Outcome.ATTENTION
-            if core.links_ranked:
-                effort -= core.links_ranked * EFFORT_PER_LINK
-                core.links_ranked = 0
             if effort <= 0:
                 core.current = None
                 return Outcome.SLICE
@@ -123,6 +126,8 @@ class Hart:
             left = account.instructions_left
             if left is not None and left < limit:
                 limit = left
+            if thread.donors is not None:
+                limit = min(limit, time_given(thread))
             if effort < limit:
                 limit = min(limit, max(effort, TRAP_EFFORT))
             assert limit > 0, "an engine without a limit does not come back"
@@ -136,6 +141,8 @@ class Hart:
             cause, thread.pc, address, retired = cpu.run(thread.pc, limit)
             core.time += retired
             thread.quantum_left -= retired
+            if thread.donors is not None:
+                pay(core, thread, retired)
             effort -= retired
             if self._pages_found:
                 effort -= self._pages_found * PAGE_EFFORT

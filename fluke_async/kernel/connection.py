@@ -70,6 +70,8 @@ def waiting_client(core: Core, portset: Portset) -> Thread | None:
     """The first client that waits on one of the set's ports."""
     while (client := portset.first_caller()) is not None:
         port = client.waiting_for
+        if port is None:
+            return client  # it asks its scheduler for time
         if isinstance(port, Port) and port.is_called_by(core, client):
             return client
         core.wake(client)  # its registers say something else by now, or its page is there: it looks for itself

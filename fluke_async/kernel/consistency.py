@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.errors import KernelBug
+from fluke_async.kernel.donation import is_donor
 from fluke_async.kernel.objects.thread import Thread
 
 if TYPE_CHECKING:
@@ -34,10 +35,14 @@ def _check_thread(thread: Thread) -> None:
         or record.entry_point != thread.registers[ENTRY_POINT]
     ):
         raise KernelBug(f"{thread}: {record} is not what its state says")
-    if record is None and (thread.place is not None) != thread.runnable:
+    asks = not thread.has_time and not thread.asked and thread.scheduler is not None and not thread.scheduler.receiver
+    if record is None and (thread.place is not None) != (thread.runnable and (thread.has_time or asks)):
         raise KernelBug(f"{thread}: {thread.condition} but place is {thread.place}")
     if thread.callee is not None and thread.callee.client is not thread:
         raise KernelBug(f"{thread}: its server does not serve it")
+    if (thread.donee is not None) != (is_donor(thread) and thread.is_awake and thread.has_time):
+        raise KernelBug(f"{thread}: it gives its time to {thread.donee}")
     lent = max((lender.lent_priority for lender in thread.lenders or ()), default=0)
+    lent = max((lent, *(donor.effective_priority for donor in thread.donors or ())))
     if thread.effective_priority != max(thread.priority, lent):
         raise KernelBug(f"{thread}: its priority is {thread.effective_priority}, but it is lent {lent}")

@@ -14,6 +14,7 @@ from fluke_async.abi.codes import (
 from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.changes import Changes
+from fluke_async.kernel.donation import is_donor, note
 from fluke_async.kernel.memory import Frames, Hardware, Quota
 from fluke_async.kernel.object_table import ObjectTable
 from fluke_async.kernel.objects.root import RootSpace
@@ -77,6 +78,7 @@ class Core(Scheduler):
         self.objects.leave(target)
         target.on_destroy(self)
         self._wake_waiters(target, stopped=False)
+        self._let_donors_look()
         self.quota.release(OBJECT_CHARGE_BYTES[target.type])
         if self.trace is not None:
             by = 0 if self.current is None else self.current.hash
@@ -96,6 +98,16 @@ class Core(Scheduler):
         self.objects.enter(target)
         if target.named_by_waiters:
             self._wake_waiters(target, stopped=True)  # a wait that starts again finds it active, and would go on
+        elif isinstance(target, Thread):
+            for donor in tuple(target.queue().in_order()):
+                if is_donor(donor):
+                    self.wake(donor)
+        self._let_donors_look()
+
+    def _let_donors_look(self) -> None:
+        """The port set that one of them serves may have gone."""
+        for donor in self.sensitive:
+            note(self, donor)
 
     def destroy_objects_in(self, frame: int) -> None:
         """Destroy what lives in a frame that is about to be freed."""

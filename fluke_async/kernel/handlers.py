@@ -35,6 +35,7 @@ from fluke_async.kernel.objects.thread_links import (
     thread_set_server_entries,
 )
 from fluke_async.kernel.region_scan import region_changed, region_search
+from fluke_async.kernel.scheduling import thread_schedule
 
 OBJECTS: dict[str, type[KernelObject]] = {
     "thread": Thread,
@@ -64,6 +65,7 @@ HANDLERS: dict[str, Handler] = {
     "thread_get_server": thread_get_server,
     "thread_set_server": thread_set_server,
     "thread_set_server_entries": thread_set_server_entries,
+    "thread_schedule": thread_schedule,
     "region_protect": region_protect,
     "region_search": region_search,
     "region_changed": region_changed,

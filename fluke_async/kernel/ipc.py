@@ -48,6 +48,7 @@ from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.reliable import CALLS, CONNECTING, REST, connect, take_step, take_steps
+from fluke_async.kernel.scheduling import take_request
 from fluke_async.kernel.suspension import COPY, WAIT, Suspension
 
 if TYPE_CHECKING:
@@ -153,6 +154,9 @@ async def serve(core: Core, thread: Thread) -> int:
                 await WAIT
                 continue
             port = client.waiting_for
+            if port is None:
+                take_request(core, client, thread)
+                return Status.SUCCESS
             assert isinstance(port, Port)
             asked = client.registers[reg.ENTRY_POINT]
             if client.question is None and asked in CONNECTING:

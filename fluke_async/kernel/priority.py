@@ -2,9 +2,10 @@
 Effective priority: a thread's own, or what it is lent, whichever is greater.
 
 A mutex with INHERIT_PRI lends its owner the priority of its first waiter, one with PRI_CEILING at least its ceiling; a
-condition lends its inheritor that of its first waiter. What is lent goes on along the chain of waits, and decides every
-place in every queue. It is never exported: it follows from base priorities, links and queues. The protocols are those
-of Sha, Rajkumar and Lehoczky (1990), with POSIX's meaning of a ceiling.
+condition lends its inheritor that of its first waiter; who donates time lends its own with it. What is lent goes on
+along the chain of waits, and decides every place in every queue. It is never exported: it follows from base
+priorities, links and queues. The protocols are those of Sha, Rajkumar and Lehoczky (1990), with POSIX's meaning of a
+ceiling.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def renew(core: Scheduler, thread: Thread) -> None:
     while link is not None and link not in seen:
         chain.append(link)
         seen.add(link)
-        link = None if link.waiting_for is None else link.waiting_for.heir
+        link = link.donee or (None if link.waiting_for is None else link.waiting_for.heir)
     core.links_ranked += len(chain)
     ring = [] if link is None else chain[chain.index(link) :]
     for each in ring:
@@ -59,4 +60,6 @@ def _derived(thread: Thread) -> int:
     priority = thread.priority
     for lender in thread.lenders or ():
         priority = max(priority, lender.lent_priority)
+    for donor in thread.donors or ():
+        priority = max(priority, donor.effective_priority)
     return priority

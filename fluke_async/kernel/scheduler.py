@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from fluke_async.abi.codes import ObjectType
 from fluke_async.abi.entry_point import EntryPoint
 from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST
 from fluke_async.abi.registers import ENTRY_POINT, STATUS
 from fluke_async.kernel.account import Account
+from fluke_async.kernel.donation import Request, announce, ask, note_donors, pay, renew_time, withdraw
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_condition import Continuation
 from fluke_async.kernel.ordered_queue import OrderedQueue
@@ -26,6 +28,7 @@ from fluke_async.kernel.trace import Event, Trace
 
 if TYPE_CHECKING:
     from fluke_async.kernel.objects.base import KernelObject
+    from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.space import Space
 
 ECALL_SIZE = 4
@@ -46,6 +49,8 @@ class Scheduler:
         self.attention = False
         self.links_ranked = 0  # work of the host's that the hart has not allowed for yet
         self.unfinished: Thread | None = None  # in a call that was cut off at a marked point, and goes on first
+        self.unsettled: list[tuple[int, int, Port | Thread]] = []  # who has to look before the next thread runs
+        self.sensitive: dict[Thread, None] = {}  # donors that are to look when somebody calls at their port sets
         self._waits: deque[tuple[Thread, int]] = deque()
 
     # -- order --------------------------------------------------------------------------------------------------
@@ -58,19 +63,32 @@ class Scheduler:
     def make_ready(self, thread: Thread) -> None:
         """Put a thread behind the ready ones of its priority; a stopped one gets its stamp too."""
         thread.run_order = self.new_stamp()
-        self._enqueue(thread)
+        self.take_place(thread)
 
-    def _enqueue(self, thread: Thread) -> None:
-        if thread.runnable:
+    def take_place(self, thread: Thread) -> None:
+        """Put a thread in no queue where its state says: it is ready, or asks its scheduler for time, or neither."""
+        if not thread.runnable:
+            return
+        if thread.scheduler is not None and thread.donors is None:
+            ask(self, thread)
+        else:
             self.ready.push((-thread.effective_priority, thread.run_order, thread))
             if thread.in_call:  # it was cut off at a marked point, and nothing was to happen before it goes on
                 thread.in_call = False
                 self.unfinished = self.unfinished or thread
 
+    def leave_place(self, thread: Thread) -> None:
+        """Take a thread that does not wait out of its queue, if it is in one; who gives it time looks."""
+        place = thread.place
+        if place is not None:
+            (place.port.queue() if isinstance(place, Request) else self.ready).remove(thread)
+        if thread.donors is not None:
+            note_donors(self, thread)
+
     def end_quantum(self, thread: Thread) -> None:
         """Put the running thread behind the others of its priority, with a new time slice."""
         thread.quantum_left = QUANTUM_INSTRUCTIONS
-        self.ready.remove(thread)
+        self.leave_place(thread)
         self.make_ready(thread)
         self.statistics.quanta_ended += 1
         if self.trace is not None:
@@ -80,9 +98,8 @@ class Scheduler:
         """Stop a thread at once, wherever it is; a waiter keeps its place in line, and will ask its device anew."""
         thread.drop_stack()
         thread.request = None
-        if thread.waiting_for is None and thread.place is not None:
-            self.ready.remove(thread)
         thread.stopped = True
+        renew_time(self, thread)
         thread.in_kernel = False
         if self.unfinished is thread:
             self.unfinished = None
@@ -102,10 +119,12 @@ class Scheduler:
                 self.wake(thread)
             elif not target.expects(self, thread):  # type: ignore[arg-type]  # it is a Core's
                 self.wake(thread)  # what it waits for has gone meanwhile
+            else:
+                renew_time(self, thread)
         else:
             if thread.run_order == 0 and thread.exception is None:  # who is stopped by a mistake does not become ready
                 thread.run_order = self.new_stamp()
-            self._enqueue(thread)
+            self.take_place(thread)
         if self.trace is not None:
             self.trace((self.time, Event.START, self._by(), thread.hash))
 
@@ -125,8 +144,8 @@ class Scheduler:
             target.queue().remove(thread)
             self._stand_in_line(thread, target)
         elif thread.place is not None:
-            self.ready.remove(thread)
-            self._enqueue(thread)
+            self.leave_place(thread)
+            self.take_place(thread)
 
     def enter_space(self, thread: Thread, space: Space) -> None:
         """Give a thread an address space."""
@@ -138,16 +157,15 @@ class Scheduler:
         if thread.space is not None:
             del thread.space.account.threads[thread]
             thread.space = None
-        if thread.waiting_for is None and thread.place is not None:
-            self.ready.remove(thread)
+        renew_time(self, thread)
 
     def settle(self, account: Account) -> None:
         """An account is halted, or not any more: its threads leave or take their places, and somebody outside looks."""
         for thread in account.threads:
-            if thread.place is None:
-                self._enqueue(thread)
-            elif thread.waiting_for is None and account.is_halted:
-                self.ready.remove(thread)
+            if thread.waiting_for is not None or thread.place is None:
+                renew_time(self, thread)
+            elif account.is_halted:
+                self.leave_place(thread)
                 if self.unfinished is thread:
                     thread.drop_stack()
                     thread.in_call, self.unfinished = True, None
@@ -161,6 +179,8 @@ class Scheduler:
         self.time += cost
         if self.current is not None:
             self.current.quantum_left -= cost
+            if self.current.donors is not None:
+                pay(self, self.current, cost)
 
     # -- waits --------------------------------------------------------------------------------------------------
 
@@ -171,8 +191,9 @@ class Scheduler:
         The stamp is given at the first wait of a stage and kept when the thread has to wait again.
         """
         if thread.place is not None:
-            self.ready.remove(thread)
+            self.leave_place(thread)
         thread.waiting_for = target
+        thread.asked = False
         thread.in_kernel = False
         if not thread.wait_order:
             thread.wait_order = self.new_stamp()
@@ -180,6 +201,8 @@ class Scheduler:
         self._stand_in_line(thread, target)
         if target.heir is not None:
             renew(self, target.heir)
+        if self.sensitive and target.type is ObjectType.PORT:
+            announce(self, target)  # type: ignore[arg-type]  # its type says so
         self._pack_who_waits_long(thread)
         self.statistics.waits += 1
         if self.trace is not None:
@@ -210,6 +233,8 @@ class Scheduler:
     def _leave_line(self, thread: Thread) -> None:
         target = thread.waiting_for
         if target is not None:
+            if thread.donee is not None:
+                withdraw(self, thread)
             target.queue().remove(thread)
             thread.waiting_for = None
             thread.request = None  # it lives as long as the wait
@@ -256,6 +281,8 @@ class Scheduler:
         thread.in_kernel = False
         self.time += entry.cost
         thread.quantum_left -= entry.cost
+        if thread.donors is not None:
+            pay(self, thread, entry.cost)
         if self.trace is not None:
             self.trace((self.time, Event.FINISH, thread.hash, entry.name, status))
 

@@ -57,8 +57,7 @@ def stop_by_exception(core: Core, thread: Thread, mistake: Mistake) -> None:
     """Stop a thread that does not wait where it is, with the exception as its reason."""
     thread.exception = mistake
     thread.in_kernel = False
-    if thread.place is not None:
-        core.ready.remove(thread)
+    core.leave_place(thread)
     core.on_exception(thread)
 
 

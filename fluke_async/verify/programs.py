@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "pingpong": ("2", "3"),
     "pipeline": ("3", "40"),
     "rpc_server": ("2", "2"),
+    "fairshare": ("-q", "6", "2", "1"),
     "usertests": (),
 }
 SENSITIVE = ("clock", "inversion", "pingpong", "usertests")  # these tell the time, or test what happens when

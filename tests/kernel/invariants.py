@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, MutexFlags, ObjectType, Prot
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel import consistency
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.base import KernelObject, Lender
@@ -66,18 +68,57 @@ def check_queues(core: Core, objects: list[KernelObject], threads: list[Thread])
             assert thread not in found, f"{thread} is in {name} and in {found[thread]}"
             assert thread.active, f"{thread} is dead and in {name}"
             found[thread] = name
+    given = given_time(threads)
     for thread in threads:
         target = thread.waiting_for
         if target is None:
-            belongs = "ready" if thread.runnable else None
+            belongs = place_of(thread, given) if thread.runnable else None
         elif not target.active:
             assert thread.stopped, f"{thread} waits for {target}, which is dead, and is not stopped"
             continue
-        elif isinstance(target, Port) and target.portset is not None:
-            belongs = f"callers of {target.portset}"
         else:
-            belongs = f"waiters of {target}"
+            belongs = line_of(target)
         assert found.get(thread) == belongs, f"{thread} is in {found.get(thread)}, not {belongs}"
+
+
+def line_of(target: KernelObject) -> str:
+    """The queue in which those stand who wait for an object."""
+    if isinstance(target, Port) and target.portset is not None:
+        return f"callers of {target.portset}"
+    return f"waiters of {target}"
+
+
+def place_of(thread: Thread, given: set[Thread]) -> str | None:
+    """The queue in which a thread stands that could run."""
+    scheduler = thread.scheduler
+    if scheduler is None or thread in given:
+        return "ready"
+    return None if thread.asked or scheduler.receiver is not None else line_of(scheduler)
+
+
+def gifts(threads: Sequence[Thread]) -> Iterator[tuple[Thread, Thread]]:
+    """Who gives time to whom, computed from links and registers alone."""
+    gives = [
+        (thread, thread.waiting_for)
+        for thread in threads
+        if isinstance(thread.waiting_for, Thread)
+        and thread.question is None
+        and not thread.stopped
+        and thread.registers[ENTRY_POINT] == BY_NAME["thread_schedule"].number
+        and thread.space is not None
+        and not thread.space.account.is_halted
+    ]
+    given: set[Thread] = set()
+    while True:
+        found = [(giver, taker) for giver, taker in gives if giver.scheduler is None or giver in given]
+        if {taker for _, taker in found} == given:
+            return iter(found)
+        given = {taker for _, taker in found}
+
+
+def given_time(threads: Sequence[Thread]) -> set[Thread]:
+    """Who gets time from others."""
+    return {taker for _, taker in gifts(threads)}
 
 
 def check_thread(core: Core, thread: Thread) -> None:
@@ -96,6 +137,9 @@ def check_thread(core: Core, thread: Thread) -> None:
     assert not (thread.exception and thread.waiting_for), f"{thread} is stopped by a mistake and waits"
     if thread.callee is not None:
         assert thread.callee.active
+    if thread.scheduler is not None:
+        assert thread.scheduler.active
+        assert thread in (thread.scheduler.scheduled or ())
 
 
 def check_priorities(objects: Sequence[KernelObject], threads: Sequence[Thread]) -> None:
@@ -117,12 +161,14 @@ def effective_priorities(objects: Sequence[KernelObject]) -> dict[Thread, int]:
     for thread in priorities:
         if thread.waiting_for is not None:
             waiters.setdefault(thread.waiting_for, []).append(thread)
-    all_loans = list(loans(objects))
+    all_loans, all_gifts = list(loans(objects)), list(gifts(list(priorities)))
     while True:
         before = dict(priorities)
         for lender, borrower, least in all_loans:
             inherited = (priorities[waiter] for waiter in waiters.get(lender, ()) if inherits(lender))
             priorities[borrower] = max(priorities[borrower], least, *inherited)
+        for giver, taker in all_gifts:
+            priorities[taker] = max(priorities[taker], priorities[giver])
         if priorities == before:
             return priorities
 

@@ -15,6 +15,7 @@ from tests.kernel.conversation_scenarios import CONVERSATIONS
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
 from tests.kernel.paged_scenarios import PAGED_SCENARIOS
+from tests.kernel.scheduled import SCHEDULED_SCENARIOS
 
 Scenario = Callable[[Machine], tuple[int, int]]  # sets a machine up; where its results will be, and how many words
 
@@ -267,4 +268,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     stopped_ends,
     *CONVERSATIONS,
     *PAGED_SCENARIOS,
+    *SCHEDULED_SCENARIOS,
 )

@@ -111,6 +111,9 @@ def test_reference_refers_until_its_target_is_gone(machine: Machine, name: str) 
     assert machine.invoke("ref_hash", ref=copy).status == 0
 
 
+TELLS_WHO_IS_GONE = ("thread_schedule",)  # by its status
+
+
 @pytest.mark.parametrize("entry", OBJECT_CALLS, ids=lambda entry: entry.name)
 def test_calls_say_what_is_wrong_with_an_address(entry: EntryPoint) -> None:
     machine = Machine()
@@ -118,7 +121,7 @@ def test_calls_say_what_is_wrong_with_an_address(entry: EntryPoint) -> None:
     kind = OBJECTS[entry.name.partition("_")[0]]
     fault = ExceptionCode.STORE_FAULT if entry.name.endswith(CHANGES) else ExceptionCode.LOAD_FAULT
     for address, code in (
-        (machine.slot(), ExceptionCode.NO_OBJECT),
+        (machine.slot(), None if entry.name in TELLS_WHO_IS_GONE else ExceptionCode.NO_OBJECT),
         (machine.new(other_type(entry.name.partition("_")[0])), kind.wrong_type),
         (machine.addresses[machine.new(kind)] + SLOT_SIZE // 2, ExceptionCode.NOT_ALIGNED),
         (UNMAPPED, fault),
@@ -127,7 +130,7 @@ def test_calls_say_what_is_wrong_with_an_address(entry: EntryPoint) -> None:
     ):
         result = machine.invoke(entry.name, **{operand: address})
         assert result.exception is code
-        assert result.subcode == machine.value(address)
+        assert result.subcode == (machine.value(address) if code else 0)
 
 
 @pytest.mark.parametrize("name", TYPES)

@@ -195,7 +195,7 @@ def test_destroyed_peer_posts_nothing_to_a_stopped_thread(model: str) -> None:
     ("field", "value"),
     [
         ("flags", ThreadFlags.IDEMPOTENT | ThreadFlags.SERVER_SENDER),
-        ("flags", 1 << 9),
+        ("flags", 1 << 10),
         ("flags", 1 << 63),
         ("priority", 32),
         ("wait_order", 2**64 - 1),

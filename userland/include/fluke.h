@@ -62,6 +62,9 @@ enum {
     FLUKE_IPC_RECV_DISCONNECTED    = 8,
     FLUKE_IPC_RECV_MORE_DATA       = 9,
     FLUKE_IPC_RECV_MORE_REFS       = 10,
+    FLUKE_THREAD_BLOCKED           = 11,
+    FLUKE_THREAD_GONE              = 12,
+    FLUKE_THREAD_REQUESTED         = 13,
 };
 
 /* Why a thread got an exception; the subcode beside it is the address or number concerned. */
@@ -121,6 +124,7 @@ enum {
     FLUKE_THREAD_PENDING_INTERRUPT    = 0x40,
     FLUKE_THREAD_PENDING_CLIENT_ALERT = 0x80,
     FLUKE_THREAD_PENDING_SERVER_ALERT = 0x100,
+    FLUKE_THREAD_ASKED                = 0x200,
 };
 
 /* Flags in a mutex's exported state. */
@@ -152,6 +156,13 @@ enum {
     FLUKE_MESSAGE_RELIABLE   = 2,
     FLUKE_MESSAGE_FAULT      = 3,
     FLUKE_MESSAGE_EXCEPTION  = 4,
+    FLUKE_MESSAGE_SCHEDULE   = 5,
+};
+
+/* What ends a donation of time besides: nothing, or a message at the port set that the donor serves. */
+enum {
+    FLUKE_SCHEDULE_NONE       = 0,
+    FLUKE_SCHEDULE_ON_REQUEST = 1,
 };
 
 /* Word 0 of a keeper's reply to a fault; without a word it is RESOLVED, any other number is FAILED. */
@@ -270,6 +281,13 @@ struct fluke_exception_reply {
     uint64_t x[32];                              /* integer registers x0 to x31; x0 is ignored */
 };
 _Static_assert(sizeof(struct fluke_exception_reply) == 272, "fluke_exception_reply");
+
+/* What a scheduler receives, as a message of the kind FLUKE_MESSAGE_SCHEDULE, when a thread of its is ready to run. */
+struct fluke_schedule_message {
+    uint64_t sched_val;                          /* the number that the scheduler has given the thread */
+    uint64_t thread_hash;                        /* hash of the thread */
+};
+_Static_assert(sizeof(struct fluke_schedule_message) == 16, "fluke_schedule_message");
 
 /* A port: what clients name. */
 struct fluke_port_state {
@@ -404,6 +422,7 @@ enum {
     FLUKE_CALL_THREAD_GET_SERVER                    = 0x1052,
     FLUKE_CALL_THREAD_SET_SERVER                    = 0x1053,
     FLUKE_CALL_THREAD_SET_SERVER_ENTRIES            = 0x1054,
+    FLUKE_CALL_THREAD_SCHEDULE                      = 0x1055,
     FLUKE_CALL_SPACE_CREATE                         = 0x1080,
     FLUKE_CALL_SPACE_CREATE_HASH                    = 0x1081,
     FLUKE_CALL_SPACE_DESTROY                        = 0x1082,
@@ -551,6 +570,9 @@ void fluke_thread_set_server(fluke_thread_t *thread, fluke_ref_t *server_ref, ui
 /* Set where the calling thread goes on, and on which stack, when a message of a kind comes for which it waits; 0: the waiting call returns. */
 void fluke_thread_set_server_entries(fluke_thread_t *thread, void *sp, void *oneway_pc, void
     *idempotent_pc, void *reliable_pc);
+/* Give a thread the caller's processor until it has used a quantum (FLUKE_SUCCESS), waits or stops, or is gone; or until somebody calls at the port set that the caller serves, with FLUKE_SCHEDULE_ON_REQUEST. What is left of the quantum is returned: it is signed, in instructions, and may be overdrawn by a system call. */
+fluke_error_t fluke_thread_schedule(fluke_thread_t *thread, uint64_t *quantum, uint64_t
+    sensitivity);
 
 /* Make a space at an address of the caller's memory. */
 fluke_error_t fluke_space_create(fluke_space_t *space);

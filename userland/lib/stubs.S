@@ -179,6 +179,21 @@ fluke_thread_set_server_entries:
         ecall
         ret
 
+        .section .text.fluke_thread_schedule, "ax", @progbits
+        .globl  fluke_thread_schedule
+fluke_thread_schedule:
+        mv      t0, a1
+        li      a1, 0
+        beqz    t0, 1f
+        ld      a1, 0(t0)
+1:
+        li      a7, 0x1055
+        ecall
+        beqz    t0, 2f
+        sd      a1, 0(t0)
+2:
+        ret
+
         .section .text.fluke_space_create, "ax", @progbits
         .globl  fluke_space_create
 fluke_space_create:

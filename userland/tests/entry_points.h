@@ -58,6 +58,8 @@ static const struct entry_point {
     {FLUKE_CALL_THREAD_SET_SERVER_ENTRIES, "thread_set_server_entries", 0x400, false, 5, {{10, SELF,
      FLUKE_THREAD, 0}, {11, ADDRESS, FLUKE_NULL, 0}, {12, ADDRESS, FLUKE_NULL, 0}, {13, ADDRESS,
      FLUKE_NULL, 0}, {14, ADDRESS, FLUKE_NULL, 0}}},
+    {FLUKE_CALL_THREAD_SCHEDULE, "thread_schedule", 0xc00, false, 3, {{10, OBJECT, FLUKE_THREAD, 0},
+     {11, NUMBER, FLUKE_NULL, 0}, {12, NUMBER, FLUKE_NULL, 0}}},
     {FLUKE_CALL_SPACE_CREATE, "space_create", 0x400, false, 1, {{10, PLACE, FLUKE_SPACE, 0}}},
     {FLUKE_CALL_SPACE_CREATE_HASH, "space_create_hash", 0xc00, false, 2, {{10, PLACE, FLUKE_SPACE, 0},
      {11, NUMBER, FLUKE_NULL, 0}}},

@@ -11,10 +11,12 @@ from fluke_async.abi.layouts import PORT_STATE
 from fluke_async.abi.registers import DESTINATION
 from fluke_async.kernel.checks import number
 from fluke_async.kernel.device_request import DeviceRequest, device_request
+from fluke_async.kernel.donation import Request, announce, renew_time
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.objects.reference import Reference
+from fluke_async.kernel.objects.thread_condition import Continuation
 from fluke_async.kernel.ordered_queue import OrderedQueue
 from fluke_async.kernel.questions import pending_question, question_to
 
@@ -34,7 +36,7 @@ class Port(KernelObject):
     A device's port has a `receiver` instead, which takes note of a request and must not act on the kernel.
     """
 
-    __slots__ = ("alias", "portset", "receiver")
+    __slots__ = ("alias", "portset", "receiver", "scheduled")
 
     type = ObjectType.PORT
     wrong_type = ExceptionCode.NOT_PORT
@@ -46,6 +48,7 @@ class Port(KernelObject):
         self.alias = 0
         self.portset: Portset | None = None
         self.receiver: Callable[[DeviceRequest], None] | None = None
+        self.scheduled: dict[Thread, None] | None = None  # the threads whose scheduler this is
 
     def queue(self) -> OrderedQueue:
         return super().queue() if self.portset is None else self.portset.callers
@@ -94,6 +97,7 @@ class Port(KernelObject):
             for caller in tuple(self.queue().in_order()):  # there may be servers for them now
                 if caller.waiting_for is self and not caller.stopped:
                     core.wake(caller)
+            announce(core, self)
 
     def enter(self, portset: Portset | None) -> None:
         """Move to another set; those who wait for this port come along, in the same order."""
@@ -105,11 +109,14 @@ class Port(KernelObject):
             portset.ports.add(self)
         after = self.queue()
         for thread in tuple(before.in_order()) if after is not before else ():
-            if thread.waiting_for is self:
-                record = thread.continuation
-                assert record is not None
+            record = thread.place
+            assert isinstance(record, Continuation | Request)
+            if record[3] is self:
                 before.remove(thread)
                 after.push(record._replace())  # a copy: the old queue knows the old entry by its identity
 
     def on_destroy(self, core: Core) -> None:
+        for thread in tuple(self.scheduled or ()):  # they have no scheduler any more
+            thread.set_scheduler(None)
+            renew_time(core, thread)
         self.enter(None)

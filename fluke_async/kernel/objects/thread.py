@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,10 @@ from fluke_async.abi.codes import PRIORITY_DEFAULT, ExceptionCode, ObjectType, T
 from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.links import break_off
-from fluke_async.kernel.objects import thread_state
+from fluke_async.kernel.objects import packed_registers, thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
-from fluke_async.kernel.objects.thread_condition import Condition, Continuation
+from fluke_async.kernel.objects.thread_condition import Condition, Continuation, condition_of
+from fluke_async.kernel.objects.thread_connections import servers_of
 from fluke_async.kernel.objects.thread_state import NO_HANDLERS, NO_WORDS, Fault, Mistake, Question
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from fluke_async.kernel.scheduler import Scheduler
 
 WAITABLE = frozenset({ObjectType.THREAD, ObjectType.PORT, ObjectType.PORTSET, ObjectType.MUTEX, ObjectType.COND})
-NO_REGISTERS = array("Q", bytes(32 * 8))
 PENDING_INTERRUPT = int(ThreadFlags.PENDING_INTERRUPT)
 PENDING_CLIENT_ALERT = int(ThreadFlags.PENDING_CLIENT_ALERT)
 PENDING_SERVER_ALERT = int(ThreadFlags.PENDING_SERVER_ALERT)
@@ -39,6 +38,7 @@ class Thread(KernelObject):
 
     __slots__ = (
         # Exported, as bits.
+        "asked",
         "client_sender",
         "exceptions_enabled",
         "floating",
@@ -67,6 +67,8 @@ class Thread(KernelObject):
         "waiting_for",
         # Derived from the state of others, or lost without harm.
         "callee",
+        "donee",
+        "donors",
         "effective_priority",
         "exception",
         "lenders",
@@ -98,7 +100,7 @@ class Thread(KernelObject):
 
     def __init__(self, address: int, hash_: int) -> None:
         super().__init__(address, hash_)
-        self.registers: array[int] | memoryview = NO_REGISTERS[:]
+        self.registers: array[int] | memoryview = packed_registers.NONE[:]
         self.packed: bytes | None = None
         self.floating: array[int] | None = None
         self.pc = 0
@@ -106,6 +108,7 @@ class Thread(KernelObject):
         self.sched_val = 0
         self.priority = PRIORITY_DEFAULT
         self.stopped = True
+        self.asked = False  # its scheduler has received its request
         self.in_call = False  # stopped at a marked point where it could not have been preempted: it goes on first
         self.exceptions_enabled = False
         self.question: Question | None = None  # what it asks a keeper, while it waits for one
@@ -127,6 +130,8 @@ class Thread(KernelObject):
         self.server_sender = False  # as a server
 
         self.callee: Thread | None = None  # who took this thread's idempotent request, in this kernel
+        self.donee: Thread | None = None  # to whom it gives its time, now
+        self.donors: dict[Thread, None] | None = None  # who give it theirs
         self.exception: Mistake | None = None  # what has stopped it
         self.owned: set[Mutex] | None = None
         self.effective_priority = PRIORITY_DEFAULT
@@ -147,8 +152,7 @@ class Thread(KernelObject):
         """Keep the registers in as little memory as they need, until somebody looks at them."""
         registers = self.registers
         if isinstance(registers, array):  # else they are in the engine
-            used = [number for number, word in enumerate(registers) if word]
-            self.packed = struct.pack(f"<{len(used)}B{len(used)}Q", *used, *[registers[number] for number in used])
+            self.packed = packed_registers.pack(registers)
             del self.registers
 
     if not TYPE_CHECKING:
@@ -158,30 +162,35 @@ class Thread(KernelObject):
             if name != "registers" or self.packed is None:
                 raise AttributeError(f"a thread has no {name!r}")
             packed, self.packed = self.packed, None
-            count = len(packed) // 9  # a number of a byte and a word for each register that is not zero
-            numbers_and_words = struct.unpack(f"<{count}B{count}Q", packed)
-            self.registers = NO_REGISTERS[:]
-            for index in range(count):
-                self.registers[numbers_and_words[index]] = numbers_and_words[count + index]
+            self.registers = packed_registers.unpack(packed)
             return self.registers
 
     @property
     def condition(self) -> Condition:
         """What the thread is doing."""
-        if not self.active:
-            return Condition.DESTROYED
-        if self.exception is not None:
-            return Condition.EXCEPTION
-        if self.stopped:
-            return Condition.STOPPED
-        if self.space is None:
-            return Condition.EMPTY
-        if self.waiting_for is not None:
-            return Condition.WAITING
-        account = self.space.account
-        if account.is_spent:
-            return Condition.SPENT
-        return Condition.SUSPENDED if account.is_suspended else Condition.READY
+        return condition_of(self)
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the thread may run, if it can."""
+        return self.scheduler is None or self.donors is not None
+
+    def set_scheduler(self, port: Port | None) -> None:
+        """Be scheduled by a port's servers, or by nobody."""
+        if self.scheduler is not None:
+            assert self.scheduler.scheduled is not None
+            del self.scheduler.scheduled[self]
+            self.scheduler.scheduled = self.scheduler.scheduled or None
+        self.scheduler = port
+        if port is not None:
+            port.scheduled = port.scheduled or {}
+            port.scheduled[self] = None
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether nothing keeps the thread from running but what it waits for, and time."""
+        space = self.space
+        return not (self.stopped or space is None or self.exception or space.account.is_halted)
 
     @property
     def runnable(self) -> bool:
@@ -265,20 +274,8 @@ class Thread(KernelObject):
                 core.wake(server)
 
     def servers(self) -> list[Thread]:
-        """
-        Who has taken this thread's call, and who was loaded as one that has, before the call goes on.
-
-        In an order that does not depend on how they came: the first, then those that wait for this thread, then the
-        others, who have faults of their own to be resolved.
-        """
-        if self.takers is None:
-            return []
-        takers = [each for each in self.takers if not each.reliable]
-        waiting = () if self.waiters is None else self.waiters.in_order()
-        order = dict.fromkeys(() if self.callee is None else (self.callee,))
-        order |= dict.fromkeys(each for each in waiting if each in takers)
-        order |= dict.fromkeys(sorted(takers, key=lambda each: each.hash))
-        return list(order)
+        """Who has taken this thread's call, or was loaded as one that has, in order."""
+        return servers_of(self)
 
     def export_bits(self) -> StateBits:
         return thread_state.export_bits(self)
@@ -299,8 +296,8 @@ class Thread(KernelObject):
     def on_destroy(self, core: Core) -> None:
         self.drop_stack()
         core.unpark(self)
-        if self.place is not None:
-            core.ready.remove(self)
+        core.leave_place(self)
+        self.set_scheduler(None)
         self.request = None
         for server in self.servers():
             server.release()  # if it waits for this thread, it is among the waiters

@@ -30,9 +30,30 @@ class Condition(Enum):
 
     EMPTY = "empty"  # has no space: cannot run
     READY = "ready"
+    ASKING = "waits for its scheduler"  # would be ready, but nobody gives it time
     WAITING = "waiting"
     SPENT = "out of budget"  # would be ready, but its program has used up its budget
     SUSPENDED = "suspended"  # would be ready, but the host has suspended its program
     EXCEPTION = "exception"  # stopped by a mistake that nobody handles
     STOPPED = "stopped"
     DESTROYED = "destroyed"
+
+
+def condition_of(thread: Thread) -> Condition:
+    """What a thread is doing."""
+    if not thread.active:
+        return Condition.DESTROYED
+    if thread.exception is not None:
+        return Condition.EXCEPTION
+    if thread.stopped:
+        return Condition.STOPPED
+    if thread.space is None:
+        return Condition.EMPTY
+    if thread.waiting_for is not None:
+        return Condition.WAITING
+    account = thread.space.account
+    if account.is_spent:
+        return Condition.SPENT
+    if account.is_suspended:
+        return Condition.SUSPENDED
+    return Condition.READY if thread.has_time else Condition.ASKING

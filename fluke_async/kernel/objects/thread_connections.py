@@ -46,3 +46,20 @@ def tie_call(client: Thread | None, server: Thread) -> None:
     """An idempotent call is tied to its server when both ends agree: the client waits, the server serves it."""
     if client is not None and client.waiting_for is server and server.served is client:
         client.callee = server
+
+
+def servers_of(thread: Thread) -> list[Thread]:
+    """
+    Who has taken a thread's call, and who was loaded as one that has, before the call goes on.
+
+    In an order that does not depend on how they came: the first, then those that wait for the thread, then the others,
+    who have faults of their own to be resolved.
+    """
+    if thread.takers is None:
+        return []
+    takers = [each for each in thread.takers if not each.reliable]
+    waiting = () if thread.waiters is None else thread.waiters.in_order()
+    order = dict.fromkeys(() if thread.callee is None else (thread.callee,))
+    order |= dict.fromkeys(each for each in waiting if each in takers)
+    order |= dict.fromkeys(sorted(takers, key=lambda each: each.hash))
+    return list(order)

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 CALL = BY_NAME["ipc_call"].number
 WORD = 1 << 64
 IN_CALL = int(ThreadFlags.IN_CALL)
+ASKED = int(ThreadFlags.ASKED)
 PENDING = ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT
 CONNECTED = ThreadFlags.IDEMPOTENT | ThreadFlags.CLIENT_SENDER | ThreadFlags.SERVER_SENDER
-SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IN_CALL | CONNECTED | PENDING
+SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IN_CALL | CONNECTED | PENDING | ASKED
 SERVER_FIELDS = (
     "server_portset",
     "server_sp",
@@ -98,6 +99,8 @@ def export_bits(thread: Thread) -> StateBits:
     flags |= connection_flags(thread)
     if thread.in_call:
         flags |= ThreadFlags.IN_CALL
+    if thread.asked and thread.scheduler is not None:
+        flags |= ThreadFlags.ASKED
     floating = thread.floating
     a0, a1, a2, a7, pc = thread.saved
     handlers = thread.handlers
@@ -165,6 +168,7 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
     if bits is not None:
         _load_bits(core, thread, bits)
     _load_links(core, thread, bits, links)
+    thread.asked &= by is None  # its scheduler may have given it up while it was stopped: it asks anew
     if bits is not None and not number(bits, "flags") & ThreadFlags.STOPPED:
         probe, core.probe = core.probe, None  # what a start looks up is no point: the call that loads is not done
         core.start(thread)
@@ -251,6 +255,7 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     thread.question = Fault(number(bits, "fault_address"), access & ~FAULT_IN_CALL, in_call) if access else None
     thread.in_kernel = False
     thread.in_call = bool(flags & ThreadFlags.IN_CALL)
+    thread.asked = bool(flags & ThreadFlags.ASKED)
     thread.run_order = number(bits, "run_order")
     core.stamp = max(core.stamp, thread.run_order, number(bits, "wait_order"))
     core.reorder(thread, number(bits, "priority"), number(bits, "wait_order"))
@@ -262,18 +267,20 @@ def _load_links(core: Core, thread: Thread, bits: StateBits | None, links: Links
         if links["space"] is not None:
             core.enter_space(thread, links["space"])  # type: ignore[arg-type]
     if "scheduler" in links:
-        thread.scheduler = links["scheduler"]  # type: ignore[assignment]
+        thread.asked &= bits is not None  # another scheduler does not know
+        thread.set_scheduler(links["scheduler"])  # type: ignore[arg-type]
     load_connections(thread, bits, links)
     if "waiting_for" in links:
         target = links["waiting_for"]
         if thread.callee is not None and thread.callee is thread.waiting_for and target is not thread.callee:
             thread.drop_call(core)  # a client that does not wait for its server has none: its state could not tell
-        wait_order, question = thread.wait_order, thread.question
+        wait_order, question, asked = thread.wait_order, thread.question, thread.asked
         core.unpark(thread)
         thread.question = question
         if target is not None:
             thread.wait_order = wait_order
             core.park(thread, target)
+            thread.asked = asked
     _ask_or_not(thread)
     tie_call(thread.client, thread)
     if thread.waiting_for is not None and thread.waiting_for.type is ObjectType.THREAD:

@@ -17,7 +17,7 @@ extern const struct usertest thread_tests[], thread_state_tests[], link_tests[],
     mapping_tests[], device_tests[], library_tests[], protect_tests[], search_tests[], change_tests[], paging_tests[],
     keeper_tests[], second_keeper_tests[], paged_call_tests[], paged_wait_tests[], paged_message_tests[],
     paged_reference_tests[], paged_failure_tests[], conversation_tests[], connection_tests[], operand_tests[],
-    message_operand_tests[], register_tests[], step_tests[],
+    message_operand_tests[], register_tests[], step_tests[], scheduler_tests[],
     arrival_tests[], exhausting_tests[], hidden_tests[];
 
 /* An address at which nothing is mapped, and one that can be read only; both aligned for an object. */
