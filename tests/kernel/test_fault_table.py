@@ -20,6 +20,7 @@ from tests.kernel.machine import Machine
 from tests.kernel.recreation import recreate_some
 from tests.kernel.transfers import KINDS, ROLES, WHAT, Kind, Transfer
 
+RAM_BYTES = 2 << 20
 EXPORTED = ("client", "server", "both", "keeper")
 
 
@@ -56,7 +57,7 @@ class Play:
 
     def __init__(self, row: Row, model: str, *, recreating: bool) -> None:
         self.row, self.recreating = row, recreating
-        self.machine = machine = Machine(model, "partial")
+        self.machine = machine = Machine(model, "partial", memory_bytes=RAM_BYTES)
         self.transfer = Transfer(machine, row.kind, row.copier, row.away, row.missing, hard=row.is_hard)
         self.faults = 0
         if not row.is_hard:
