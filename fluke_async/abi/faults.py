@@ -12,8 +12,10 @@ where its registers say it has come to. What is asked is looked up when a server
 no more is not told. Until then the thread's state has `fault_access` and `fault_address`, and it waits for the port or
 the server; loaded with a null `waiting_for`, it makes its access again, and asks again if need be.
 
-In a message from one thread to another, a fault is that of the thread whose memory it is, whoever copies. The other
-waits for it, and the message goes on where it was.
+In a message from one thread to another, a fault is that of the thread whose memory it is, whoever copies: the
+sender's or the receiver's, of a buffer, of a table of buffers or references, or of the slot of a reference. The other
+waits for it, and the message goes on from what the second table names. While it does, either thread, both, or the
+keeper can be exported, destroyed and created again.
 """
 
 from __future__ import annotations
@@ -32,3 +34,15 @@ RULES: tuple[tuple[str, str], ...] = (
     ("the quota does not allow the page", "the thread's exception, `FLUKE_INSANITY_OUT_OF_MEMORY`"),
 )
 """Where a walk ends, and whose affair it is then."""
+
+ACROSS: tuple[tuple[str, str, str], ...] = (
+    ("one-way", "client or server, who comes last", "nowhere: it is one chunk, and moves anew"),
+    ("request of an idempotent call", "client or server, who comes last", "the server's `t6`: words that have arrived"),
+    ("reply to an idempotent call", "server", "the server's `t6`, and its registers of what is to be sent"),
+    (
+        "on a reliable connection, either way",
+        "client or server, who comes last",
+        "the registers of both: what is left to be sent, what room is left; the receiver's `t6`",
+    ),
+)
+"""What a message is, who copies it, and what says how far it has come while a page is away."""

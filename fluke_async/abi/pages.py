@@ -171,6 +171,7 @@ def _faults() -> str:
         inspect.getdoc(faults) or "",
         "",
         *table(("where the walk ends", "what comes of it"), faults.RULES),
+        *table(("message", "who copies", "where it stands while a page is away"), faults.ACROSS),
         *_structure(layouts.FAULT_MESSAGE),
         *_numbers("Answers", "FLUKE_FAULT_", codes.FaultReply),
     ])  # fmt: skip

@@ -42,7 +42,7 @@ from fluke_async.kernel.connection import (
     waiting_server,
 )
 from fluke_async.kernel.device_request import device_request
-from fluke_async.kernel.message import check_side, move_words, pass_references
+from fluke_async.kernel.message import check_side, hand_over, move_words, pass_references, references_between
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
@@ -268,10 +268,16 @@ def accept_request(core: Core, client: Thread, server: Thread) -> None:
 
 
 def receive_one_way(core: Core, client: Thread, server: Thread, alias: int) -> None:
-    """Move a one-way message, at most one chunk, and set the results of the receive."""
-    words = move_words(core, client, server, 0, 0, COPY_CHUNK_WORDS)
+    """
+    Move a one-way message, at most one chunk, and set the results of the receive.
+
+    The words count as moved only when nothing can be missing any more, for nothing says that they have.
+    """
+    words = min(length(core, client, SENDING), length(core, server, RECEIVING), COPY_CHUNK_WORDS)
     after = position(core, server, RECEIVING, words)
-    pass_references(core, client, server)
+    passed = references_between(core, client, server)
+    move_words(core, client, server, 0, 0, COPY_CHUNK_WORDS)
+    hand_over(server, passed)
     note_received(server, after, words)
     server.registers[reg.PORT_ALIAS] = alias
     server.registers[reg.MESSAGE_KIND] = MessageKind.ONE_WAY

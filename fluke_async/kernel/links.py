@@ -68,6 +68,8 @@ def turn(thread: Thread, peer: Thread, role: Role) -> None:
 
 def untie(core: Core, thread: Thread, role: Role) -> Thread | None:
     """End a connection; the other end, if it was one, finds out as soon as it looks. Returns it."""
+    if role is Role.SERVER and not thread.reliable:
+        return None  # the client of an idempotent call waits for its reply
     peer = peer_of(thread, role)
     is_mutual = peer is not None and named_peer(peer, role.peer) is thread
     name_peer(thread, role, None, sender=False)

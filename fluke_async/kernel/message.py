@@ -70,17 +70,28 @@ def move_words(core: Core, source: Thread, target: Thread, done: int, source_don
 
 def pass_references(core: Core, source: Thread, target: Thread) -> int:
     """Make the target's references refer to what the source's do: as many as both sides have, or none; how many."""
+    return hand_over(target, references_between(core, source, target))
+
+
+def references_between(core: Core, source: Thread, target: Thread) -> list[tuple[Reference, Reference]]:
+    """The references of both sides brought together, as many as both have: all memory that to pass them needs."""
     sent, room = source.registers, target.registers
     count = min(sent[reg.SEND_REFERENCE_COUNT], room[reg.RECEIVE_REFERENCE_COUNT], MAX_MESSAGE_REFERENCES)
     if not count:
-        return 0
+        return []
     given = references_in(core, source, sent[reg.SEND_REFERENCES], count)
     taken = references_in(core, target, room[reg.RECEIVE_REFERENCES], count)
-    for source_reference, target_reference in zip(given, taken, strict=True):
+    return list(zip(given, taken, strict=True))
+
+
+def hand_over(target: Thread, passed: list[tuple[Reference, Reference]]) -> int:
+    """Make the second of each pair refer to what the first does, and commit that; returns how many there are."""
+    for source_reference, target_reference in passed:
         target_reference.target = source_reference.target
-    room[reg.RECEIVE_REFERENCES] += count * WORD_SIZE
-    room[reg.RECEIVE_REFERENCE_COUNT] -= count
-    return count
+    if passed:
+        target.registers[reg.RECEIVE_REFERENCES] += len(passed) * WORD_SIZE
+        target.registers[reg.RECEIVE_REFERENCE_COUNT] -= len(passed)
+    return len(passed)
 
 
 def references_in(core: Core, thread: Thread, table: int, count: int) -> list[Reference]:

@@ -13,7 +13,7 @@ those in calls to devices ask anew as they start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from fluke_async.abi.codes import ObjectType, ThreadFlags
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.objects.base import KernelObject, Links
 from fluke_async.kernel.objects.cond import Cond
-from fluke_async.kernel.objects.mapping import Mapping
+from fluke_async.kernel.objects.mapping import Mapping as MemoryMapping
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
 
 KINDS: dict[ObjectType, type[KernelObject]] = {
-    kind.type: kind for kind in (Space, Region, Mapping, Portset, Port, Mutex, Cond, Reference, Thread)
+    kind.type: kind for kind in (Space, Region, MemoryMapping, Portset, Port, Mutex, Cond, Reference, Thread)
 }
 RANK = {type_: rank for rank, type_ in enumerate(KINDS)}  # what links lead to is loaded before what has the links
 STOPPED = int(ThreadFlags.STOPPED)
@@ -133,10 +133,19 @@ def _reissued(record: Record) -> Record:
     return replace(record, bits=layout.pack(words), links=record.links | {"waiting_for": None})
 
 
-def restore(core: Core, records: Sequence[Record]) -> dict[int, KernelObject]:
-    """Make a captured set again and let its threads go on; the new objects by address."""
-    made: dict[int, KernelObject] = {}
+def restore(
+    core: Core, records: Sequence[Record], standing: Mapping[int, KernelObject] | None = None
+) -> dict[int, KernelObject]:
+    """
+    Make a captured set again and let its threads go on; the new objects by address.
+
+    Those of the set that were stopped but not destroyed are `standing`: they are loaded again, for their links may lead
+    to what was.
+    """
+    made: dict[int, KernelObject] = dict(standing or {})
     for record in records:
+        if record.address in made:
+            continue
         created = core.create(KINDS[record.type], record.address, record.hash)
         assert created is not None, "the quota held the same objects before"
         made[record.address] = created

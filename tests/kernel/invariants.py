@@ -34,6 +34,7 @@ def check(core: Core, *, forged: bool = False) -> None:
     consistency.check(core)
     objects = list(core.objects.values())
     threads = [each for each in objects if isinstance(each, Thread)]
+    mappings = [each for each in objects if isinstance(each, Mapping)]
     check_queues(core, objects, threads)
     check_priorities(objects, threads)
     for thread in threads:
@@ -43,7 +44,7 @@ def check(core: Core, *, forged: bool = False) -> None:
             check_mutex(each)
             assert forged or each.locked or unwanted(each), f"{each} is free and waited for"
         elif isinstance(each, Space):
-            check_page_table(core, each)
+            check_page_table(core, each, mappings)
             check_mappings(each)
     check_charges(core, objects)
 
@@ -217,20 +218,20 @@ def check_mappings(space: Space) -> None:
         assert region.space is space
 
 
-def check_page_table(core: Core, space: Space) -> None:
+def check_page_table(core: Core, space: Space, mappings: Sequence[Mapping]) -> None:
     """
     Each entry is the frame and the access that a walk up the tree of mappings finds now.
 
     The access to write may be missing, where the first write is, or was, to be noticed.
     """
     for page, entry in space.pages.items():
-        found = walk(core, space, page * PAGE_SIZE)
+        found = walk(core, mappings, space, page * PAGE_SIZE)
         assert entry in (found, found & ~WRITE), f"{space}: stale entry of {page:#x}"
         assert not entry & WRITE or (found & FRAME_MASK) not in core.frames.sharers
 
 
-def walk(core: Core, space: Space, address: int) -> int:
-    """The entry of an address by the rules of the tree, written a second time; 0 if there is none."""
+def walk(core: Core, mappings: Sequence[Mapping], space: Space, address: int) -> int:
+    """The entry of an address by the rules of the tree of all mappings, written a second time; 0 if there is none."""
     granted = int(Prot.ALL)
     for _ in range(MAPPING_DEPTH_MAX):
         if space is core.root:
@@ -238,10 +239,8 @@ def walk(core: Core, space: Space, address: int) -> int:
             return 0 if frame is None else frame | granted
         covering = [
             mapping
-            for mapping in core.objects.values()
-            if isinstance(mapping, Mapping)
-            and mapping.space is space
-            and mapping.start <= address < mapping.start + mapping.size
+            for mapping in mappings
+            if mapping.space is space and mapping.start <= address < mapping.start + mapping.size
         ]
         if not covering:
             return 0

@@ -85,7 +85,7 @@ class Machine:
         self.effort, self.forged = effort, False
         self.programs: dict[int, Any] = {}
         self.next_code = CODE
-        self.cpu = ScriptedCpu(RAM_SIZE, self.programs)
+        self.cpu = ScriptedCpu(max(memory_bytes + -memory_bytes % PAGE_SIZE, PAGE_SIZE), self.programs)
         self.events: list[tuple[Any, ...]] = []
         self.core = Core(self.cpu, memory_bytes, self.events.append)
         self.hart = Hart(self.core, self.cpu, Dispatcher(self.core, MODELS[model](), Preemption(preemption)))

@@ -75,3 +75,13 @@ def test_mistake_in_a_new_connection_leaves_the_old_one(machine: Machine) -> Non
     assert client.server is server
     assert server.client is client
     assert machine.stage(server) == "ipc_request_receive"
+
+
+def test_server_that_disconnects_while_it_serves_an_idempotent_call_still_serves_it(machine: Machine) -> None:
+    service = Service(machine)
+    server = service.server(work=(machine.call("ipc_server_disconnect"),))
+    client, received = service.client([5])
+    machine.run()
+    assert machine.done(client)
+    assert machine.word(received) == 6
+    assert server.waiting_for is service.portset

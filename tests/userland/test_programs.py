@@ -36,6 +36,7 @@ def test_every_program_is_there() -> None:
         "clock",
         "cow",
         "echo",
+        "fairshare",
         "foreign",
         "hello",
         "inversion",

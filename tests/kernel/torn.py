@@ -1,0 +1,197 @@
+"""
+Exchanges of at least four chunks that something can happen to at any moment, and what must come of both ends then.
+
+An exchange is played up to one of its moments: whenever what the registers of an end say has changed. After a deed,
+whoever was left is helped: by a port set for the port, another server, another client. Nobody may wait for anything
+then that did not come, or have words that nobody sent.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, PRIORITY_MAX, Status
+from fluke_async.abi.registers import ENTRY_POINT, PROGRESS_WORDS, RECEIVE_WORDS, SEND_WORDS
+from fluke_async.execution.hart import Outcome
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.portset import Portset
+from fluke_async.kernel.objects.thread import Thread
+from tests.kernel.invariants import check
+from tests.kernel.machine import Machine, Part
+from tests.kernel.paging import PAGE_WORDS
+
+WORDS = 4 * COPY_CHUNK_WORDS
+REQUEST, REPLY = 10_000, 20_000  # the first words of what is sent
+RAM_BYTES = 2 << 20
+FIRST, SECOND = 12, 10  # priorities
+LOOKS = range(50, 13_000, 250)  # instants at which a program is looked at that runs
+STEPS_MAX = 3000
+HANDLER: tuple[Part, ...] = (("jump", "end"), "handler", ("add", "s5", "s5", 1))
+KINDS = ("one-way", "idempotent", "reliable")
+GONE = (
+    Status.IPC_SEND_DISCONNECTED,
+    Status.IPC_OVER_DISCONNECTED,
+    Status.IPC_ACK_DISCONNECTED,
+    Status.IPC_RECV_DISCONNECTED,
+)
+STATUSES = {  # what the client's call may come to
+    "one-way": (Status.SUCCESS, Status.INVALID_DEST),
+    "idempotent": (Status.SUCCESS, Status.IPC_CONNECT_INVALID_DEST),
+    "reliable": (Status.SUCCESS, Status.IPC_CONNECT_INVALID_DEST, *GONE),
+}
+
+
+class Exchange:
+    """A request and its reply, or a one-way message; one of the two ends comes late."""
+
+    def __init__(self, model: str, kind: str, late: str) -> None:
+        self.machine = machine = Machine(model, "partial", memory_bytes=RAM_BYTES)
+        self.kind = kind
+        self.is_touched = False  # something has happened to it
+        self.portset, self.port = machine.new(Portset), machine.new(Port)
+        machine.load(self.port, {"alias": 3}, portset=self.portset)
+        self.reference = machine.reference(self.port)
+        self.sent = {"send_buffer": self._filled(REQUEST), "send_words": WORDS}
+        self.answer = {"send_buffer": self._filled(REPLY), "send_words": WORDS}
+        self.spaces = {role: machine.new_space() for role in ("client", "server")}
+        self.logs: dict[Thread, tuple[int, int]] = {}
+        self.servers: list[Thread] = []
+        self.third = machine.spawn(start=False)  # somebody who has no part in it
+        self.server = self.new_server("server", priority=SECOND if late == "server" else FIRST)
+        self.client = self.new_client("client", priority=SECOND if late == "client" else FIRST)
+        for instant in LOOKS:
+            machine.core.at(instant, self._look_up)
+
+    def _look_up(self) -> None:
+        self.machine.core.attention = True
+
+    def new_client(self, space: str = "", **options: Any) -> Thread:
+        machine = self.machine
+        room, log = machine.buffer(WORDS), machine.buffer([99, 0])
+        receive = {"receive_buffer": room, "receive_words": WORDS}
+        to = {"destination_ref": machine.reference(self.port) if not space else self.reference}
+        calls = {
+            "one-way": machine.call("ipc_send", **to, send_buffer=self.sent["send_buffer"], send_words=WORDS // 4),
+            "idempotent": machine.call("ipc_call", **to, **self.sent, **receive),
+            "reliable": machine.call("ipc_client_connect_send_over_receive", **to, **self.sent, **receive),
+        }
+        noted = [machine.keep("a0", log), machine.keep("t6", log + 8)]
+        thread = self._spawn(space, calls[self.kind], *noted, **options)
+        self.logs[thread] = (log, room)
+        return thread
+
+    def new_server(self, space: str = "", portset: Portset | None = None, **options: Any) -> Thread:
+        machine = self.machine
+        receive = {"receive_buffer": machine.buffer(WORDS), "receive_words": WORDS}
+        serve: dict[str, list[Part]] = {
+            "one-way": [machine.call("ipc_wait_receive", **receive)],
+            "idempotent": [("burn", 300), machine.call("ipc_reply_wait_receive", **self.answer, **receive)],
+            "reliable": [
+                ("burn", 300),
+                machine.call("ipc_server_ack_send", **self.answer),
+                machine.call("ipc_server_disconnect"),
+                machine.call("ipc_wait_receive", **receive),
+            ],
+        }
+        setup = machine.call("ipc_setup_wait_receive", portset=portset or self.portset, **receive)
+        thread = self._spawn(space, setup, "serve", *serve[self.kind], ("jump", "serve"), **options)
+        self.servers.append(thread)
+        return thread
+
+    def _spawn(self, space: str, *parts: Part, **options: Any) -> Thread:
+        back = self.machine.bare_call("thread_return_from_exception")
+        where = self.spaces.get(space, self.machine.space)
+        return self.machine.spawn(*parts, *HANDLER, back, "end", interrupt_handler="handler", space=where, **options)
+
+    # -- moments ----------------------------------------------------------------------------------------------------
+
+    def look(self) -> tuple[Any, ...]:
+        """What the registers and the waits of both say."""
+        seen: list[Any] = []
+        for thread in (self.client, self.server):
+            registers = thread.registers
+            seen += [registers[role] for role in (ENTRY_POINT, PROGRESS_WORDS, SEND_WORDS, RECEIVE_WORDS)]
+            seen += [None if thread.waiting_for is None else thread.waiting_for.hash, thread.in_kernel]
+        return tuple(seen)
+
+    def moments(self) -> list[int]:
+        """After how many steps there is something new to be seen."""
+        found, before = [], None
+        for step in range(STEPS_MAX):
+            now = self.look()
+            if now != before:
+                found.append(step)
+            before = now
+            if self.machine.step() is Outcome.IDLE:
+                return found
+        raise AssertionError("the exchange does not end")
+
+    def play(self, steps: int) -> None:
+        for _ in range(steps):
+            self.machine.step()
+
+    def act(self, name: str, **operands: Any) -> None:
+        """A call by somebody who comes before all others; nobody else runs, and it is no mistake."""
+        actor = self.machine.spawn(self.machine.call(name, **operands), priority=PRIORITY_MAX)
+        while actor.exception is None:
+            self.machine.step()
+        assert self.machine.done(actor), actor.exception
+
+    # -- what must come of it ---------------------------------------------------------------------------------------
+
+    @property
+    def good_end(self) -> tuple[Status, ...]:
+        """The status of a client that nothing has happened to; the server disconnects when it has replied."""
+        return (Status.IPC_RECV_DISCONNECTED if self.kind == "reliable" else Status.SUCCESS,)
+
+    def is_over(self, thread: Thread) -> bool:
+        """Whether nothing is to come of a thread any more, or it is where it began to serve."""
+        if not thread.active or thread.exception is not None or thread.space is None:
+            return True
+        return thread in self.servers and isinstance(thread.waiting_for, Portset)
+
+    def settle(self) -> None:
+        """Let all go on, and help them until nobody needs help."""
+        machine = self.machine
+        machine.effort = 100  # from here on, nobody looks
+        for thread in (self.client, self.server):
+            if thread.active and thread.stopped and thread.exception is None:
+                machine.core.start(thread)
+        machine.run()
+        if self.port.active:
+            served = self.portset if self.portset.active and self.portset in machine.addresses else machine.new(Portset)
+            machine.load(self.port, {"alias": 3}, portset=served)
+            self.new_server(portset=served)
+            self.check_client(self.new_client(), self.good_end)
+        check(machine.core)
+
+    def check_client(self, client: Thread, statuses: tuple[Status, ...]) -> None:
+        """A client has come to its end with one of these statuses, and with the words that belong to it."""
+        machine = self.machine
+        machine.run()
+        assert machine.done(client), f"{client} is {client.condition} for {client.waiting_for}"
+        log, room = self.logs[client]
+        status, received = machine.read(log, 2)
+        assert status in statuses
+        if self.kind == "one-way":
+            return
+        assert self.read(room) == [*range(REPLY, REPLY + received), *[0] * (WORDS - received)]
+        if status == Status.SUCCESS or (self.kind == "reliable" and not self.is_touched):
+            assert received == WORDS
+
+    # -- memory, a page at a time -----------------------------------------------------------------------------------
+
+    def _filled(self, first_word: int) -> int:
+        address = self.machine.buffer(WORDS)
+        for first in range(0, WORDS, PAGE_WORDS):
+            self._page(address + 8 * first)[:] = array("Q", range(first_word + first, first_word + first + PAGE_WORDS))
+        return address
+
+    def read(self, address: int) -> list[int]:
+        """All the words of a buffer."""
+        return [word for first in range(0, WORDS, PAGE_WORDS) for word in self._page(address + 8 * first)]
+
+    def _page(self, address: int) -> memoryview:
+        place = self.machine._physical(address)
+        return self.machine.cpu.ram[place : place + PAGE_SIZE].cast("Q")
