@@ -313,7 +313,7 @@ def test_requests_go_with_their_port_to_another_set(machine: Machine) -> None:
 
 def test_a_device_is_no_scheduler(machine: Machine) -> None:
     scheduled = Scheduled(machine)
-    scheduled.port.receiver = lambda request: None
+    scheduled.port.receiver = machine.requests.append
     thread = scheduled.thread(("burn", 100))
     machine.run()
     assert thread.condition is Condition.ASKING
