@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fluke_async.abi.codes import WORD_SIZE, MutexFlags, Sensitivity, Status
+from fluke_async.abi.registers import A1
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
@@ -14,6 +15,7 @@ from tests.kernel.machine import Machine, Part
 from tests.kernel.messages import Service
 
 ALIAS = 5
+FOREVER = 1 << 40
 READY = 8 * WORD_SIZE  # in a scheduler's memory: by number, whether a thread is ready
 
 
@@ -82,6 +84,14 @@ class Scheduled:
             start=start,
             **options,
         )
+
+
+def give(machine: Machine, thread: Thread | int, quantum: int) -> tuple[int, int]:
+    """A donation by a thread of its own: its status, and what is left of the quantum."""
+    result = machine.invoke("thread_schedule", thread=thread, quantum=quantum)
+    assert result.exception is None
+    left = result.registers[A1]
+    return result.status, left - (1 << 64) if left >> 63 else left
 
 
 def busy(machine: Machine, log: int, number: int, rounds: int = 4) -> list[Part]:

@@ -1,0 +1,118 @@
+"""Requests for time: who asks whom, when, and what the scheduler gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from fluke_async.abi.codes import MessageKind, Sensitivity, Status
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.thread_condition import Condition
+from tests.kernel.machine import Machine
+from tests.kernel.messages import Service
+from tests.kernel.scheduled import ALIAS, FOREVER, Scheduled, give
+
+ON_REQUEST = Sensitivity.ON_REQUEST
+
+
+def test_a_scheduler_is_told_once_and_again_after_a_wait(machine: Machine) -> None:
+    scheduled, mutex, buffer = Scheduled(machine), machine.new(Mutex), machine.buffer(4)
+    thread = scheduled.thread(machine.call("mutex_lock", mutex=mutex))
+    mutex.own(machine.core, machine.spawn(start=False))
+    first = machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert machine.done(first)
+    assert machine.read(buffer, 2) == [1, thread.hash]
+    assert (machine.register(first, "a1"), machine.register(first, "a2")) == (ALIAS, MessageKind.SCHEDULE)
+    second = machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert second.condition is Condition.WAITING
+    assert give(machine, thread, FOREVER)[0] == Status.THREAD_BLOCKED
+    assert thread.waiting_for is mutex
+    mutex.hand_over(machine.core)
+    machine.run()
+    assert machine.done(second), "it asks anew when it is ready, and finds the server waiting"
+    assert thread.asked
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_what_does_not_fit_of_a_request_is_cut_off(machine: Machine, room: int) -> None:
+    scheduled, buffer = Scheduled(machine), machine.buffer([0, 0])
+    thread = scheduled.thread()
+    machine.spawn(
+        machine.call("ipc_setup_wait_receive", portset=scheduled.portset, receive_buffer=buffer, receive_words=room)
+    )
+    machine.run()
+    assert thread.asked
+    assert machine.read(buffer, 2) == [1, thread.hash][:room] + [0] * (2 - room)
+
+
+def test_any_message_ends_a_sensitive_donation(machine: Machine) -> None:
+    scheduled, service, buffer = Scheduled(machine), Service(machine), machine.buffer(4)
+    machine.load(service.port, portset=scheduled.portset)
+    thread = scheduled.thread(("burn", FOREVER))
+    donor = machine.spawn(scheduled.receive(buffer), scheduled.donate(thread, FOREVER, ON_REQUEST))
+    machine.run_for(2000)
+    assert donor.donee is thread
+    service.client([1], priority=20)
+    machine.run()
+    assert machine.register(donor, "a0") == Status.THREAD_REQUESTED
+
+
+def test_a_request_that_is_there_already_ends_a_sensitive_donation_before_it_begins(machine: Machine) -> None:
+    scheduled, buffer = Scheduled(machine), machine.buffer(4)
+    first, _ = scheduled.thread(("burn", 10)), scheduled.thread()
+    donor = machine.spawn(scheduled.receive(buffer), scheduled.donate(first, 500, ON_REQUEST))
+    machine.run()
+    assert (machine.register(donor, "a0"), machine.register(donor, "a1")) == (Status.THREAD_REQUESTED, 500)
+
+
+def test_threads_run_by_themselves_when_their_scheduler_is_gone(machine: Machine) -> None:
+    scheduled, buffer = Scheduled(machine), machine.buffer(4)
+    threads = [scheduled.thread(("burn", 100)) for _ in range(3)]
+    machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert [thread.asked for thread in threads] == [True, False, False]
+    machine.core.destroy(scheduled.port)
+    machine.run()
+    assert machine.done(*threads)
+
+
+def test_requests_go_with_their_port_to_another_set(machine: Machine) -> None:
+    scheduled, other, buffer = Scheduled(machine), Service(machine), machine.buffer(4)
+    thread = scheduled.thread(("burn", 100))
+    server = machine.spawn(
+        machine.call("ipc_setup_wait_receive", portset=other.portset, receive_buffer=buffer, receive_words=4)
+    )
+    machine.run()
+    assert server.condition is Condition.WAITING
+    machine.load(scheduled.port, portset=other.portset)
+    machine.run()
+    assert machine.done(server)
+    assert thread.asked
+
+
+def test_a_device_is_no_scheduler(machine: Machine) -> None:
+    scheduled = Scheduled(machine)
+    scheduled.port.receiver = machine.requests.append
+    thread = scheduled.thread(("burn", 100))
+    machine.run()
+    assert thread.condition is Condition.ASKING
+    assert give(machine, thread, FOREVER)[0] == Status.THREAD_BLOCKED
+
+
+@pytest.mark.parametrize("state", ["asking", "asked", "given"])
+def test_a_program_that_loads_a_state_makes_the_thread_ask_anew(machine: Machine, state: str) -> None:
+    scheduled, buffer, room = Scheduled(machine), machine.buffer(4), machine.buffer(200)
+    thread = scheduled.thread(("burn", 5000))
+    if state != "asking":
+        machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    if state == "given":
+        machine.spawn(scheduled.donate(thread, FOREVER))
+        machine.run_for(200)
+    machine.invoke("thread_get_state", thread=thread, state=room)
+    machine.invoke("thread_set_state", thread=thread, state=room)
+    assert thread.condition is Condition.ASKING
+    again = machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert machine.done(again)
