@@ -77,7 +77,7 @@ class Hart:
                 return Outcome.ATTENTION  # asked anew by threads that were loaded: devices know before it goes on
             dispatcher.go_on()
         while core.unfinished is None:
-            if core.links_ranked:
+            if core.links_ranked:  # what was noted to be settled counts among them
                 settle(core)
                 effort -= core.links_ranked * EFFORT_PER_LINK
                 core.links_ranked = 0

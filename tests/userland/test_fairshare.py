@@ -7,6 +7,8 @@ import re
 import pytest
 
 import fluke_async as fluke
+from fluke_async.execution.configuration import CONFIGURATIONS
+from tests.userland.running import in_use
 
 LINE = re.compile(r"thread (\d+): (\d+) of (\d+) shares, (\d+\.\d) % of the time, (\d+\.\d) % of the rounds")
 WITHIN_PERCENT = 2.0
@@ -17,7 +19,7 @@ async def run(model: str, preemption: str, *args: str) -> tuple[fluke.Exit, list
         process = await kernel.spawn("fairshare", args=args)
         output = await process.stdout.read_all()
         exit_ = await process.wait()
-        assert kernel.statistics().objects == kernel.statistics().frames == 0
+        assert in_use(kernel) == (0, 0, 0)
     return exit_, output.decode().splitlines()
 
 
@@ -36,9 +38,8 @@ async def test_threads_get_their_shares_of_time(model: str, preemption: str, sha
 
 
 async def test_shares_are_the_same_in_every_configuration() -> None:
-    ways = [("interrupt", "none"), ("interrupt", "partial"), ("process", "none"), ("process", "full")]
-    outputs = [(await run(model, preemption, "3", "5", "1"))[1] for model, preemption in ways]
-    assert outputs.count(outputs[0]) == len(ways)
+    outputs = [(await run(model, preemption, "3", "5", "1"))[1] for model, preemption in CONFIGURATIONS]
+    assert outputs == [outputs[0]] * len(CONFIGURATIONS)
 
 
 @pytest.mark.parametrize("args", [("0",), ("x",), ("-q",), ("-q", "0", "1"), ("1001",), ("1",) * 9])

@@ -6,6 +6,7 @@ import pytest
 
 import fluke_async as fluke
 from fluke_async.execution.configuration import CONFIGURATIONS
+from tests.userland.running import cut_off, in_use, output_in_steps
 
 PROGRAMS = {
     "cow": [],
@@ -16,11 +17,6 @@ PROGRAMS = {
 }
 BUDGETS = (1_000, 20_000, 60_000, 150_000, 400_000)
 each_program = pytest.mark.parametrize("name", PROGRAMS)
-
-
-def in_use(kernel: fluke.Kernel) -> tuple[int, int, int]:
-    counts = kernel.statistics()
-    return counts.objects, counts.frames, counts.memory_used_bytes
 
 
 async def output_of(model: str, preemption: str, name: str, *, beside: str = "") -> bytes:
@@ -59,27 +55,13 @@ async def test_nothing_is_left_of_a_program_that_was_cut_off(
     model: str, preemption: str, name: str, budget: int
 ) -> None:
     """In the middle of its faults, its searches, its messages."""
-    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
-        process = await kernel.spawn(name, args=PROGRAMS[name], budget=budget)
-        end = await process.wait()
-        assert end.reason in ("budget", "exited")
-        await process.kill()
-        assert in_use(kernel) == (0, 0, 0)
+    await cut_off(model, preemption, name, PROGRAMS[name], budget)
 
 
 @each_program
 async def test_program_that_gets_its_budget_in_steps_prints_the_same(model: str, preemption: str, name: str) -> None:
     """It stops at instants that it cannot choose, many of them in the middle of a fault."""
-    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
-        process = await kernel.spawn(name, args=PROGRAMS[name], budget=1_009)
-        stops = 0
-        while (end := await process.wait()).reason == "budget":
-            process.add_budget(1_009)
-            stops += 1
-        assert end == fluke.Exit("exited", 0)
-        assert stops > 5
-        output = await process.stdout.read_all()
-    assert output == await output_of(model, preemption, name)
+    assert await output_in_steps(model, preemption, name, PROGRAMS[name]) == await output_of(model, preemption, name)
 
 
 @pytest.mark.parametrize(

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import re
-from itertools import product
 
 import pytest
 
 import fluke_async as fluke
+from fluke_async.execution.configuration import CONFIGURATIONS
+from tests.userland.running import cut_off, in_use, output_in_steps, output_of
 
 PROGRAMS = {"pingpong": ["20", "5"], "pipeline": ["4", "64"], "rpc_server": ["3", "5"]}
-CONFIGURATIONS = list(product(("interrupt", "process"), ("none", "partial")))
 WORD_MASK = (1 << 64) - 1
 XOR, COUNT, SUM = range(3)
 each_program = pytest.mark.parametrize("name", PROGRAMS)
 
 
-def in_use(kernel: fluke.Kernel) -> tuple[int, int, int]:
-    counts = kernel.statistics()
-    return counts.objects, counts.frames, counts.memory_used_bytes
-
-
 async def lines_of(model: str, preemption: str, name: str, *args: str) -> list[str]:
     """The lines of a program that ends well; nothing is in use then."""
-    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
-        process = await kernel.spawn(name, args=args)
-        output = await process.stdout.read_all()
-        assert await process.wait() == fluke.Exit("exited", 0), output
-        assert in_use(kernel) == (0, 0, 0)
-    return output.decode().splitlines()
+    return (await output_of(model, preemption, name, args)).decode().splitlines()
 
 
 @pytest.mark.parametrize(("rounds", "words"), [(1, 1), (100, 8), (7, 1025), (2, 16384)])
@@ -106,26 +96,14 @@ async def test_output_is_the_same_in_every_configuration(name: str) -> None:
 async def test_nothing_is_left_of_a_program_that_was_cut_off(
     model: str, preemption: str, name: str, budget: int
 ) -> None:
-    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
-        process = await kernel.spawn(name, args=PROGRAMS[name], budget=budget)
-        assert (await process.wait()).reason in ("budget", "exited")
-        await process.kill()
-        assert in_use(kernel) == (0, 0, 0)
+    await cut_off(model, preemption, name, PROGRAMS[name], budget)
 
 
 @each_program
 async def test_program_that_gets_its_budget_in_steps_ends_well(model: str, preemption: str, name: str) -> None:
     """It stops at instants that it cannot choose, in the middle of its messages."""
-    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
-        process = await kernel.spawn(name, args=PROGRAMS[name], budget=1_009)
-        stops = 0
-        while (end := await process.wait()).reason == "budget":
-            process.add_budget(1_009)
-            stops += 1
-        assert end == fluke.Exit("exited", 0)
-        assert stops > 5
-        output = await process.stdout.read_all()
-    assert output.decode().splitlines() == await lines_of(model, preemption, name, *PROGRAMS[name])
+    args = PROGRAMS[name]
+    assert await output_in_steps(model, preemption, name, args) == await output_of(model, preemption, name, args)
 
 
 @pytest.mark.parametrize(
