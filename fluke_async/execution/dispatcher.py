@@ -153,9 +153,11 @@ class Dispatcher:
     def _preempted(self, thread: Thread) -> bool:
         """At a marked point: whether the thread is to give way. What is due is taken in first."""
         core = self.core
-        core.current = None
-        core.act()
-        core.current = thread
+        next_action_time = core.timeline.first_time
+        if next_action_time is not None and next_action_time <= core.time:
+            core.current = None
+            core.act()
+            core.current = thread
         if thread.quantum_left <= 0 or core.unsettled:
             return True
         return core.ready.head() is not thread or thread.interruptible

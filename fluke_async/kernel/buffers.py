@@ -58,7 +58,8 @@ RECEIVING = Side(
     WRITE,
 )
 
-Position = tuple[int, int, int, int]  # buffer, words left in it, the table from there, buffers left in that
+Position = tuple[int, int] | tuple[int, int, int, int]
+"""A buffer, the words left in it and, if there is a table, what is left of that and the number of its buffers."""
 
 
 def buffers_of(core: Core, thread: Thread, side: Side) -> list[tuple[int, int]]:
@@ -116,21 +117,26 @@ def position(core: Core, thread: Thread, side: Side, done: int) -> Position:
     """What the registers say when `done` words are dealt with; a buffer that is full is left for the next one."""
     registers = thread.registers
     buffer, words = registers[side.buffer], registers[side.words]
-    table, count = registers[side.table], registers[side.table_count]
-    if count:
-        for address, length_words in buffers_of(core, thread, side)[1:]:
-            if done < words:
-                break
-            done -= words
-            buffer, words = address, length_words
-            table, count = table + ENTRY.size, count - 1
+    count = registers[side.table_count]
+    if not count:
+        return (buffer + done * WORD_SIZE) & WORD_MASK, words - done
+    table = registers[side.table]
+    for address, length_words in buffers_of(core, thread, side)[1:]:
+        if done < words:
+            break
+        done -= words
+        buffer, words = address, length_words
+        table, count = table + ENTRY.size, count - 1
     return (buffer + done * WORD_SIZE) & WORD_MASK, words - done, table & WORD_MASK, count
 
 
 def go_to(thread: Thread, side: Side, place: Position) -> None:
     """Commit a position."""
     registers = thread.registers
-    registers[side.buffer], registers[side.words], registers[side.table], registers[side.table_count] = place
+    if len(place) == 2:
+        registers[side.buffer], registers[side.words] = place
+    else:
+        registers[side.buffer], registers[side.words], registers[side.table], registers[side.table_count] = place
 
 
 def gather(core: Core, thread: Thread, limit: int = COPY_CHUNK_WORDS) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.errors import KernelBug
 from fluke_async.kernel.donation import is_donor
 from fluke_async.kernel.objects.thread import Thread
@@ -32,7 +31,6 @@ def _check_thread(thread: Thread) -> None:
         record.waiting_for is not thread.waiting_for
         or record.wait_order != thread.wait_order
         or record.negative_priority != -thread.effective_priority
-        or record.entry_point != thread.registers[ENTRY_POINT]
     ):
         raise KernelBug(f"{thread}: {record} is not what its state says")
     asks = not thread.has_time and not thread.asked and thread.scheduler is not None and not thread.scheduler.receiver

@@ -38,13 +38,14 @@ def check_side(core: Core, thread: Thread, side: Side) -> None:
             raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, references)
         if count > MAX_MESSAGE_REFERENCES:
             raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, count)
-    if not registers[side.table_count]:
-        address, words = registers[side.buffer], registers[side.words]
+    if registers[side.table_count]:
+        for address, words in pieces(core, thread, side, 0, COPY_CHUNK_WORDS):
+            user_memory.touch(core, thread, address, side.access, words * WORD_SIZE)
+        return
+    address, words = registers[side.buffer], registers[side.words]
+    if address or words:
         check_buffer(thread, address, words)
         user_memory.touch(core, thread, address, side.access, min(words, COPY_CHUNK_WORDS) * WORD_SIZE)
-        return
-    for address, words in pieces(core, thread, side, 0, COPY_CHUNK_WORDS):
-        user_memory.touch(core, thread, address, side.access, words * WORD_SIZE)
 
 
 def move_words(core: Core, source: Thread, target: Thread, done: int, source_done: int, most: int) -> int:

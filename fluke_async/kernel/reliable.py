@@ -139,7 +139,10 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
 
 def has_more(core: Core, sender: Thread) -> bool:
     """Whether there is anything left to be sent."""
-    return bool(sender.registers[reg.SEND_REFERENCE_COUNT]) or length(core, sender, SENDING) > 0
+    registers = sender.registers
+    if not registers[reg.SEND_BUFFER_COUNT]:
+        return bool(registers[reg.SEND_WORDS] or registers[reg.SEND_REFERENCE_COUNT])
+    return bool(registers[reg.SEND_REFERENCE_COUNT]) or length(core, sender, SENDING) > 0
 
 
 def move_chunk(core: Core, sender: Thread, receiver: Thread) -> Status | None:

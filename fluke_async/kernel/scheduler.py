@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 ECALL_SIZE = 4
 PC_MASK = (1 << 64) - 1
 new_tuple = tuple.__new__  # what a named tuple's own constructors call at last
-SHARED_NUMBERS = {number: number for number in BY_NUMBER}  # one copy of each for all records
 
 
 class Scheduler:
@@ -220,10 +219,8 @@ class Scheduler:
                 early.pack()
 
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
-        number = thread.registers[ENTRY_POINT]  # no call, where a state is being loaded that ends the wait
-        number = SHARED_NUMBERS.get(number, number)
-        entry = (-thread.effective_priority, thread.wait_order, thread, target, number)
-        target.queue().push(new_tuple(Continuation, entry))
+        record = (-thread.effective_priority, thread.wait_order, thread, target)
+        target.queue().push(new_tuple(Continuation, record))
 
     def unpark(self, thread: Thread) -> None:
         """End a wait without readying the thread."""
@@ -299,11 +296,12 @@ class Scheduler:
 
     def advance(self, thread: Thread, number: int, waiting_for: KernelObject) -> None:
         """Move a parked thread's call on to another stage and another wait, or just its question; it stays parked."""
-        self._leave_line(thread)
         if thread.question is None:
             thread.registers[ENTRY_POINT] = number
-        thread.waiting_for = waiting_for
-        self._stand_in_line(thread, waiting_for)
+        if waiting_for is not thread.waiting_for:
+            self._leave_line(thread)
+            thread.waiting_for = waiting_for
+            self._stand_in_line(thread, waiting_for)
         if self.trace is not None:
             self.trace((self.time, Event.ADVANCE, thread.hash, self.entry_name(thread)))
 

@@ -32,6 +32,11 @@ def runs(core: Core, thread: Thread, address: int, access: int, size: int) -> li
     if address + size > ADDRESS_END:
         raise ProgramException(thread, FAULT_OF_ACCESS[access], address)
     space = thread.space
+    offset = address & OFFSET_MASK
+    if space is not None and offset + size <= PAGE_SIZE:  # the most of them
+        entry = space.pages.get(address // PAGE_SIZE, 0)
+        if entry & access:
+            return [((entry & FRAME_MASK) | offset, size)]
     found = []
     start = end = -1
     while size > 0:
@@ -63,8 +68,7 @@ def touch(core: Core, thread: Thread, address: int, access: int, size: int) -> N
     if address + size > ADDRESS_END:
         raise ProgramException(thread, FAULT_OF_ACCESS[access], address)
     space = thread.space
-    end_page = (address + size - 1) // PAGE_SIZE + 1
-    for page in range(address // PAGE_SIZE, end_page):
+    for page in range(address // PAGE_SIZE, (address + size - 1) // PAGE_SIZE + 1):
         if space is None or not space.pages.get(page, 0) & access:
             page_in(core, thread, max(address, page * PAGE_SIZE), access)
 
@@ -107,9 +111,9 @@ def _store(core: Core, targets: list[tuple[int, int]], data: bytes | memoryview)
         data = memoryview(bytes(data))  # it may lie in what is written first
     done = 0
     for start, length in targets:
-        hardware.ram[start : start + length] = data[done : done + length]
-        for frame in range(start & FRAME_MASK, start + length, PAGE_SIZE):
-            if frame in hardware.code_frames:
-                hardware.invalidate(start, length)
-                break
+        hardware.ram[start : start + length] = data if len(targets) == 1 else data[done : done + length]
         done += length
+        if hardware.code_frames and not hardware.code_frames.isdisjoint(
+            range(start & FRAME_MASK, start + length, PAGE_SIZE)
+        ):
+            hardware.invalidate(start, length)

@@ -13,6 +13,7 @@ import pytest
 
 from fluke_async.abi.codes import ObjectType
 from fluke_async.abi.entry_points import ENTRY_POINTS
+from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.execution.hart import Outcome
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
@@ -95,10 +96,15 @@ def test_everything_can_be_created_again_at_every_point(
 
 
 def waits(machine: Machine) -> dict[int, tuple[int, int, int, int]]:
-    """The continuation record of every thread that has one: entry point, waiting for, order, priority."""
+    """What every thread that waits has left: entry point, waiting for, order, priority."""
     threads = [each for each in machine.core.objects.values() if isinstance(each, Thread)]
     return {
-        thread.address: (record.entry_point, record.waiting_for.address, record.wait_order, -record.negative_priority)
+        thread.address: (
+            thread.registers[ENTRY_POINT],
+            record.waiting_for.address,
+            record.wait_order,
+            -record.negative_priority,
+        )
         for thread in threads
         if (record := thread.continuation) is not None
     }

@@ -14,15 +14,14 @@ class Continuation(NamedTuple):
     """
     What is left of a thread that waits: all that the interrupt model keeps.
 
-    It is the thread's entry in the wait queue too, hence the order of the fields. Nothing in it is more than the
-    exported state says.
+    It is the thread's entry in the wait queue too, hence the order of the fields. What remains to be done when the wait
+    is over stands in the thread's registers; nothing in the record is more than the exported state says.
     """
 
     negative_priority: int
     wait_order: int
     thread: Thread
     waiting_for: KernelObject
-    entry_point: int
 
 
 class Condition(Enum):
