@@ -147,17 +147,29 @@ def has_more(core: Core, sender: Thread) -> bool:
 
 def move_chunk(core: Core, sender: Thread, receiver: Thread) -> Status | None:
     """Move a chunk of words or, after all words, references; or the status of a receiver that has no room for more."""
-    left, room = length(core, sender, SENDING), length(core, receiver, RECEIVING)
+    sent, received = sender.registers, receiver.registers
+    is_plain = not (sent[reg.SEND_BUFFER_COUNT] or received[reg.RECEIVE_BUFFER_COUNT])
+    left = sent[reg.SEND_WORDS] if is_plain else length(core, sender, SENDING)
+    room = received[reg.RECEIVE_WORDS] if is_plain else length(core, receiver, RECEIVING)
     if left:
         if not room:
             return Status.IPC_RECV_MORE_DATA
         words = min(left, room, core.chunk_words)
-        sent, received = position(core, sender, SENDING, words), position(core, receiver, RECEIVING, words)
+        places = (
+            None if is_plain else (position(core, sender, SENDING, words), position(core, receiver, RECEIVING, words))
+        )
         moved = move_words(core, sender, receiver, 0, 0, words)
         assert moved == words
-        go_to(sender, SENDING, sent)
-        go_to(receiver, RECEIVING, received)
-        receiver.registers[reg.PROGRESS_WORDS] = (receiver.registers[reg.PROGRESS_WORDS] + words) & WORD_MASK
+        if places is None:
+            size = words * WORD_SIZE
+            sent[reg.SEND_BUFFER] = (sent[reg.SEND_BUFFER] + size) & WORD_MASK
+            sent[reg.SEND_WORDS] = left - words
+            received[reg.RECEIVE_BUFFER] = (received[reg.RECEIVE_BUFFER] + size) & WORD_MASK
+            received[reg.RECEIVE_WORDS] = room - words
+        else:
+            go_to(sender, SENDING, places[0])
+            go_to(receiver, RECEIVING, places[1])
+        received[reg.PROGRESS_WORDS] = (received[reg.PROGRESS_WORDS] + words) & WORD_MASK
     elif not receiver.registers[reg.RECEIVE_REFERENCE_COUNT]:
         return Status.IPC_RECV_MORE_REFS
     else:
