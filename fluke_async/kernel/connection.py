@@ -130,12 +130,14 @@ def leave_capture(core: Core, server: Thread) -> None:
 
 def abandon_client(core: Core, server: Thread) -> None:
     """A server will not answer: its client, if it still waits for it, makes its call again, or is disconnected."""
+    client = server.client
+    if client is None:
+        return
     if server.reliable:
         untie(core, server, Role.SERVER)
         return
-    client = server.client
     server.release()
-    if client is not None and client.waiting_for is server:
+    if client.waiting_for is server:
         core.wake(client)
 
 

@@ -63,7 +63,8 @@ class Scheduler:
 
     def make_ready(self, thread: Thread) -> None:
         """Put a thread behind the ready ones of its priority; a stopped one gets its stamp too."""
-        thread.run_order = self.new_stamp()
+        self.stamp += 1
+        thread.run_order = self.stamp
         self.take_place(thread)
 
     def take_place(self, thread: Thread) -> None:
@@ -204,19 +205,19 @@ class Scheduler:
             renew(self, target.heir)
         if self.sensitive and target.type is ObjectType.PORT:
             announce(self, target)  # type: ignore[arg-type]  # its type says so
-        self._pack_who_waits_long(thread)
+        self._waits.append((thread, thread.wait_order))
+        if len(self._waits) > UNPACKED_WAITS_MAX:
+            self._pack_who_waits_longest()
         self.statistics.waits += 1
         if self.trace is not None:
             where = (self.entry_name(thread), target.type.name, target.hash, thread.wait_order)
             self.trace((self.time, Event.WAIT, thread.hash, *where))
 
-    def _pack_who_waits_long(self, thread: Thread) -> None:
+    def _pack_who_waits_longest(self) -> None:
         """A thread that still waits when many others have come to wait keeps its registers packed."""
-        self._waits.append((thread, thread.wait_order))
-        if len(self._waits) > UNPACKED_WAITS_MAX:
-            early, wait_order = self._waits.popleft()
-            if early.waiting_for is not None and early.wait_order == wait_order:
-                early.pack()
+        early, wait_order = self._waits.popleft()
+        if early.waiting_for is not None and early.wait_order == wait_order:
+            early.pack()
 
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
         record = (-thread.effective_priority, thread.wait_order, thread, target)

@@ -26,12 +26,13 @@ def _is_wanted(entry: Entry) -> bool:
 class Timeline:
     """A heap of actions; its times are whatever its owner's clock counts."""
 
-    __slots__ = ("_count", "_entries", "_sweep_at")
+    __slots__ = ("_count", "_entries", "_sweep_at", "first_time")
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._count = 0
         self._sweep_at = SWEEP_FLOOR
+        self.first_time: int | None = None  # when the first action is due; it may turn out to be unwanted
 
     def add(self, time: int, action: Callable[[], None], request: DeviceRequest | None = None) -> None:
         """Do `action` when the clock has reached `time`, unless `request` is given and closed by then."""
@@ -41,11 +42,7 @@ class Timeline:
             self._entries = [entry for entry in self._entries if _is_wanted(entry)]
             heapify(self._entries)
             self._sweep_at = max(SWEEP_FLOOR, 2 * len(self._entries))
-
-    @property
-    def first_time(self) -> int | None:
-        """When the first action is due; it may turn out to be unwanted."""
-        return self._entries[0][0] if self._entries else None
+        self._note_first()
 
     @property
     def is_awaited(self) -> bool:
@@ -57,14 +54,19 @@ class Timeline:
         """When the next wanted action is due."""
         while self._entries and not _is_wanted(self._entries[0]):
             heappop(self._entries)
+        self._note_first()
         return self.first_time
 
     def act(self, now: int) -> None:
         """Do all that is due."""
         while self._entries and self._entries[0][0] <= now:
             entry = heappop(self._entries)
+            self._note_first()
             if _is_wanted(entry):
                 entry[2]()
+
+    def _note_first(self) -> None:
+        self.first_time = self._entries[0][0] if self._entries else None
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PRIORITY_MAX, PRIORITY_MIN, ExceptionCode, MutexFlags, ObjectType, Status
+from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.layouts import MUTEX_STATE
-from fluke_async.abi.registers import A0
+from fluke_async.abi.registers import A0, ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 INHERIT, CEILING, OWNER_DEAD = (
     int(flag) for flag in (MutexFlags.INHERIT_PRI, MutexFlags.PRI_CEILING, MutexFlags.OWNER_DEAD)
 )  # plain numbers: flags cost a microsecond
+LOCK = BY_NAME["mutex_lock"].number
 LENDS = INHERIT | CEILING
 SETTABLE_FLAGS = LENDS | OWNER_DEAD | int(MutexFlags.MULTITASK)
 
@@ -95,7 +97,7 @@ class Mutex(Lender):
             named = object_at(core, waiter, waiter.registers[A0], Mutex)
         except ProgramException:
             return False
-        return named is self and core.entry_name(waiter) == "mutex_lock"
+        return named is self and waiter.question is None and waiter.registers[ENTRY_POINT] == LOCK
 
     def export_bits(self) -> StateBits:
         return {"hash": self.hash, "flags": self.flags, "locked": int(self.locked), "ceiling": self.ceiling}
