@@ -1,5 +1,5 @@
 """
-Exchanges of at least four chunks that something can happen to at any moment, and what must come of both ends then.
+Exchanges of four chunks that something can happen to at any moment, and what must come of both ends then.
 
 An exchange is played up to one of its moments: whenever what the registers of an end say has changed. After a deed,
 whoever was left is helped: by a port set for the port, another server, another client. Nobody may wait for anything
@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, PRIORITY_MAX, Status
+from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, Status
 from fluke_async.abi.registers import ENTRY_POINT, PROGRESS_WORDS, RECEIVE_WORDS, SEND_WORDS
 from fluke_async.execution.hart import Outcome
 from fluke_async.kernel.objects.port import Port
@@ -21,7 +21,7 @@ from tests.kernel.invariants import check
 from tests.kernel.machine import Machine, Part
 from tests.kernel.paging import PAGE_WORDS
 
-WORDS = 4 * COPY_CHUNK_WORDS
+CHUNKS = 4
 REQUEST, REPLY = 10_000, 20_000  # the first words of what is sent
 RAM_BYTES = 2 << 20
 FIRST, SECOND = 12, 10  # priorities
@@ -45,15 +45,16 @@ STATUSES = {  # what the client's call may come to
 class Exchange:
     """A request and its reply, or a one-way message; one of the two ends comes late."""
 
-    def __init__(self, model: str, kind: str, late: str) -> None:
-        self.machine = machine = Machine(model, "partial", memory_bytes=RAM_BYTES)
+    def __init__(self, model: str, preemption: str, kind: str, late: str) -> None:
+        self.machine = machine = Machine(model, preemption, memory_bytes=RAM_BYTES)
         self.kind = kind
+        self.words = CHUNKS * machine.core.chunk_words
         self.is_touched = False  # something has happened to it
         self.portset, self.port = machine.new(Portset), machine.new(Port)
         machine.load(self.port, {"alias": 3}, portset=self.portset)
         self.reference = machine.reference(self.port)
-        self.sent = {"send_buffer": self._filled(REQUEST), "send_words": WORDS}
-        self.answer = {"send_buffer": self._filled(REPLY), "send_words": WORDS}
+        self.sent = {"send_buffer": self._filled(REQUEST), "send_words": self.words}
+        self.answer = {"send_buffer": self._filled(REPLY), "send_words": self.words}
         self.spaces = {role: machine.new_space() for role in ("client", "server")}
         self.logs: dict[Thread, tuple[int, int]] = {}
         self.servers: list[Thread] = []
@@ -68,11 +69,11 @@ class Exchange:
 
     def new_client(self, space: str = "", **options: Any) -> Thread:
         machine = self.machine
-        room, log = machine.buffer(WORDS), machine.buffer([99, 0])
-        receive = {"receive_buffer": room, "receive_words": WORDS}
+        room, log = machine.buffer(self.words), machine.buffer([99, 0])
+        receive = {"receive_buffer": room, "receive_words": self.words}
         to = {"destination_ref": machine.reference(self.port) if not space else self.reference}
         calls = {
-            "one-way": machine.call("ipc_send", **to, send_buffer=self.sent["send_buffer"], send_words=WORDS // 4),
+            "one-way": machine.call("ipc_send", **to, send_buffer=self.sent["send_buffer"], send_words=self.words // 4),
             "idempotent": machine.call("ipc_call", **to, **self.sent, **receive),
             "reliable": machine.call("ipc_client_connect_send_over_receive", **to, **self.sent, **receive),
         }
@@ -83,7 +84,7 @@ class Exchange:
 
     def new_server(self, space: str = "", portset: Portset | None = None, **options: Any) -> Thread:
         machine = self.machine
-        receive = {"receive_buffer": machine.buffer(WORDS), "receive_words": WORDS}
+        receive = {"receive_buffer": machine.buffer(self.words), "receive_words": self.words}
         serve: dict[str, list[Part]] = {
             "one-way": [machine.call("ipc_wait_receive", **receive)],
             "idempotent": [("burn", 300), machine.call("ipc_reply_wait_receive", **self.answer, **receive)],
@@ -176,21 +177,21 @@ class Exchange:
         assert status in statuses
         if self.kind == "one-way":
             return
-        assert self.read(room) == [*range(REPLY, REPLY + received), *[0] * (WORDS - received)]
+        assert self.read(room) == [*range(REPLY, REPLY + received), *[0] * (self.words - received)]
         if status == Status.SUCCESS or (self.kind == "reliable" and not self.is_touched):
-            assert received == WORDS
+            assert received == self.words
 
     # -- memory, a page at a time -----------------------------------------------------------------------------------
 
     def _filled(self, first_word: int) -> int:
-        address = self.machine.buffer(WORDS)
-        for first in range(0, WORDS, PAGE_WORDS):
+        address = self.machine.buffer(self.words)
+        for first in range(0, self.words, PAGE_WORDS):
             self._page(address + 8 * first)[:] = array("Q", range(first_word + first, first_word + first + PAGE_WORDS))
         return address
 
     def read(self, address: int) -> list[int]:
         """All the words of a buffer."""
-        return [word for first in range(0, WORDS, PAGE_WORDS) for word in self._page(address + 8 * first)]
+        return [word for first in range(0, self.words, PAGE_WORDS) for word in self._page(address + 8 * first)]
 
     def _page(self, address: int) -> memoryview:
         place = self.machine._physical(address)

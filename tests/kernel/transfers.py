@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from typing import Any, NamedTuple
 
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, SLOT_SIZE, Status
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, PRIORITY_DEFAULT, SLOT_SIZE, Status
 from fluke_async.abi.registers import PROGRESS_WORDS, SEND_WORDS
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.reference import Reference
@@ -130,7 +130,8 @@ class Transfer:
         parts = self._client(side) if role == "client" else self._server(side)
         noted = [self.machine.keep(name, side.log + 8 * number) for number, name in enumerate(RESULTS)]
         end = "ipc_reply" if self.kind is REQUEST and role == "server" else f"ipc_{role}_disconnect"
-        return side.paging.spawn(*parts, *noted, self.machine.call(end))
+        priority = PRIORITY_DEFAULT - (role == self.copier)  # who copies comes when the other waits already
+        return side.paging.spawn(*parts, *noted, self.machine.call(end), priority=priority)
 
     def _client(self, side: Side) -> list[Part]:
         machine, to = self.machine, {"destination_ref": self.service.reference}
@@ -213,7 +214,17 @@ class Transfer:
         """How many words are committed when the page is missed; references go when all words have gone."""
         if self.kind is ONE_WAY or self.missing == "buffer table":
             return 0
-        return COPY_CHUNK_WORDS if self.missing == "buffer" else self.kind.words
+        if self.missing != "buffer":
+            return self.kind.words
+        before, chunk = self.page * PAGE_WORDS, self.machine.core.chunk_words
+        looked_at = COPY_CHUNK_WORDS if self.looks_ahead else chunk
+        return (before - looked_at) // chunk * chunk + chunk
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the page is the copier's own, and its registers name what remains, which is looked at as they go."""
+        in_request = self.kind is REQUEST or (self.kind is TO_SERVER and self.copier == "server")
+        return self.away == self.copier and not in_request
 
     def results(self) -> list[Any]:
         """What has come of it: the notes of both, and what has arrived."""
