@@ -151,7 +151,9 @@ def moments(model: str, preemption: str, kind: str, late: str) -> tuple[int, ...
 @pytest.mark.parametrize("late", ["client", "server"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", CASES)
-def test_both_ends_come_to_an_end_and_the_service_goes_on(model: str, preemption: str, kind: str, late: str, name: str) -> None:
+def test_both_ends_come_to_an_end_and_the_service_goes_on(
+    model: str, preemption: str, kind: str, late: str, name: str
+) -> None:
     case = CASES[name]
     for moment in moments(model, preemption, kind, late):
         exchange = Exchange(model, preemption, kind, late)
@@ -188,7 +190,9 @@ def finish(exchange: Exchange, case: Case, where: str) -> None:
 @preempted_between_chunks
 @pytest.mark.parametrize("late", ["client", "server"])
 @pytest.mark.parametrize("kind", ["idempotent", "reliable"])
-def test_there_are_moments_between_all_chunks_and_in_every_wait(model: str, preemption: str, kind: str, late: str) -> None:
+def test_there_are_moments_between_all_chunks_and_in_every_wait(
+    model: str, preemption: str, kind: str, late: str
+) -> None:
     waits, arrived = set(), set()
     for moment in moments(model, preemption, kind, late):
         exchange = Exchange(model, preemption, kind, late)
