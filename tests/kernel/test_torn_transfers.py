@@ -19,7 +19,7 @@ from fluke_async.kernel.objects.portset import Portset
 from tests.kernel.invariants import check
 from tests.kernel.machine import MEMORY, MEMORY_SIZE
 from tests.kernel.messages import preempted_between_chunks
-from tests.kernel.torn import CHUNKS, KINDS, STATUSES, Exchange
+from tests.kernel.torn import CHUNKS, KINDS, STATUSES, Exchange, play
 
 NO_OBJECT, LOAD, STORE = ExceptionCode.NO_OBJECT, ExceptionCode.LOAD_FAULT, ExceptionCode.STORE_FAULT
 Deed = Callable[[Exchange], None]
@@ -157,7 +157,7 @@ def test_both_ends_come_to_an_end_and_the_service_goes_on(
     case = CASES[name]
     for moment in moments(model, preemption, kind, late):
         exchange = Exchange(model, preemption, kind, late)
-        exchange.play(moment)
+        play(exchange.machine, moment)
         if exchange.machine.done(exchange.client) and name.startswith("the client"):
             continue
         exchange.is_touched = True
@@ -196,7 +196,7 @@ def test_there_are_moments_between_all_chunks_and_in_every_wait(
     waits, arrived = set(), set()
     for moment in moments(model, preemption, kind, late):
         exchange = Exchange(model, preemption, kind, late)
-        exchange.play(moment)
+        play(exchange.machine, moment)
         for role, thread in (("client", exchange.client), ("server", exchange.server)):
             arrived.add((role, thread.registers[PROGRESS_WORDS]))
             if thread.waiting_for is not None:

@@ -28,6 +28,7 @@ FIRST_WORDS = 100  # in the buffer that the registers name
 TABLE_PAGE, OBJECT_PAGE, BUFFERS_PAGE, PAGES = 5, 6, 7, 8
 REFERENCES = 2
 LATE = 8000  # instructions: longer than whatever the first of the two does before it waits
+LOST_AT = LATE // 2
 RESULTS = ("a0", "t6", "t1")  # status, words received, references that were left
 WHAT = ("buffer", "buffer table", "reference table", "reference slot")
 
@@ -120,13 +121,13 @@ class Transfer:
             reference = machine.core.objects[self.sides[kind.sender].references[number]]
             assert isinstance(reference, Reference)
             reference.target = machine.core.objects[mark]
-        self.threads = {role: self._spawn(role).address for role in ROLES}
-        machine.core.at(LATE // 2, lambda: self._lose(hard=hard))
+        self.threads = {role: self.spawn(role, self.sides[role]).address for role in ROLES}
+        machine.core.at(LOST_AT, lambda: self._lose(hard=hard))
 
     # -- the two programs -------------------------------------------------------------------------------------------
 
-    def _spawn(self, role: str) -> Thread:
-        side = self.sides[role]
+    def spawn(self, role: str, side: Side) -> Thread:
+        """One end, in a side's memory."""
         parts = self._client(side) if role == "client" else self._server(side)
         noted = [self.machine.keep(name, side.log + 8 * number) for number, name in enumerate(RESULTS)]
         end = "ipc_reply" if self.kind is REQUEST and role == "server" else f"ipc_{role}_disconnect"
