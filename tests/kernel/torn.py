@@ -9,9 +9,11 @@ then that did not come, or have words that nobody sent.
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
-from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, Status
+from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, ExceptionCode, Status
 from fluke_async.abi.registers import ENTRY_POINT, PROGRESS_WORDS, RECEIVE_WORDS, SEND_WORDS
 from fluke_async.execution.hart import Outcome
 from fluke_async.kernel.objects.port import Port
@@ -28,6 +30,7 @@ FIRST, SECOND = 12, 10  # priorities
 LOOKS = range(50, 13_000, 250)  # instants at which a program is looked at that runs
 STEPS_MAX = 3000
 HANDLER: tuple[Part, ...] = (("jump", "end"), "handler", ("add", "s5", "s5", 1))
+InHandler = Callable[["Exchange", str], list[Part]]
 KINDS = ("one-way", "idempotent", "reliable")
 GONE = (
     Status.IPC_SEND_DISCONNECTED,
@@ -52,12 +55,19 @@ def play(machine: Machine, steps: int) -> None:
 
 
 class Exchange:
-    """A request and its reply, or a one-way message; one of the two ends comes late."""
+    """
+    A request and its reply, or a one-way message; one of the two ends comes late.
 
-    def __init__(self, model: str, preemption: str, kind: str, late: str) -> None:
+    `in_handler` makes what an end, which a role names, executes when it is interrupted.
+    """
+
+    def __init__(
+        self, model: str, preemption: str, kind: str, late: str, in_handler: InHandler = lambda _exchange, _role: []
+    ) -> None:
         self.machine = machine = Machine(model, preemption, memory_bytes=RAM_BYTES)
         self.kind = kind
         self.words = CHUNKS * machine.core.chunk_words
+        self.in_handler = in_handler
         self.is_touched = False  # something has happened to it
         self.portset, self.port = machine.new(Portset), machine.new(Port)
         machine.load(self.port, {"alias": 3}, portset=self.portset)
@@ -66,10 +76,13 @@ class Exchange:
         self.answer = {"send_buffer": self._filled(REPLY), "send_words": self.words}
         self.spaces = {role: machine.new_space() for role in ("client", "server")}
         self.logs: dict[Thread, tuple[int, int]] = {}
-        self.servers: list[Thread] = []
+        self.servers: dict[Thread, int] = {}
         self.third = machine.spawn(start=False)  # somebody who has no part in it
+        self.named = {role: machine.reference() for role in ("client", "server", "third", "kept")}
         self.server = self.new_server("server", priority=SECOND if late == "server" else FIRST)
         self.client = self.new_client("client", priority=SECOND if late == "client" else FIRST)
+        self.named["client"].target, self.named["server"].target = self.client, self.server
+        self.named["third"].target = self.third
         for instant in LOOKS:
             machine.core.at(instant, self._look_up)
 
@@ -93,7 +106,8 @@ class Exchange:
 
     def new_server(self, space: str = "", portset: Portset | None = None, **options: Any) -> Thread:
         machine = self.machine
-        receive = {"receive_buffer": machine.buffer(self.words), "receive_words": self.words}
+        room = machine.buffer(self.words)
+        receive = {"receive_buffer": room, "receive_words": self.words}
         serve: dict[str, list[Part]] = {
             "one-way": [machine.call("ipc_wait_receive", **receive)],
             "idempotent": [("burn", 300), machine.call("ipc_reply_wait_receive", **self.answer, **receive)],
@@ -106,13 +120,15 @@ class Exchange:
         }
         setup = machine.call("ipc_setup_wait_receive", portset=portset or self.portset, **receive)
         thread = self._spawn(space, setup, "serve", *serve[self.kind], ("jump", "serve"), **options)
-        self.servers.append(thread)
+        self.servers[thread] = room
         return thread
 
     def _spawn(self, space: str, *parts: Part, **options: Any) -> Thread:
         back = self.machine.bare_call("thread_return_from_exception")
         where = self.spaces.get(space, self.machine.space)
-        return self.machine.spawn(*parts, *HANDLER, back, "end", interrupt_handler="handler", space=where, **options)
+        handled = self.in_handler(self, space) if space else []
+        handler = (*HANDLER, *handled, back, "end")
+        return self.machine.spawn(*parts, *handler, interrupt_handler="handler", space=where, **options)
 
     # -- moments ----------------------------------------------------------------------------------------------------
 
@@ -182,9 +198,20 @@ class Exchange:
         assert status in statuses
         if self.kind == "one-way":
             return
-        assert self.read(room) == [*range(REPLY, REPLY + received), *[0] * (self.words - received)]
+        assert self.read(room) == self.beginning(REPLY, received)
         if status == Status.SUCCESS or (self.kind == "reliable" and not self.is_touched):
             assert received == self.words
+
+    def check_request(self, server: Thread) -> None:
+        """What a server has of the client's words, and of all who called it later, is their beginning."""
+        words = self.read(self.servers[server])
+        received = next((number for number in range(self.words) if words[number] != REQUEST + number), self.words)
+        assert words == self.beginning(REQUEST, received)
+        assert received % self.machine.core.chunk_words == 0
+
+    def beginning(self, first_word: int, count: int) -> list[int]:
+        """What a buffer holds to which the first words of a message have come."""
+        return [*range(first_word, first_word + count), *[0] * (self.words - count)]
 
     # -- memory, a page at a time -----------------------------------------------------------------------------------
 
@@ -201,3 +228,51 @@ class Exchange:
     def _page(self, address: int) -> memoryview:
         place = self.machine._physical(address)
         return self.machine.cpu.ram[place : place + PAGE_SIZE].cast("Q")
+
+
+Deed = Callable[[Exchange], None]
+
+
+class Case(NamedTuple):
+    """
+    A deed, the mistakes that it can lead either end into, and who may have to end before the other goes on.
+
+    An end that is there and does nothing is waited for: it is stopped by a mistake, or names somebody else for a time.
+    """
+
+    deed: Deed
+    client: tuple[ExceptionCode, ...] = ()
+    server: tuple[ExceptionCode, ...] = ()
+    dormant: str = ""
+
+
+@cache
+def moments(model: str, preemption: str, kind: str, late: str) -> tuple[int, ...]:
+    """Where the undisturbed exchange can be disturbed; it comes to its end."""
+    exchange = Exchange(model, preemption, kind, late)
+    found = exchange.moments()
+    exchange.check_client(exchange.client, exchange.good_end)
+    assert exchange.is_over(exchange.server)
+    return tuple(found)
+
+
+def finish(exchange: Exchange, case: Case, where: str) -> None:
+    machine, client, server = exchange.machine, exchange.client, exchange.server
+    exchange.settle()
+    if case.dormant and not (exchange.is_over(client) and exchange.is_over(server)):
+        left = exchange.client if case.dormant == "client" else exchange.server
+        machine.core.destroy(exchange.third if case.dormant == "third" else left)
+        machine.run()
+        if case.dormant == "third" and not exchange.is_over(client):
+            machine.core.destroy(server)
+        elif case.dormant == "third" and not exchange.is_over(server):
+            machine.core.destroy(client)
+        machine.run()
+    for thread, allowed in ((client, case.client), (server, case.server)):
+        state = f"{where}: {thread.condition} in {machine.core.entry_name(thread)} for {thread.waiting_for}"
+        assert exchange.is_over(thread), state
+        if thread.active and machine.failure(thread) is not None:
+            assert machine.failure(thread) in allowed, state
+    exchange.check_request(server)
+    if client.active and machine.done(client):
+        exchange.check_client(client, STATUSES[exchange.kind])
