@@ -34,7 +34,9 @@ FAULTS = (ExceptionCode.LOAD_FAULT, ExceptionCode.STORE_FAULT)
 class KeptTransfer:
     """A transfer of which a page of `away` goes, and comes back by the keeper of its "region" or of its "space"."""
 
-    def __init__(self, model: str, preemption: str, kind: Kind, copier: str, away: str, kept: str) -> None:
+    def __init__(
+        self, model: str, preemption: str, kind: Kind, copier: str, away: str, kept: str, *, is_served: bool = True
+    ) -> None:
         self.machine = machine = Machine(model, preemption, memory_bytes=RAM_BYTES)
         self.transfer = Transfer(machine, kind, copier, away, "buffer", hard=True)
         self.kind = kind
@@ -51,6 +53,8 @@ class KeptTransfer:
             self.keeper = Keeping(machine, space=side.paging.space)
             self.kept = self.keeper.space
             self.server = self.new_server()
+        if not is_served:
+            machine.core.destroy(self.server)
 
     def new_server(self) -> Thread:
         """A thread that serves for ever where the keeper's port is; a thread that has come to its end is stopped."""

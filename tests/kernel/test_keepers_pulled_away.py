@@ -24,11 +24,15 @@ CONFIGURATIONS = (("interrupt", "partial"), ("process", "full"))  # the two that
 Deed = Callable[[KeptTransfer], None]
 
 
+def nothing(kept: KeptTransfer) -> None:
+    """Do nothing."""
+
+
 class Case(NamedTuple):
     """A deed, who helps after it, and whether somebody keeps what is kept then."""
 
     deed: Deed
-    help: Deed = lambda _: None
+    help: Deed = nothing
     is_kept: bool = True
 
 
@@ -77,18 +81,24 @@ CASES: dict[str, Case] = {
 }
 TRANSFERS = [(kind, copier, away) for kind, copier, away in product(KINDS, ROLES, ROLES) if copier in kind.copiers]
 
+IDS = [",".join(map(str, row)) for row in TRANSFERS]
+
 
 @cache
-def moments(model: str, preemption: str, kind: Kind, copier: str, away: str, kept: str) -> tuple[int, ...]:
-    """Where the undisturbed transfer can be disturbed; it comes to its end."""
-    transfer = KeptTransfer(model, preemption, kind, copier, away, kept)
+def moments(
+    model: str, preemption: str, kind: Kind, copier: str, away: str, kept: str, *, is_served: bool = True
+) -> tuple[int, ...]:
+    """Where the undisturbed transfer can be disturbed; it comes to its end, as soon as somebody serves."""
+    transfer = KeptTransfer(model, preemption, kind, copier, away, kept, is_served=is_served)
     found = transfer.moments()
-    assert transfer.check()
+    if not is_served:
+        assert transfer.away.waiting_for is transfer.keeper.port
+    assert outcome(transfer, nothing if is_served else serve_again)
     return tuple(found)
 
 
 @pytest.mark.parametrize(("model", "preemption"), CONFIGURATIONS)
-@pytest.mark.parametrize(("kind", "copier", "away"), TRANSFERS, ids=[",".join(map(str, row)) for row in TRANSFERS])
+@pytest.mark.parametrize(("kind", "copier", "away"), TRANSFERS, ids=IDS)
 @pytest.mark.parametrize("what", ["region", "space"])
 @pytest.mark.parametrize("name", CASES)
 def test_message_arrives_while_somebody_keeps_what_is_kept_and_else_both_ends_know(
@@ -98,10 +108,30 @@ def test_message_arrives_while_somebody_keeps_what_is_kept_and_else_both_ends_kn
     for moment in moments(model, preemption, kind, copier, away, what):
         kept = KeptTransfer(model, preemption, kind, copier, away, what)
         play(kept.machine, moment)
-        case.deed(kept)
+        outcomes.add(outcome(kept, case.deed, case.help))
+    assert outcomes == ({True} if case.is_kept else {True, False})
+
+
+@pytest.mark.parametrize(("kind", "copier", "away"), TRANSFERS, ids=IDS)
+@pytest.mark.parametrize("what", ["region", "space"])
+@pytest.mark.parametrize("name", [name for name in CASES if "server" not in name])
+def test_same_holds_while_nobody_serves_and_who_asks_stands_in_line(
+    kind: Kind, copier: str, away: str, what: str, name: str
+) -> None:
+    """Up to the moment when there is nothing to do but to wait; the model matters to the other end alone."""
+    case, outcomes = CASES[name], []
+    for moment in moments("process", "partial", kind, copier, away, what, is_served=False):
+        kept = KeptTransfer("process", "partial", kind, copier, away, what, is_served=False)
+        play(kept.machine, moment)
+        outcomes.append(outcome(kept, case.deed, case.help if case.is_kept else nothing, serve_again))
+    assert set(outcomes) == {case.is_kept}
+    assert len(outcomes) > 2
+
+
+def outcome(kept: KeptTransfer, *deeds: Deed) -> bool:
+    """Whether the message arrives after some deeds, between which all who can go on."""
+    for deed in deeds:
+        deed(kept)
         check(kept.machine.core)
         kept.settle()
-        case.help(kept)
-        kept.settle()
-        outcomes.add(kept.check())
-    assert outcomes == ({True} if case.is_kept else {True, False})
+    return kept.check()
