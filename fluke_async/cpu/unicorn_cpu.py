@@ -6,13 +6,10 @@ an instruction whose second half lies in a missing page.
 
 from __future__ import annotations
 
-import weakref
 from array import array
 from collections.abc import Callable
 from ctypes import c_size_t, c_uint64
 from typing import Any, Final
-
-import unicorn
 
 from fluke_async.cpu import unicorn_binding as binding
 from fluke_async.cpu.host_memory import reserve
@@ -26,8 +23,9 @@ from fluke_async.cpu.instructions import (
     may_be_atomic,
 )
 from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, Cause
+from fluke_async.cpu.unicorn_engines import Engines, raise_unexplained
 from fluke_async.cpu.unicorn_tlb import FETCH_FROM_DATA, NOTHING, STORE_TO_CODE, UnicornTlb
-from fluke_async.errors import FlukeError, KernelBug
+from fluke_async.errors import FlukeError
 
 _FRAME: Final = ~(PAGE_SIZE - 1)
 _OFFSET: Final = PAGE_SIZE - 1
@@ -61,27 +59,20 @@ class UnicornCpu:
         self._tlb = tlb = UnicornTlb(ghost_frame=ram_size)
         tlb.find_page = self._find_page
         self.code_frames = tlb.code_frames
-        self._pages = tlb.pages
 
-        layout = binding.layout()
-        self._handle = handle = binding.open_engine()
-        self._finalizer = weakref.finalize(self, binding.LIBRARY.uc_close, handle)
         self._memory, address = reserve(ram_size + PAGE_SIZE)
-        binding.map_memory(handle, address, ram_size + PAGE_SIZE)
         self.ram = memoryview(self._memory)[:ram_size]
         self._halfwords = self.ram.cast("H")
-        binding.stop_at_traps(handle)
-        self._callback = binding.FillCallback(tlb.answer)
-        binding.add_hook(handle, unicorn.UC_HOOK_TLB_FILL, self._callback)
+        self._engines = Engines(tlb, address, ram_size + PAGE_SIZE)
+        self._engine = self._engines.current
 
+        layout = binding.layout()
+        handle = self._engine.handle
         self._saved = binding.Context(handle)
         self._context = self._saved.argument
         self._words = words = self._saved.words
         self.registers = words[layout.general : layout.general + 32]
         self._floating_registers = words[layout.floating : layout.floating + 32]
-        structure = int(handle.value or 0)
-        self._executed = binding.words_at(structure + 8 * layout.executed, 1)
-        self._fault_address = binding.words_at(structure + 8 * layout.fault_address, 1)
         self._pc_index = layout.pc
         self._reservation = layout.reservation
         self._mstatus = layout.mstatus
@@ -101,21 +92,22 @@ class UnicornCpu:
 
     def run(self, pc: int, limit: int) -> tuple[int, int, int, int]:
         # This is `_execute` and `_settle` written out for the commonest ends.
-        handle, words = self._handle, self._words
+        engine, words = self._engine, self._words
+        handle = engine.handle
         self._restore(handle, self._context)
         self._pc.value = pc & -2
         self._count.value = limit
         error = self._start(handle, self._pc, _ZERO, _ZERO, self._count)
         self._save(handle, self._context)
         if error == 0:
-            executed = self._executed[0]
+            executed = engine.executed[0]
             pc = words[self._pc_index]
             if executed > limit:
                 if self._tlb.fills >= _FILLS_BEFORE_GROWTH:
                     self.flush()
                 return _LIMIT, pc, 0, limit
             pc -= 4
-            entry = self._pages.get(pc >> 12)
+            entry = engine.pages.get(pc >> 12)
             if entry is not None and pc & _OFFSET != _LAST_HALFWORD:
                 index = (entry & _FRAME | pc & _OFFSET) >> 1
                 halfwords = self._halfwords
@@ -125,13 +117,13 @@ class UnicornCpu:
         elif error == binding.EXCEPTION:
             event = self._tlb.event
             pc = words[self._pc_index]
-            entry = self._pages.get(pc >> 12)
+            entry = engine.pages.get(pc >> 12)
             if entry is not None and event in (binding.FILL_READ, binding.FILL_WRITE):
                 index = (entry & _FRAME | pc & _OFFSET) >> 1
                 if not may_be_atomic(self._halfwords[index]):
                     self._tlb.event = NOTHING
                     cause = _LOAD_FAULT if event == binding.FILL_READ else _STORE_FAULT
-                    return cause, pc, self._fault_address[0], self._executed[0] - 1
+                    return cause, pc, engine.fault_address[0], engine.executed[0] - 1
         cause, pc, address, retired = self._settle(error, limit)
         self._retired = 0
         if cause not in _KEEPING:
@@ -139,11 +131,12 @@ class UnicornCpu:
         return int(cause), pc, address, retired
 
     def _execute(self, pc: int, count: int) -> int:
-        self._restore(self._handle, self._context)
+        handle = self._engine.handle
+        self._restore(handle, self._context)
         self._pc.value = pc
         self._count.value = count
-        error: int = self._start(self._handle, self._pc, _ZERO, _ZERO, self._count)
-        self._save(self._handle, self._context)
+        error: int = self._start(handle, self._pc, _ZERO, _ZERO, self._count)
+        self._save(handle, self._context)
         return error
 
     def _settle(self, error: int, limit: int) -> tuple[Cause, int, int, int]:
@@ -152,7 +145,7 @@ class UnicornCpu:
         retired = 0
         while True:
             event = self._tlb.take_event()
-            executed = self._executed[0]
+            executed = self._engine.executed[0]
             pc = self._words[self._pc_index]
 
             if error == binding.OK and executed > count:
@@ -170,7 +163,7 @@ class UnicornCpu:
             elif event in (binding.FILL_READ, binding.FILL_WRITE):
                 load = event == binding.FILL_READ and not is_atomic_store(self._instruction(pc))
                 cause = Cause.LOAD_FAULT if load else Cause.STORE_FAULT
-                return cause, pc, self._fault_address[0], retired + executed - 1
+                return cause, pc, self._engine.fault_address[0], retired + executed - 1
             elif event == STORE_TO_CODE:
                 retired += executed - 1
                 count = 1
@@ -187,7 +180,7 @@ class UnicornCpu:
                 if retired < limit:
                     page = self._tlb.event_page
                     distance = page - (pc >> 12) & _PAGE_NUMBERS
-                    straddling = distance == 1 and instructions_before_page_end(self._halfwords, self._pages, pc)
+                    straddling = distance == 1 and instructions_before_page_end(self._halfwords, self._engine.pages, pc)
                     if distance > 1:
                         # Unicorn takes the illegal 0x0000 at the start of a page to be empty, and
                         # so to end in the page before.
@@ -198,7 +191,7 @@ class UnicornCpu:
                     error = self._execute_before_page(pc, page, count)
                     continue
             else:
-                _raise_unexplained(error)
+                raise_unexplained(error)
 
             if retired == limit:
                 return Cause.LIMIT, pc, 0, limit
@@ -210,7 +203,7 @@ class UnicornCpu:
         """`find_page`, from inside the engine."""
         if self.find_page is None:
             return None
-        return self.find_page(address, access, self._retired + self._executed[0] - 1)
+        return self.find_page(address, access, self._retired + self._engine.executed[0] - 1)
 
     def _name_trap(self, pc: int, retired: int) -> tuple[Cause, int] | None:
         """The cause and address of the trap of the instruction at pc; None if it is served."""
@@ -252,13 +245,13 @@ class UnicornCpu:
             error = self._execute(pc, count)
         finally:
             self._tlb.ghost_page = None
-        self._remove_code(self._tlb.ghost_frame, PAGE_SIZE)
+        self._engines.remove_code(self._tlb.ghost_frame, PAGE_SIZE)
         self.flush()
         return error
 
     def _instruction(self, pc: int) -> int:
         """The instruction at pc, which has just been fetched: 16 or 32 bits."""
-        return instruction_at(self._halfwords, self._pages, pc)
+        return instruction_at(self._halfwords, self._engine.pages, pc)
 
     # --- threads and address spaces ---------------------------------------------------------------
 
@@ -280,27 +273,49 @@ class UnicornCpu:
     def _load_floating(self, floating: array[int]) -> None:
         self._words[self._mstatus] = binding.FLOATING_WRITTEN
         self._floating_registers[:] = memoryview(floating)[:32]
-        # Only half of fcsr is in a context: it goes in through the engine.
-        self._restore(self._handle, self._context)
-        binding.write_fcsr(self._handle, floating[32])
-        self._save(self._handle, self._context)
+        self._load_fcsr(floating[32])
+
+    def _load_fcsr(self, fcsr: int) -> None:
+        # Only half of it is in a context: it goes in through the engine, which takes that for the program's writing.
+        mstatus = self._words[self._mstatus]
+        self._restore(self._engine.handle, self._context)
+        binding.write_fcsr(self._engine.handle, fcsr)
+        self._save(self._engine.handle, self._context)
+        self._words[self._mstatus] = mstatus
 
     def save_floating(self) -> array[int] | None:
         if self._words[self._mstatus] == binding.FLOATING_UNUSED:
             return None
         floating = array("Q", self._floating_registers)
-        floating.append(binding.read_fcsr(self._handle))
+        floating.append(binding.read_fcsr(self._engine.handle))
         return floating
 
     def set_pages(self, pages: dict[int, int]) -> None:
         self._words[self._reservation] = binding.NO_RESERVATION
-        if pages is not self._pages:
-            self._pages = self._tlb.pages = pages
-            self.flush()
+        if pages is not self._engine.pages:
+            self._enter(pages)
+
+    def _enter(self, pages: dict[int, int]) -> None:
+        """Go on with the engine of another address space; the registers are the same, but for fcsr."""
+        before, is_floating = self._engine, self._words[self._mstatus] != binding.FLOATING_UNUSED
+        fcsr = binding.read_fcsr(before.handle) if is_floating else 0
+        before.floating = before.floating or is_floating
+        self._engine = engine = self._engines.enter(pages)
+        if is_floating or engine.floating:
+            self._load_fcsr(fcsr)
+            engine.floating = is_floating
+        if engine.stale:
+            self._flush_current()
 
     def flush(self) -> None:
-        self._control(self._handle, binding.TLB_FLUSH)
+        self._engines.forget_entries()
         self._tlb.forget_entries()
+        self._flush_current()
+
+    def _flush_current(self) -> None:
+        self._control(self._engine.handle, binding.TLB_FLUSH)
+        self._tlb.fills = 0
+        self._engine.stale = False
 
     def invalidate(self, frame_address: int, size: int) -> None:
         frames = range(frame_address & _FRAME, frame_address + size, PAGE_SIZE)
@@ -309,21 +324,13 @@ class UnicornCpu:
         stale = [f for f in code if f in frames] if len(code) < len(frames) else code & {*frames}
         if stale:
             for frame in stale:
-                self._remove_code(frame, PAGE_SIZE)
+                self._engines.remove_code(frame, PAGE_SIZE)
                 code.discard(frame)
             self.flush()  # no entry may let these frames be executed without a new fill
 
-    def _remove_code(self, address: int, size: int) -> None:
-        self._tlb.identity = True
-        try:
-            binding.remove_code(self._handle, address, size)
-        finally:
-            self._tlb.identity = False
-
     def close(self) -> None:
         self._start = self._save = self._restore = self._control = _refuse
-        self._finalizer()
-        self._executed = self._fault_address = memoryview(b"")
+        self._engines.close()
         self.registers.release()
         self._halfwords.release()
         try:
@@ -331,15 +338,6 @@ class UnicornCpu:
             self._memory.close()
         except BufferError:
             pass  # somebody holds a part of it; it goes with its last view
-
-
-def _raise_unexplained(error: int) -> None:
-    """The engine stopped, but the fill callback has no reason on record."""
-    if error == binding.EXCEPTION:
-        # A signal handler raised on the callback's first instruction, before it could be caught
-        # there; Python has printed it.
-        raise KeyboardInterrupt
-    raise KernelBug(f"Unicorn stopped with an error that has no place here: {binding.describe(error)}")
 
 
 def _refuse(*_arguments: object) -> int:

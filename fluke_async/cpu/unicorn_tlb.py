@@ -33,8 +33,8 @@ class UnicornTlb:
         self.ghost_frame = ghost_frame
         self.pages: dict[int, int] = {}
         self.code_frames: set[int] = set()  # those with translations
-        self.writable_frames: set[int] = set()  # those with a writable entry since the last flush
-        self.fills = 0  # since the last flush
+        self.writable_frames: set[int] = set()  # those with a writable entry since the last flush of all
+        self.fills = 0  # of the engine that runs, since its last flush
         self.find_page: Callable[[int, int], int | None] | None = None  # for loads and stores, by address
 
         # Why the last answer was a refusal.
@@ -58,9 +58,8 @@ class UnicornTlb:
         return event
 
     def forget_entries(self) -> None:
-        """Note that the engine's TLB has been flushed."""
+        """Note that no engine uses what it has been told."""
         self.writable_frames.clear()
-        self.fills = 0
 
     def answer(self, _handle: int, address: int, access: int, result: int, _data: int) -> bool:
         """The callback: whether the engine may go on, with `result` written."""

@@ -74,11 +74,12 @@ def buffers_of(core: Core, thread: Thread, side: Side) -> list[tuple[int, int]]:
         entries = user_memory.read(core, thread, table, count * ENTRY.size)
         buffers += [(address, words) for words, address in ENTRY.iter_unpack(entries)]
     for address, words in buffers:
-        _check(thread, address, words)
+        check_buffer(thread, address, words)
     return buffers
 
 
-def _check(thread: Thread, address: int, words: int) -> None:
+def check_buffer(thread: Thread, address: int, words: int) -> None:
+    """Whether a buffer is aligned and not longer than memory can be."""
     if address % WORD_SIZE:
         raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, address)
     if words > MESSAGE_WORDS_MAX:
@@ -98,7 +99,7 @@ def pieces(core: Core, thread: Thread, side: Side, done: int, limit: int) -> lis
     registers = thread.registers
     if not registers[side.table_count]:  # the usual message: a list of one is made, and no table looked at
         address, words = registers[side.buffer], registers[side.words]
-        _check(thread, address, words)
+        check_buffer(thread, address, words)
         here = min(words - done, limit)
         return [(address + done * WORD_SIZE, here)] if here > 0 else []
     found = []

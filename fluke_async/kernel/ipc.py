@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, MessageKind, Status
-from fluke_async.abi.conversation import Role, Step
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel.answers import ANSWER_WORDS_MAX, answer_question
 from fluke_async.kernel.asking import take_question
@@ -42,12 +41,13 @@ from fluke_async.kernel.connection import (
     waiting_server,
 )
 from fluke_async.kernel.device_request import device_request
+from fluke_async.kernel.links import SERVER
 from fluke_async.kernel.message import check_side, hand_over, move_words, pass_references, references_between
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.reliable import CALLS, CONNECTING, REST, connect, take_step, take_steps
+from fluke_async.kernel.reliable import CONNECT, RECEIVE, STAGES, connect, take_step, take_steps
 from fluke_async.kernel.scheduling import take_request
 from fluke_async.kernel.suspension import COPY, WAIT, Suspension
 
@@ -159,10 +159,11 @@ async def serve(core: Core, thread: Thread) -> int:
                 return Status.SUCCESS
             assert isinstance(port, Port)
             asked = client.registers[reg.ENTRY_POINT]
-            if client.question is None and asked in CONNECTING:
+            client_stage = STAGES.get(asked)
+            if client.question is None and client_stage is not None and client_stage.step is CONNECT:
                 connect(core, client, thread, port)
                 core.enter_stage(thread, REQUEST_RECEIVE)
-                core.advance(client, REST[asked], thread)
+                core.advance(client, client_stage.rest, thread)
                 continue
             if client.question is None and asked == SEND:
                 receive_one_way(core, client, thread, port.alias)
@@ -174,7 +175,7 @@ async def serve(core: Core, thread: Thread) -> int:
         else:
             assert stage == REQUEST_RECEIVE
             if thread.reliable or (client is None and registers[reg.MESSAGE_KIND] == MessageKind.RELIABLE):
-                outcome = take_step(core, thread, Role.SERVER, Step.RECEIVE)
+                outcome = take_step(core, thread, SERVER, RECEIVE)
                 if isinstance(outcome, Suspension):
                     await outcome
                     continue
@@ -200,14 +201,14 @@ async def serve(core: Core, thread: Thread) -> int:
 async def converse(core: Core, thread: Thread) -> int:
     """All calls on a reliable connection: one loop over their steps."""
     while True:
-        call = CALLS.get(thread.registers[reg.ENTRY_POINT])
-        if call is None:
+        stage = STAGES.get(thread.registers[reg.ENTRY_POINT])
+        if stage is None:
             return await serve(core, thread)
-        if Step.SEND in call.steps:
+        if stage.sends:
             check_side(core, thread, SENDING)
-        if Step.RECEIVE in call.steps or call.waits:
+        if stage.receives:
             check_side(core, thread, RECEIVING)
-        outcome = take_steps(core, thread, call)
+        outcome = take_steps(core, thread, stage)
         if isinstance(outcome, Suspension):
             await outcome
             continue

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.objects.thread import Thread
 
-ALERT = {Role.CLIENT: POSTED[1], Role.SERVER: POSTED[2]}  # of the role of the thread that gets it
+CLIENT, SERVER = Role
+NONE, SENDER, RECEIVER = State
+ALERT = {CLIENT: POSTED[1], SERVER: POSTED[2]}  # of the role of the thread that gets it
 
 
 def named_peer(thread: Thread, role: Role) -> Thread | None:
     """Whom a thread names as the other end of the connection in which it has a role, though it may be gone."""
-    if role is Role.CLIENT:
+    if role is CLIENT:
         return thread.server
     return thread.client if thread.reliable else None
 
@@ -34,24 +36,25 @@ def peer_of(thread: Thread, role: Role) -> Thread | None:
 
 def state_of(thread: Thread, role: Role) -> State:
     """What it is there, by its own account."""
-    if peer_of(thread, role) is None:
-        return State.NONE
-    sends = thread.client_sender if role is Role.CLIENT else thread.server_sender
-    return State.SENDER if sends else State.RECEIVER
+    peer = named_peer(thread, role)
+    if peer is None or not peer.active:
+        return NONE
+    sends = thread.client_sender if role is CLIENT else thread.server_sender
+    return SENDER if sends else RECEIVER
 
 
 def counts(thread: Thread, role: Role, peer: Thread) -> bool:
     """Whether the other end, which `thread` names, says the same."""
     if not thread.active:
         return False
-    if role is Role.CLIENT:
+    if role is CLIENT:
         return peer.client is thread and peer.reliable and peer.server_sender is not thread.client_sender
     return peer.server is thread and peer.client_sender is not thread.server_sender
 
 
 def name_peer(thread: Thread, role: Role, peer: Thread | None, *, sender: bool) -> None:
     """Name another end, or none."""
-    if role is Role.SERVER:
+    if role is SERVER:
         thread.link_client(peer, reliable=peer is not None, sender=sender and peer is not None)
     else:
         thread.server, thread.client_sender = peer, sender and peer is not None
@@ -60,7 +63,7 @@ def name_peer(thread: Thread, role: Role, peer: Thread | None, *, sender: bool) 
 def turn(thread: Thread, peer: Thread, role: Role) -> None:
     """Sender and receiver change places."""
     for end, its_role in ((thread, role), (peer, role.peer)):
-        if its_role is Role.CLIENT:
+        if its_role is CLIENT:
             end.client_sender = not end.client_sender
         else:
             end.server_sender = not end.server_sender
@@ -68,7 +71,7 @@ def turn(thread: Thread, peer: Thread, role: Role) -> None:
 
 def untie(core: Core, thread: Thread, role: Role) -> Thread | None:
     """End a connection; the other end, if it was one, finds out as soon as it looks. Returns it."""
-    if role is Role.SERVER and not thread.reliable:
+    if role is SERVER and not thread.reliable:
         return None  # the client of an idempotent call waits for its reply
     peer = peer_of(thread, role)
     is_mutual = peer is not None and named_peer(peer, role.peer) is thread

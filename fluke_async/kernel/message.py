@@ -14,7 +14,7 @@ from fluke_async.abi.codes import COPY_CHUNK_WORDS, MAX_MESSAGE_REFERENCES, WORD
 from fluke_async.abi.entry_points import CHUNK_COST
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.answers import answer_question
-from fluke_async.kernel.buffers import RECEIVING, SENDING, Side, match, pieces, position, scatter
+from fluke_async.kernel.buffers import RECEIVING, SENDING, Side, check_buffer, match, pieces, position, scatter
 from fluke_async.kernel.connection import note_received
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.names import object_at
@@ -38,6 +38,11 @@ def check_side(core: Core, thread: Thread, side: Side) -> None:
             raise ProgramException(thread, ExceptionCode.BUFFER_UNALIGNED, references)
         if count > MAX_MESSAGE_REFERENCES:
             raise ProgramException(thread, ExceptionCode.INVALID_MESSAGE, count)
+    if not registers[side.table_count]:
+        address, words = registers[side.buffer], registers[side.words]
+        check_buffer(thread, address, words)
+        user_memory.touch(core, thread, address, side.access, min(words, COPY_CHUNK_WORDS) * WORD_SIZE)
+        return
     for address, words in pieces(core, thread, side, 0, COPY_CHUNK_WORDS):
         user_memory.touch(core, thread, address, side.access, words * WORD_SIZE)
 
@@ -49,23 +54,38 @@ def move_words(core: Core, source: Thread, target: Thread, done: int, source_don
     `done` words have arrived at the target, `source_done` have gone from the source. All memory that the chunk needs is
     looked up before a word of it moves: so a chunk that a fault cuts off is copied anew, from what it was.
     """
-    sources = pieces(core, source, SENDING, source_done, most)
-    targets = pieces(core, target, RECEIVING, done, most)
-    moves = match(sources, targets)
-    if len(moves) > 1:
-        for source_address, target_address, words in moves:
-            user_memory.touch(core, source, source_address, READ, words * WORD_SIZE)
-            user_memory.touch(core, target, target_address, WRITE, words * WORD_SIZE)
-    moved = 0
-    for source_address, target_address, words in moves:
-        user_memory.copy_words(core, source, source_address, target, target_address, words)
-        moved += words
-    if moved:
+    sent, room = source.registers, target.registers
+    if sent[reg.SEND_BUFFER_COUNT] or room[reg.RECEIVE_BUFFER_COUNT]:
+        moved = _move_scattered(core, source, target, done, source_done, most)
+    else:
+        source_address, left_words = sent[reg.SEND_BUFFER], sent[reg.SEND_WORDS]
+        target_address, room_words = room[reg.RECEIVE_BUFFER], room[reg.RECEIVE_WORDS]
+        check_buffer(source, source_address, left_words)
+        check_buffer(target, target_address, room_words)
+        moved = min(left_words - source_done, room_words - done, most)
+        if moved > 0:
+            source_address += source_done * WORD_SIZE
+            user_memory.copy_words(core, source, source_address, target, target_address + done * WORD_SIZE, moved)
+    if moved > 0:
         core.statistics.words_copied += moved
         core.charge(CHUNK_COST * moved // COPY_CHUNK_WORDS)
         if core.trace is not None:
             core.trace((core.time, Event.CHUNK, source.hash, moved))
-    return moved
+        return moved
+    return 0
+
+
+def _move_scattered(core: Core, source: Thread, target: Thread, done: int, source_done: int, most: int) -> int:
+    """`move_words` for sides of which at least one has more than one buffer; how many moved."""
+    sources = pieces(core, source, SENDING, source_done, most)
+    targets = pieces(core, target, RECEIVING, done, most)
+    moves = match(sources, targets)
+    for source_address, target_address, words in moves:
+        user_memory.touch(core, source, source_address, READ, words * WORD_SIZE)
+        user_memory.touch(core, target, target_address, WRITE, words * WORD_SIZE)
+    for source_address, target_address, words in moves:
+        user_memory.copy_words(core, source, source_address, target, target_address, words)
+    return sum(words for _, _, words in moves)
 
 
 def pass_references(core: Core, source: Thread, target: Thread) -> int:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fluke_async.kernel.objects.base import Lender
+
 if TYPE_CHECKING:
-    from fluke_async.kernel.objects.base import Lender
     from fluke_async.kernel.objects.thread import Thread
     from fluke_async.kernel.scheduler import Scheduler
 
@@ -43,7 +44,8 @@ def renew(core: Scheduler, thread: Thread) -> None:
     while link is not None and link not in seen:
         chain.append(link)
         seen.add(link)
-        link = link.donee or (None if link.waiting_for is None else link.waiting_for.heir)
+        target = link.waiting_for
+        link = link.donee or (target.heir if isinstance(target, Lender) else None)
     core.links_ranked += len(chain)
     ring = [] if link is None else chain[chain.index(link) :]
     for each in ring:

@@ -9,7 +9,7 @@ meetings are `abi/conversation.py`'s.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import WORD_SIZE, ExceptionCode, MessageKind, Status
@@ -26,7 +26,18 @@ from fluke_async.kernel.connection import (
     waiting_server,
 )
 from fluke_async.kernel.exceptions import WORD_MASK, ProgramException, post
-from fluke_async.kernel.links import ALERT, counts, name_peer, named_peer, peer_of, state_of, turn, untie
+from fluke_async.kernel.links import (
+    ALERT,
+    CLIENT,
+    SERVER,
+    counts,
+    name_peer,
+    named_peer,
+    peer_of,
+    state_of,
+    turn,
+    untie,
+)
 from fluke_async.kernel.message import move_words, pass_references
 from fluke_async.kernel.suspension import COPY, WAIT, Suspension
 
@@ -35,31 +46,49 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.thread import Thread
 
-CALLS = {BY_NAME[call.name].number: call for call in CONVERSATIONS}
-REST = {number: BY_NAME[call.rest].number for number, call in CALLS.items() if call.rest}
-CONNECTING = frozenset(number for number, call in CALLS.items() if call.steps[0] is Step.CONNECT)
+CONNECT, SEND, OVER, ACK, RECEIVE, _ = Step
+MOVE, DISCARD, WHOLE, TURN = Meeting
 
 
-def take_steps(core: Core, thread: Thread, call: Conversation) -> Suspension | Status | None:
+class Stage(NamedTuple):
+    """What the number of a call says of where it is: the step it is in, and what remains after that (0: nothing)."""
+
+    role: Role
+    step: Step
+    rest: int
+    sends: bool  # in this step or a later one
+    receives: bool
+
+
+def _stage(call: Conversation) -> Stage:
+    rest = BY_NAME[call.rest].number if call.rest else 0
+    return Stage(call.role, call.steps[0], rest, SEND in call.steps, RECEIVE in call.steps or call.waits)
+
+
+STAGES = {BY_NAME[call.name].number: _stage(call) for call in CONVERSATIONS}
+WAITING = {number: (stage.role, stage.step) for number, stage in STAGES.items()} | {REQUEST_RECEIVE: (SERVER, RECEIVE)}
+"""In which role and step a thread is that waits for its peer, by its call."""
+
+
+def take_steps(core: Core, thread: Thread, stage: Stage) -> Suspension | Status | None:
     """Take as many steps of a call as can be done now: what to await, its status, or None if it is another by now."""
     while True:
-        outcome = take_step(core, thread, call.role, call.steps[0])
+        outcome = take_step(core, thread, stage.role, stage.step)
         if outcome is not None:
             return outcome
-        rest = REST.get(thread.registers[reg.ENTRY_POINT])
-        if rest is None:
+        rest = stage.rest
+        if not rest:
             return Status.SUCCESS
         core.enter_stage(thread, rest)
         if rest == WAIT_RECEIVE:
             return None
-        call = CALLS[rest]
+        stage = STAGES[rest]
 
 
 def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension | Status | None:
     """Do as much as can be done of a step now: what to await before going on, the call's status, or None if done."""
-    if step is Step.CONNECT:
+    if step is CONNECT:
         return _find_server(core, thread)
-    is_sender = step is Step.SEND or step is Step.OVER
     move = MOVES[state_of(thread, role), step]
     if not isinstance(move, State):
         if isinstance(move, ExceptionCode):
@@ -67,26 +96,31 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
         return move
     peer = named_peer(thread, role)
     assert peer is not None, "who has no peer makes no move"
+    is_sender = step is SEND or step is OVER
+    is_mutual = counts(thread, role, peer)
     while True:
-        if step is Step.SEND and not has_more(core, thread):
+        if step is SEND and not has_more(core, thread):
             return None
-        theirs = waits_in(peer, role, thread) if counts(thread, role, peer) else None
-        meeting = None if theirs is None else MEETINGS.get((step, theirs) if is_sender else (theirs, step))
+        meeting = None
+        if is_mutual and peer.waiting_for is thread and peer.question is None:
+            its_role, its_step = WAITING.get(peer.registers[reg.ENTRY_POINT], (role, step))
+            if its_role is not role:
+                meeting = MEETINGS.get((step, its_step) if is_sender else (its_step, step))
         if meeting is None:
             core.park(thread, peer)
             return WAIT
-        if meeting is Meeting.TURN:
+        if meeting is TURN:
             turn(thread, peer, role)
             pass_on(core, peer, thread)
             return None
-        if meeting is Meeting.WHOLE:
+        if meeting is WHOLE:
             if not is_sender:
                 return Status.SUCCESS
             finish_receive(core, peer, Status.SUCCESS)
             core.park(thread, peer)  # until it acknowledges
             return WAIT
         sender, receiver = (thread, peer) if is_sender else (peer, thread)
-        if meeting is Meeting.DISCARD:
+        if meeting is DISCARD:
             discard(sender)
         else:
             full = move_chunk(core, sender, receiver)
@@ -101,17 +135,6 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
         if is_sender:
             return None
         pass_on(core, peer, thread)
-
-
-def waits_in(peer: Thread, role: Role, thread: Thread) -> Step | None:
-    """In which step of the conversation in which `thread` has a role its peer waits for it."""
-    if peer.waiting_for is not thread or peer.question is not None:
-        return None
-    number = peer.registers[reg.ENTRY_POINT]
-    if number == REQUEST_RECEIVE:
-        return Step.RECEIVE if role is Role.CLIENT else None
-    call = CALLS.get(number)
-    return call.steps[0] if call is not None and call.role is not role else None
 
 
 def has_more(core: Core, sender: Thread) -> bool:
@@ -149,8 +172,9 @@ def discard(sender: Thread) -> None:
 
 def pass_on(core: Core, thread: Thread, peer: Thread) -> None:
     """The step in which a thread waits for `peer` is done; it stays where it is, in the next one, if there is one."""
-    rest = REST.get(thread.registers[reg.ENTRY_POINT])
-    if rest is None:
+    stage = STAGES.get(thread.registers[reg.ENTRY_POINT])
+    rest = 0 if stage is None else stage.rest
+    if not rest:
         core.complete(thread, Status.SUCCESS)
     elif rest == WAIT_RECEIVE:
         thread.registers[reg.ENTRY_POINT] = rest
@@ -172,7 +196,7 @@ def finish_receive(core: Core, receiver: Thread, status: Status) -> None:
 
 def _find_server(core: Core, thread: Thread) -> Suspension | Status | None:
     port = destination(core, thread)
-    untie(core, thread, Role.CLIENT)
+    untie(core, thread, CLIENT)
     if port is None or port.receiver is not None:  # devices answer calls only
         return Status.IPC_CONNECT_INVALID_DEST
     server = waiting_server(core, port)
@@ -187,9 +211,9 @@ def _find_server(core: Core, thread: Thread) -> Suspension | Status | None:
 def connect(core: Core, client: Thread, server: Thread, port: Port) -> None:
     """Link a client to a server that is to receive from it."""
     abandon_client(core, server)  # it may have one still, by a state that it was given
-    untie(core, client, Role.CLIENT)
-    name_peer(server, Role.SERVER, client, sender=False)
-    name_peer(client, Role.CLIENT, server, sender=True)
+    untie(core, client, CLIENT)
+    name_peer(server, SERVER, client, sender=False)
+    name_peer(client, CLIENT, server, sender=True)
     note_arrival(server, port, MessageKind.RELIABLE)
 
 
@@ -214,5 +238,5 @@ def _alert(role: Role) -> Callable[[Core, Thread], int]:
     return alert
 
 
-client_disconnect, server_disconnect = _disconnect(Role.CLIENT), _disconnect(Role.SERVER)
-client_alert, server_alert = _alert(Role.CLIENT), _alert(Role.SERVER)
+client_disconnect, server_disconnect = _disconnect(CLIENT), _disconnect(SERVER)
+client_alert, server_alert = _alert(CLIENT), _alert(SERVER)

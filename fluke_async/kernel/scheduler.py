@@ -18,6 +18,7 @@ from fluke_async.abi.entry_points import BY_NUMBER, COMPLETION_COST, STAGE_COST
 from fluke_async.abi.registers import ENTRY_POINT, STATUS
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.donation import Request, announce, ask, note_donors, pay, renew_time, withdraw
+from fluke_async.kernel.objects.base import Lender
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_condition import Continuation
 from fluke_async.kernel.ordered_queue import OrderedQueue
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 ECALL_SIZE = 4
 PC_MASK = (1 << 64) - 1
+new_tuple = tuple.__new__  # what a named tuple's own constructors call at last
 SHARED_NUMBERS = {number: number for number in BY_NUMBER}  # one copy of each for all records
 
 
@@ -199,7 +201,7 @@ class Scheduler:
             thread.wait_order = self.new_stamp()
         thread.run_order = 0
         self._stand_in_line(thread, target)
-        if target.heir is not None:
+        if isinstance(target, Lender) and target.heir is not None:
             renew(self, target.heir)
         if self.sensitive and target.type is ObjectType.PORT:
             announce(self, target)  # type: ignore[arg-type]  # its type says so
@@ -220,7 +222,8 @@ class Scheduler:
     def _stand_in_line(self, thread: Thread, target: KernelObject) -> None:
         number = thread.registers[ENTRY_POINT]  # no call, where a state is being loaded that ends the wait
         number = SHARED_NUMBERS.get(number, number)
-        target.queue().push(Continuation._make((-thread.effective_priority, thread.wait_order, thread, target, number)))
+        entry = (-thread.effective_priority, thread.wait_order, thread, target, number)
+        target.queue().push(new_tuple(Continuation, entry))
 
     def unpark(self, thread: Thread) -> None:
         """End a wait without readying the thread."""
@@ -240,7 +243,7 @@ class Scheduler:
             thread.request = None  # it lives as long as the wait
             if target.ends_stage:
                 thread.wait_order = 0
-            if target.heir is not None:
+            if isinstance(target, Lender) and target.heir is not None:
                 renew(self, target.heir)
 
     def wake(self, thread: Thread) -> None:

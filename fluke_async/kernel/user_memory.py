@@ -27,16 +27,33 @@ if TYPE_CHECKING:
 ADDRESS_END = 1 << 64
 
 
-def span(core: Core, thread: Thread, address: int, access: int, size: int) -> tuple[int, int]:
-    """The physical address behind `address`, and how many of `size` bytes lie in the same page."""
+def runs(core: Core, thread: Thread, address: int, access: int, size: int) -> list[tuple[int, int]]:
+    """Where `size` bytes from `address` on lie, as (physical address, bytes) of what adjoins; all grant `access`."""
     if address + size > ADDRESS_END:
         raise ProgramException(thread, FAULT_OF_ACCESS[access], address)
     space = thread.space
-    entry = 0 if space is None else space.pages.get(address // PAGE_SIZE, 0)
-    if not entry & access:
-        entry = page_in(core, thread, address, access)
-    offset = address & OFFSET_MASK
-    return (entry & FRAME_MASK) | offset, min(size, PAGE_SIZE - offset)
+    found = []
+    start = end = -1
+    while size > 0:
+        entry = 0 if space is None else space.pages.get(address // PAGE_SIZE, 0)
+        if not entry & access:
+            entry = page_in(core, thread, address, access)
+        offset = address & OFFSET_MASK
+        here = (entry & FRAME_MASK) | offset
+        if here != end:
+            if start != end:
+                found.append((start, end - start))
+            start = end = here
+        length = PAGE_SIZE - offset
+        if length >= size:
+            end += size
+            break
+        end += length
+        address += length
+        size -= length
+    if start != end:
+        found.append((start, end - start))
+    return found
 
 
 def touch(core: Core, thread: Thread, address: int, access: int, size: int) -> None:
@@ -54,55 +71,45 @@ def touch(core: Core, thread: Thread, address: int, access: int, size: int) -> N
 
 def read(core: Core, thread: Thread, address: int, size: int) -> bytes:
     """`size` bytes of the thread's memory."""
-    if not size:
-        return b""
-    ram = core.hardware.ram
-    start, length = span(core, thread, address, READ, size)
-    if length == size:
-        return bytes(ram[start : start + size])
-    parts = []
-    while size > 0:
-        start, length = span(core, thread, address, READ, size)
-        parts.append(bytes(ram[start : start + length]))
-        address += length
-        size -= length
-    return b"".join(parts)
+    return _load(core, runs(core, thread, address, READ, size))
 
 
 def write(core: Core, thread: Thread, address: int, data: bytes) -> None:
     """Put `data` into the thread's memory; all of it or, with an exception of the thread, nothing."""
-    start, length = span(core, thread, address, WRITE, len(data)) if data else (0, 0)
-    if length == len(data):
-        if data:
-            _store(core, start, data)
-        return
-    touch(core, thread, address, WRITE, len(data))
-    done = 0
-    while done < len(data):
-        start, length = span(core, thread, address + done, WRITE, len(data) - done)
-        _store(core, start, data[done : done + length])
-        done += length
+    _store(core, runs(core, thread, address, WRITE, len(data)), data)
 
 
 def copy_words(
     core: Core, source: Thread, source_address: int, target: Thread, target_address: int, words: int
 ) -> None:
-    """Copy between the memories of two threads, page by page; both ranges are checked before any word moves."""
+    """Copy between the memories of two threads, as if all were read first; no word moves if one cannot."""
     size = words * WORD_SIZE
+    sources = runs(core, source, source_address, READ, size)
+    targets = runs(core, target, target_address, WRITE, size)
+    if len(sources) == 1:
+        start, _ = sources[0]
+        _store(core, targets, core.hardware.ram[start : start + size])
+    else:
+        _store(core, targets, _load(core, sources))
+
+
+def _load(core: Core, sources: list[tuple[int, int]]) -> bytes:
     ram = core.hardware.ram
-    touch(core, source, source_address, READ, size)
-    touch(core, target, target_address, WRITE, size)
-    while size > 0:
-        start, length = span(core, source, source_address, READ, size)
-        into, length = span(core, target, target_address, WRITE, length)
-        _store(core, into, ram[start : start + length])
-        source_address += length
-        target_address += length
-        size -= length
+    if len(sources) == 1:
+        start, length = sources[0]
+        return bytes(ram[start : start + length])
+    return b"".join([ram[start : start + length] for start, length in sources])
 
 
-def _store(core: Core, start: int, data: bytes | memoryview) -> None:
+def _store(core: Core, targets: list[tuple[int, int]], data: bytes | memoryview) -> None:
     hardware = core.hardware
-    hardware.ram[start : start + len(data)] = data
-    if start & FRAME_MASK in hardware.code_frames:
-        hardware.invalidate(start, len(data))
+    if len(targets) > 1:
+        data = memoryview(bytes(data))  # it may lie in what is written first
+    done = 0
+    for start, length in targets:
+        hardware.ram[start : start + length] = data[done : done + length]
+        for frame in range(start & FRAME_MASK, start + length, PAGE_SIZE):
+            if frame in hardware.code_frames:
+                hardware.invalidate(start, length)
+                break
+        done += length

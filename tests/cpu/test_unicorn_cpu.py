@@ -78,7 +78,7 @@ def test_closed_engine_refuses_and_closing_twice_is_harmless() -> None:
 
 
 def test_forgotten_engine_is_collected() -> None:
-    finalizer = UnicornCpu(RAM_SIZE)._finalizer
+    (finalizer,) = UnicornCpu(RAM_SIZE)._engines._finalizers
     gc.collect()
     assert not finalizer.alive
 

@@ -61,11 +61,6 @@ class KernelObject:
         """Whether a parked thread that starts will be found by who ends its wait; else it has to look again."""
         return self.active
 
-    @property
-    def heir(self) -> Thread | None:
-        """Who is lent the priority of the threads that wait for this object."""
-        return None
-
     def first_waiter(self) -> Thread | None:
         """The first in that queue."""
         return None if self.waiters is None else self.waiters.head()
@@ -105,6 +100,11 @@ class Lender(KernelObject):
     """An object that may lend a thread priority; see `kernel/priority.py`."""
 
     __slots__ = ()
+
+    @property
+    def heir(self) -> Thread | None:
+        """Who is lent the priority of the threads that wait for this object."""
+        raise NotImplementedError
 
     @property
     def lent_priority(self) -> int:

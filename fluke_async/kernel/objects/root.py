@@ -181,6 +181,6 @@ class RootSpace(Space):
         frames = self._slabs.pop(start // SLAB_SIZE)
         for frame in frames.values():
             core.destroy_objects_in(frame)
-        for frame in frames.values():
+        for frame in sorted(frames.values(), reverse=True):  # so that the next owner gets them in order, side by side
             if core.frames.release(frame):
                 core.changes.forget(frame)
