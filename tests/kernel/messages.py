@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from fluke_async.abi.codes import PRIORITY_DEFAULT
+from fluke_async.execution.configuration import CONFIGURATIONS
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
 from tests.kernel.machine import Machine, Part
+
+preempted_between_chunks = pytest.mark.parametrize(
+    ("model", "preemption"), [each for each in CONFIGURATIONS if each.preemption != "none"]
+)
 
 
 class Service:

@@ -17,6 +17,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
 from tests.kernel.machine import Machine
+from tests.kernel.messages import preempted_between_chunks
 from tests.kernel.recreation import recreate_some
 from tests.kernel.transfers import KINDS, ROLES, WHAT, Kind, Transfer
 
@@ -55,11 +56,12 @@ ROWS = [row for row in ALL if not row.impossible]
 class Play:
     """A row played to its end; at the fault, those who are named are created again."""
 
-    def __init__(self, row: Row, model: str, *, recreating: bool) -> None:
+    def __init__(self, row: Row, model: str, preemption: str, *, recreating: bool) -> None:
         self.row, self.recreating = row, recreating
-        self.machine = machine = Machine(model, "partial", memory_bytes=RAM_BYTES)
+        self.machine = machine = Machine(model, preemption, memory_bytes=RAM_BYTES)
         self.transfer = Transfer(machine, row.kind, row.copier, row.away, row.missing, hard=row.is_hard)
         self.faults = 0
+        machine.core.trace = self._note
         if not row.is_hard:
             machine.core.probe = self._look
         else:
@@ -68,10 +70,19 @@ class Play:
             self._meet()
         machine.run()
 
+    def _note(self, event: tuple[Any, ...]) -> None:
+        self.machine.events.append(event)
+        if event[1] is Event.ASK:
+            self._check_copier()
+
+    def _check_copier(self) -> None:
+        assert self.machine.core.current is self.transfer.thread(self.row.copier)
+
     def _look(self, point: Point, thread: Thread) -> bool:
         if point is not Point.SOFT_FAULT or not self.transfer.is_found_again():
             return False
         assert thread is self.transfer.thread(self.row.away)
+        self._check_copier()
         return self._meet()
 
     def _meet(self) -> bool:
@@ -100,20 +111,21 @@ class Play:
 
 
 @cache
-def undisturbed(row: Row, model: str) -> tuple[Any, ...]:
+def undisturbed(row: Row, model: str, preemption: str) -> tuple[Any, ...]:
     """What becomes of a row when nobody is created again."""
-    play = Play(row, model, recreating=False)
+    play = Play(row, model, preemption, recreating=False)
     play.transfer.check_arrived()
     assert play.faults == 1
     assert play.machine.core.statistics.hard_faults == row.is_hard
     return play.outcome
 
 
+@preempted_between_chunks
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_nobody_can_tell_that_somebody_was_created_again_at_the_fault(row: Row, model: str) -> None:
-    play = Play(row, model, recreating=True)
+def test_nobody_can_tell_that_somebody_was_created_again_at_the_fault(row: Row, model: str, preemption: str) -> None:
+    play = Play(row, model, preemption, recreating=True)
     play.transfer.check_arrived()
-    assert play.outcome == undisturbed(row._replace(exported="both"), model)
+    assert play.outcome == undisturbed(row._replace(exported="both"), model, preemption)
 
 
 def test_every_kind_of_message_and_copier_has_its_rows() -> None:

@@ -7,34 +7,17 @@ service goes on for others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import NamedTuple
-
 import pytest
 
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, ExceptionCode, ObjectType, Prot
+from fluke_async.abi.codes import ExceptionCode, ObjectType, Prot
 from fluke_async.abi.registers import PROGRESS_WORDS
 from fluke_async.kernel.objects.portset import Portset
 from tests.kernel.invariants import check
 from tests.kernel.machine import MEMORY, MEMORY_SIZE
-from tests.kernel.torn import KINDS, STATUSES, WORDS, Exchange
+from tests.kernel.messages import preempted_between_chunks
+from tests.kernel.torn import CHUNKS, KINDS, Case, Deed, Exchange, finish, moments, play
 
 NO_OBJECT, LOAD, STORE = ExceptionCode.NO_OBJECT, ExceptionCode.LOAD_FAULT, ExceptionCode.STORE_FAULT
-Deed = Callable[[Exchange], None]
-
-
-class Case(NamedTuple):
-    """
-    A deed, the mistakes that it can lead either end into, and who may have to end before the other goes on.
-
-    An end that is there and does nothing is waited for: it is stopped by a mistake, or names somebody else for a time.
-    """
-
-    deed: Deed
-    client: tuple[ExceptionCode, ...] = ()
-    server: tuple[ExceptionCode, ...] = ()
-    dormant: str = ""
 
 
 def destroy(what: str) -> Deed:
@@ -136,24 +119,17 @@ CASES: dict[str, Case] = {
 }
 
 
-@cache
-def moments(model: str, kind: str, late: str) -> tuple[int, ...]:
-    """Where the undisturbed exchange can be disturbed; it comes to its end."""
-    exchange = Exchange(model, kind, late)
-    found = exchange.moments()
-    exchange.check_client(exchange.client, exchange.good_end)
-    assert exchange.is_over(exchange.server)
-    return tuple(found)
-
-
+@preempted_between_chunks
 @pytest.mark.parametrize("late", ["client", "server"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", CASES)
-def test_both_ends_come_to_an_end_and_the_service_goes_on(model: str, kind: str, late: str, name: str) -> None:
+def test_both_ends_come_to_an_end_and_the_service_goes_on(
+    model: str, preemption: str, kind: str, late: str, name: str
+) -> None:
     case = CASES[name]
-    for moment in moments(model, kind, late):
-        exchange = Exchange(model, kind, late)
-        exchange.play(moment)
+    for moment in moments(model, preemption, kind, late):
+        exchange = Exchange(model, preemption, kind, late)
+        play(exchange.machine, moment)
         if exchange.machine.done(exchange.client) and name.startswith("the client"):
             continue
         exchange.is_touched = True
@@ -162,39 +138,23 @@ def test_both_ends_come_to_an_end_and_the_service_goes_on(model: str, kind: str,
         finish(exchange, case, f"{name} after {moment} steps")
 
 
-def finish(exchange: Exchange, case: Case, where: str) -> None:
-    machine, client, server = exchange.machine, exchange.client, exchange.server
-    exchange.settle()
-    if case.dormant and not (exchange.is_over(client) and exchange.is_over(server)):
-        left = exchange.client if case.dormant == "client" else exchange.server
-        machine.core.destroy(exchange.third if case.dormant == "third" else left)
-        machine.run()
-        if case.dormant == "third" and not exchange.is_over(client):
-            machine.core.destroy(server)
-        elif case.dormant == "third" and not exchange.is_over(server):
-            machine.core.destroy(client)
-        machine.run()
-    for thread, allowed in ((client, case.client), (server, case.server)):
-        state = f"{where}: {thread.condition} in {machine.core.entry_name(thread)} for {thread.waiting_for}"
-        assert exchange.is_over(thread), state
-        if thread.active and machine.failure(thread) is not None:
-            assert machine.failure(thread) in allowed, state
-    if client.active and machine.done(client):
-        exchange.check_client(client, STATUSES[exchange.kind])
-
-
+@preempted_between_chunks
 @pytest.mark.parametrize("late", ["client", "server"])
 @pytest.mark.parametrize("kind", ["idempotent", "reliable"])
-def test_there_are_moments_between_all_chunks_and_in_every_wait(model: str, kind: str, late: str) -> None:
+def test_there_are_moments_between_all_chunks_and_in_every_wait(
+    model: str, preemption: str, kind: str, late: str
+) -> None:
     waits, arrived = set(), set()
-    for moment in moments(model, kind, late):
-        exchange = Exchange(model, kind, late)
-        exchange.play(moment)
+    for moment in moments(model, preemption, kind, late):
+        exchange = Exchange(model, preemption, kind, late)
+        play(exchange.machine, moment)
         for role, thread in (("client", exchange.client), ("server", exchange.server)):
             arrived.add((role, thread.registers[PROGRESS_WORDS]))
             if thread.waiting_for is not None:
                 waits.add((role, thread.waiting_for.type))
-    chunks = range(COPY_CHUNK_WORDS, WORDS + 1, COPY_CHUNK_WORDS)
+    chunk = exchange.machine.core.chunk_words
+    chunks = range(chunk, exchange.words + 1, chunk)
+    assert len(chunks) == CHUNKS
     assert arrived >= {("server", words) for words in chunks}
     assert arrived >= {("client", words) for words in (chunks if kind == "reliable" else chunks[-1:])}
     first = ("server", ObjectType.PORTSET) if late == "client" else ("client", ObjectType.PORT)

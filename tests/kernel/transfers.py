@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from typing import Any, NamedTuple
 
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, SLOT_SIZE, Status
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, PRIORITY_DEFAULT, SLOT_SIZE, Status
 from fluke_async.abi.registers import PROGRESS_WORDS, SEND_WORDS
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.reference import Reference
@@ -28,6 +28,7 @@ FIRST_WORDS = 100  # in the buffer that the registers name
 TABLE_PAGE, OBJECT_PAGE, BUFFERS_PAGE, PAGES = 5, 6, 7, 8
 REFERENCES = 2
 LATE = 8000  # instructions: longer than whatever the first of the two does before it waits
+LOST_AT = LATE // 2
 RESULTS = ("a0", "t6", "t1")  # status, words received, references that were left
 WHAT = ("buffer", "buffer table", "reference table", "reference slot")
 
@@ -120,17 +121,18 @@ class Transfer:
             reference = machine.core.objects[self.sides[kind.sender].references[number]]
             assert isinstance(reference, Reference)
             reference.target = machine.core.objects[mark]
-        self.threads = {role: self._spawn(role).address for role in ROLES}
-        machine.core.at(LATE // 2, lambda: self._lose(hard=hard))
+        self.threads = {role: self.spawn(role, self.sides[role]).address for role in ROLES}
+        machine.core.at(LOST_AT, lambda: self._lose(hard=hard))
 
     # -- the two programs -------------------------------------------------------------------------------------------
 
-    def _spawn(self, role: str) -> Thread:
-        side = self.sides[role]
+    def spawn(self, role: str, side: Side) -> Thread:
+        """One end, in a side's memory."""
         parts = self._client(side) if role == "client" else self._server(side)
         noted = [self.machine.keep(name, side.log + 8 * number) for number, name in enumerate(RESULTS)]
         end = "ipc_reply" if self.kind is REQUEST and role == "server" else f"ipc_{role}_disconnect"
-        return side.paging.spawn(*parts, *noted, self.machine.call(end))
+        priority = PRIORITY_DEFAULT - (role == self.copier)  # who copies comes when the other waits already
+        return side.paging.spawn(*parts, *noted, self.machine.call(end), priority=priority)
 
     def _client(self, side: Side) -> list[Part]:
         machine, to = self.machine, {"destination_ref": self.service.reference}
@@ -213,7 +215,17 @@ class Transfer:
         """How many words are committed when the page is missed; references go when all words have gone."""
         if self.kind is ONE_WAY or self.missing == "buffer table":
             return 0
-        return COPY_CHUNK_WORDS if self.missing == "buffer" else self.kind.words
+        if self.missing != "buffer":
+            return self.kind.words
+        before, chunk = self.page * PAGE_WORDS, self.machine.core.chunk_words
+        looked_at = COPY_CHUNK_WORDS if self.looks_ahead else chunk
+        return (before - looked_at) // chunk * chunk + chunk
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the page is the copier's own, and its registers name what remains, which is looked at as they go."""
+        in_request = self.kind is REQUEST or (self.kind is TO_SERVER and self.copier == "server")
+        return self.away == self.copier and not in_request
 
     def results(self) -> list[Any]:
         """What has come of it: the notes of both, and what has arrived."""

@@ -1,8 +1,9 @@
 """
-Verifies a kernel with a mistake planted in it: `python -m tests.verify.planted NAME [PROGRAM...]`.
+Verifies a kernel with a mistake planted in it: `python -m tests.verify.planted NAME [full] [PROGRAM...]`.
 
-Prints the first divergence as one line; exit status 1 if there is none. It has a process of its own, because a mistake
-stays planted, and because verification forks.
+With `full`, the kernel is preempted at every marked point, for which there is one model only; else both models are
+tried, preempted between the chunks of messages and then nowhere. Prints the first divergence as one line; exit status
+1 if there is none. It has a process of its own, because a mistake stays planted, and because verification forks.
 """
 
 from __future__ import annotations
@@ -10,28 +11,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from fluke_async.execution.configuration import configurations
 from fluke_async.verify import branch, check
 from fluke_async.verify.campaign import differing_models
 from fluke_async.verify.check import Check
 from fluke_async.verify.programs import program
-from tests.verify import mistakes, mistakes_of_memory, mistakes_of_others
+from tests.verify import mistakes, mistakes_of_memory, mistakes_of_others, mistakes_of_preemption
 
-SOURCES = (mistakes, mistakes_of_memory, mistakes_of_others)
+SOURCES = (mistakes, mistakes_of_memory, mistakes_of_others, mistakes_of_preemption)
 MISTAKES = {each.__name__: each for source in SOURCES for each in source.MISTAKES}
 PROGRAMS = ("primes", "bounded_buffer", "bulk", "inversion", "philosophers", "clock", "pager", "usertests")
 POINTS = 150
+FULL = "full"
 
 
-def find(name: str, programs: Sequence[str]) -> str:
+def find(name: str, preemptions: Sequence[str], programs: Sequence[str]) -> str:
     """The first divergence that a mistake leads to; empty if it is not found. A program may be NAME:ARGUMENT,..."""
     check.FAILURES_MAX, branch.BRANCH_S = 1, 5  # the first will do, and a copy that hangs has diverged
     MISTAKES[name]()
     for each in programs or PROGRAMS:
         title, _, arguments = each.partition(":")
         named = program(title, tuple(arguments.split(",")) if arguments else None)
-        for preemption in ("partial", "none"):
+        for preemption in preemptions:
             results = []
-            for model in ("interrupt", "process"):
+            for model, _ in configurations(None, preemption):
                 results.append(Check(named, model, preemption, points=POINTS, instructions=5).run())
                 for failure in (*results[-1].divergences, *results[-1].stalls):
                     return f"{each}, {model}-{preemption}: {failure}"
@@ -41,6 +44,7 @@ def find(name: str, programs: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    found = find(sys.argv[1], sys.argv[2:])
+    mistake, *rest = sys.argv[1:]
+    found = find(mistake, (FULL,), rest[1:]) if rest[:1] == [FULL] else find(mistake, ("partial", "none"), rest)
     sys.stdout.write(f"{found or 'not found'}\n")
     sys.exit(0 if found else 1)
