@@ -30,14 +30,13 @@ def named_peer(thread: Thread, role: Role) -> Thread | None:
 
 def peer_of(thread: Thread, role: Role) -> Thread | None:
     """Whom it names, if that one is still there."""
-    peer = named_peer(thread, role)
+    peer = thread.server if role is CLIENT else thread.client if thread.reliable else None
     return peer if peer is not None and peer.active else None
 
 
-def state_of(thread: Thread, role: Role) -> State:
-    """What it is there, by its own account."""
-    peer = named_peer(thread, role)
-    if peer is None or not peer.active:
+def state_of(thread: Thread, role: Role, peer: Thread | None) -> State:
+    """What it is there, by its own account, with the peer that it has."""
+    if peer is None:
         return NONE
     sends = thread.client_sender if role is CLIENT else thread.server_sender
     return SENDER if sends else RECEIVER
@@ -62,17 +61,17 @@ def name_peer(thread: Thread, role: Role, peer: Thread | None, *, sender: bool) 
 
 def turn(thread: Thread, peer: Thread, role: Role) -> None:
     """Sender and receiver change places."""
-    for end, its_role in ((thread, role), (peer, role.peer)):
-        if its_role is CLIENT:
-            end.client_sender = not end.client_sender
-        else:
-            end.server_sender = not end.server_sender
+    client, server = (thread, peer) if role is CLIENT else (peer, thread)
+    client.client_sender = not client.client_sender
+    server.server_sender = not server.server_sender
 
 
 def untie(core: Core, thread: Thread, role: Role) -> Thread | None:
     """End a connection; the other end, if it was one, finds out as soon as it looks. Returns it."""
     if role is SERVER and not thread.reliable:
         return None  # the client of an idempotent call waits for its reply
+    if named_peer(thread, role) is None:
+        return None
     peer = peer_of(thread, role)
     is_mutual = peer is not None and named_peer(peer, role.peer) is thread
     name_peer(thread, role, None, sender=False)

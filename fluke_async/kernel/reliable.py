@@ -32,7 +32,6 @@ from fluke_async.kernel.links import (
     SERVER,
     counts,
     name_peer,
-    named_peer,
     peer_of,
     state_of,
     turn,
@@ -89,20 +88,19 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
     """Do as much as can be done of a step now: what to await before going on, the call's status, or None if done."""
     if step is CONNECT:
         return _find_server(core, thread)
-    move = MOVES[state_of(thread, role), step]
+    peer = peer_of(thread, role)
+    move = MOVES[state_of(thread, role, peer), step]
     if not isinstance(move, State):
         if isinstance(move, ExceptionCode):
             raise ProgramException(thread, move, thread.registers[reg.ENTRY_POINT])
         return move
-    peer = named_peer(thread, role)
     assert peer is not None, "who has no peer makes no move"
     is_sender = step is SEND or step is OVER
-    is_mutual = counts(thread, role, peer)
+    if step is SEND and not has_more(core, thread):
+        return None
     while True:
-        if step is SEND and not has_more(core, thread):
-            return None
         meeting = None
-        if is_mutual and peer.waiting_for is thread and peer.question is None:
+        if peer.waiting_for is thread and peer.question is None and counts(thread, role, peer):
             its_role, its_step = WAITING.get(peer.registers[reg.ENTRY_POINT], (role, step))
             if its_role is not role:
                 meeting = MEETINGS.get((step, its_step) if is_sender else (its_step, step))
@@ -124,14 +122,14 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
             discard(sender)
         else:
             full = move_chunk(core, sender, receiver)
+            if isinstance(full, Suspension):
+                return full
             if full is not None and thread is receiver:
                 return full
             if full is not None:
                 finish_receive(core, peer, full)
                 core.park(thread, peer)  # until it has room again
                 return WAIT
-            if has_more(core, sender):
-                return COPY
         if is_sender:
             return None
         pass_on(core, peer, thread)
@@ -145,8 +143,12 @@ def has_more(core: Core, sender: Thread) -> bool:
     return bool(registers[reg.SEND_REFERENCE_COUNT]) or length(core, sender, SENDING) > 0
 
 
-def move_chunk(core: Core, sender: Thread, receiver: Thread) -> Status | None:
-    """Move a chunk of words or, after all words, references; or the status of a receiver that has no room for more."""
+def move_chunk(core: Core, sender: Thread, receiver: Thread) -> Suspension | Status | None:
+    """
+    Move a chunk of words or, after all words, references.
+
+    Returns COPY if there is more to be sent, or the status of a receiver that has no room for more.
+    """
     sent, received = sender.registers, receiver.registers
     is_plain = not (sent[reg.SEND_BUFFER_COUNT] or received[reg.RECEIVE_BUFFER_COUNT])
     left = sent[reg.SEND_WORDS] if is_plain else length(core, sender, SENDING)
@@ -170,13 +172,15 @@ def move_chunk(core: Core, sender: Thread, receiver: Thread) -> Status | None:
             go_to(sender, SENDING, places[0])
             go_to(receiver, RECEIVING, places[1])
         received[reg.PROGRESS_WORDS] = (received[reg.PROGRESS_WORDS] + words) & WORD_MASK
+        if left > words or sent[reg.SEND_REFERENCE_COUNT]:
+            return COPY
     elif not receiver.registers[reg.RECEIVE_REFERENCE_COUNT]:
         return Status.IPC_RECV_MORE_REFS
     else:
         count = pass_references(core, sender, receiver)
         sender.registers[reg.SEND_REFERENCES] = (sender.registers[reg.SEND_REFERENCES] + count * WORD_SIZE) & WORD_MASK
         sender.registers[reg.SEND_REFERENCE_COUNT] -= count
-    return None
+    return COPY if sender.registers[reg.SEND_REFERENCE_COUNT] else None
 
 
 def discard(sender: Thread) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from fluke_async.abi.codes import ExceptionCode, Status
 from fluke_async.abi.conversation import MOVES, Role, State, Step
-from fluke_async.kernel.links import counts, state_of
+from fluke_async.kernel.links import counts, peer_of, state_of
 from fluke_async.kernel.objects.thread import Thread
 from tests.kernel.ends import link
 from tests.kernel.machine import Machine
@@ -57,12 +57,12 @@ def test_each_step_does_in_each_state_what_the_table_says(
         assert thread.waiting_for is service.port
         server = machine.spawn(machine.call("ipc_setup_wait_receive", portset=service.portset))
         machine.run()
-        assert state_of(thread, role) is move
+        assert state_of(thread, role, peer_of(thread, role)) is move
         assert counts(thread, role, server)
     else:
         assert thread.waiting_for is peer  # the step is done when the other end does its half
     assert counts(thread, role, peer) is connected
-    assert state_of(peer, role.peer) is (State.NONE if not connected else other(state))
+    assert state_of(peer, role.peer, peer_of(peer, role.peer)) is (State.NONE if not connected else other(state))
 
 
 def other(state: State) -> State:
@@ -89,4 +89,4 @@ def test_step_of_who_is_left_alone_has_the_status_of_the_first_column(
         machine.run()
         assert machine.done(thread)
         assert machine.register(thread, "a0") == MOVES[State.NONE, step]
-        assert state_of(thread, role) is State.NONE
+        assert state_of(thread, role, peer_of(thread, role)) is State.NONE
