@@ -21,7 +21,13 @@ from fluke_async.kernel.objects.reference import Reference
 
 RUNS = 7
 ROUNDS = (2_000, 22_000)
-WAYS = {"call": 50.0, "keep": 40.0, "connect": 60.0}  # ways to ask, and what a round trip may take, in us
+KEEP = ("keep", "server")
+WAYS = {  # ways to ask, and to serve, by their names; and what a round trip may take, in us
+    ("call", "server"): ("ipc_call", 50.0),
+    KEEP: ("  over a kept connection", 40.0),
+    ("connect", "brief-server"): ("  with connect and disconnect, by the server", 60.0),
+    ("connect", "server"): ("  with connect and disconnect, by the client", 60.0),
+}
 KIB = 1024
 LONG_ROUNDS = {64 * KIB: (200, 2_200), 8192 * KIB: (4, 24)}
 LONG_BOUND_US = {64 * KIB: 120.0, 8192 * KIB: 15_000.0}
@@ -30,13 +36,12 @@ FREE_SLOT_VA = START_BLOCK_VA + 64 * SLOT_SIZE  # beyond the objects that a prog
 
 
 async def round_trip_figures(model: str) -> list[Figure]:
-    """Microseconds of a request and a reply of 8 bytes each, in three ways: a call, a kept connection, one for each."""
+    """Microseconds of a request and a reply of 8 bytes each: by a call, over a kept connection, over one for each."""
     async with Kernel(model=model) as kernel:
         runs = [{way: await _round_trip_us(kernel, way, ROUNDS) for way in WAYS} for _ in range(RUNS)]
-    names = {"call": "ipc_call", "keep": "  over a kept connection", "connect": "  with connect and disconnect"}
     return [
-        figure(f"{names[way]}, two spaces, {model}", "us", [run[way] for run in runs], bound_us)
-        for way, bound_us in WAYS.items()
+        figure(f"{name}, two spaces, {model}", "us", [run[way] for run in runs], bound_us)
+        for way, (name, bound_us) in WAYS.items()
     ]
 
 
@@ -46,7 +51,7 @@ async def long_message_figures(model: str) -> list[Figure]:
     async with Kernel(model=model) as kernel:
         for size_bytes, rounds in LONG_ROUNDS.items():
             words = size_bytes // WORD_SIZE
-            samples = [await _round_trip_us(kernel, "keep", rounds, words) for _ in range(RUNS)]
+            samples = [await _round_trip_us(kernel, KEEP, rounds, words) for _ in range(RUNS)]
             name = f"  message of {size_bytes // KIB:,} KiB, {model}"
             figures.append(figure(name, "us", samples, LONG_BOUND_US[size_bytes]))
     return figures
@@ -57,7 +62,7 @@ async def models_figure() -> Figure:
     ratios = []
     async with Kernel(model="interrupt") as interrupt, Kernel(model="process") as process:
         for _ in range(RUNS):
-            of_interrupt, of_process = [await _round_trip_us(each, "keep", ROUNDS) for each in (interrupt, process)]
+            of_interrupt, of_process = [await _round_trip_us(each, KEEP, ROUNDS) for each in (interrupt, process)]
             ratios.append(of_process / of_interrupt)
     return figure("  process model, beside the interrupt model", "x", ratios, 1.5)
 
@@ -70,26 +75,29 @@ async def crowd_figure(model: str) -> Figure:
         await crowd.stdout.receive()
         ratios = []
         for _ in range(RUNS):
-            alone_us = await _round_trip_us(empty, "keep", ROUNDS)
-            ratios.append(await _round_trip_us(full, "keep", ROUNDS, ports=CROWD_PORTS) / alone_us)
+            alone_us = await _round_trip_us(empty, KEEP, ROUNDS)
+            ratios.append(await _round_trip_us(full, KEEP, ROUNDS, ports=CROWD_PORTS) / alone_us)
         await crowd.kill()
         lines.close()
         stdin.close()
     return figure(f"  beside {CROWD_THREADS:,} blocked threads, {CROWD_PORTS:,} ports, {model}", "x", ratios, 1.2)
 
 
-async def _round_trip_us(kernel: Kernel, way: str, rounds: tuple[int, int], words: int = 1, ports: int = 1) -> float:
+async def _round_trip_us(
+    kernel: Kernel, way: tuple[str, str], rounds: tuple[int, int], words: int = 1, ports: int = 1
+) -> float:
     few, many = rounds
     seconds = [await _timed_pair(kernel, way, count, words, ports) for count in (few, many)]
     return (seconds[1] - seconds[0]) * 1e6 / (many - few)
 
 
-async def _timed_pair(kernel: Kernel, way: str, count: int, words: int, ports: int) -> float:
+async def _timed_pair(kernel: Kernel, way: tuple[str, str], count: int, words: int, ports: int) -> float:
     """A server and a client, each stopped by its budget at once, tied together, and let go."""
+    asks, serves = way
     portset = {"FLUKE_PORTSET": str(FREE_SLOT_VA)}
     reference = {"FLUKE_PORT_REF": str(FREE_SLOT_VA)}
-    server = await kernel.spawn(PROGRAM, args=["server", "0", str(words)], env=portset, budget=1)
-    client = await kernel.spawn(PROGRAM, args=[f"{way}-client", str(count), str(words)], env=reference, budget=1)
+    server = await kernel.spawn(PROGRAM, args=[serves, "0", str(words)], env=portset, budget=1)
+    client = await kernel.spawn(PROGRAM, args=[f"{asks}-client", str(count), str(words)], env=reference, budget=1)
     await server.wait()
     await client.wait()
     await kernel.inspect(lambda core: _tie(core, server, client, ports))

@@ -7,6 +7,7 @@ enum { STACK_SIZE = 4096, WORDS_MAX = 1 << 20 };
 static long count;
 static uint64_t word_count = 1; /* in a request; a reply has one word */
 static uint64_t *request;
+static bool is_brief; /* whether the server ends a connection with its first reply */
 static fluke_mutex_t mutex;
 static fluke_portset_t own_portset;
 static fluke_port_t own_port;
@@ -39,7 +40,7 @@ static void switch_threads(void)
     hand_over(NULL);
 }
 
-/* Serves calls, and connections until they end. */
+/* Serves calls, and connections: one request on each, or until the client ends it. */
 static void serve(void *portset)
 {
     struct fluke_ipc_params first = {.receive_buffer = request, .receive_words = word_count};
@@ -54,6 +55,8 @@ static void serve(void *portset)
         params.send_words = 1;
         if (kind != FLUKE_MESSAGE_RELIABLE) {
             fluke_ipc_reply_wait_receive(&params, NULL);
+        } else if (is_brief) {
+            fluke_ipc_server_ack_send_wait_receive(&params, NULL);
         } else if (fluke_ipc_server_ack_send_over_receive(&params) == FLUKE_SUCCESS) {
             params.message_kind = kind;
         } else {
@@ -83,6 +86,8 @@ static fluke_error_t connect(fluke_ref_t *destination, struct fluke_ipc_params *
 {
     fluke_error_t status = fluke_ipc_client_connect_send_over_receive(destination, params);
 
+    if (status == FLUKE_IPC_RECV_DISCONNECTED) /* the server has ended it, after its reply */
+        return FLUKE_SUCCESS;
     fluke_ipc_client_disconnect();
     return status;
 }
@@ -134,6 +139,11 @@ static void call_client(void) { ask(call, object_from_environment("FLUKE_PORT_RE
 static void keep_client(void) { ask(keep, object_from_environment("FLUKE_PORT_REF")); }
 static void connect_client(void) { ask(connect, object_from_environment("FLUKE_PORT_REF")); }
 static void server(void) { serve(object_from_environment("FLUKE_PORTSET")); }
+static void brief_server(void)
+{
+    is_brief = true;
+    server();
+}
 
 static const struct {
     const char *name;
@@ -146,6 +156,7 @@ static const struct {
     {"keep-client", keep_client},
     {"connect-client", connect_client},
     {"server", server},
+    {"brief-server", brief_server},
 };
 
 int main(int argc, char **argv)
@@ -165,6 +176,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    puts("usage: pingpong_bench null|switch|ipc|call-client|keep-client|connect-client|server [COUNT [WORDS]]");
+    puts("usage: pingpong_bench null|switch|ipc|call-client|keep-client|connect-client|server|brief-server [COUNT [WORDS]]");
     return 2;
 }
