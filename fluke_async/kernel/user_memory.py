@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.thread import Thread
 
 ADDRESS_END = 1 << 64
+OVERLAPPING_WORDS = PAGE_SIZE // WORD_SIZE
 
 
 def runs(core: Core, thread: Thread, address: int, access: int, size: int) -> list[tuple[int, int]]:
@@ -86,15 +87,32 @@ def write(core: Core, thread: Thread, address: int, data: bytes) -> None:
 def copy_words(
     core: Core, source: Thread, source_address: int, target: Thread, target_address: int, words: int
 ) -> None:
-    """Copy between the memories of two threads, as if all were read first; no word moves if one cannot."""
-    size = words * WORD_SIZE
+    """
+    Copy between the memories of two threads, as if all were read first; no word moves if one cannot.
+
+    Where the two overlap, so many words at a time that what comes of it is the same in all configurations.
+    """
+    size, soft_faults = words * WORD_SIZE, core.statistics.soft_faults
     sources = runs(core, source, source_address, READ, size)
     targets = runs(core, target, target_address, WRITE, size)
-    if len(sources) == 1:
+    if core.statistics.soft_faults != soft_faults:  # what the two shared until now may have been copied
+        sources = runs(core, source, source_address, READ, size)
+    if words > OVERLAPPING_WORDS and _overlap(sources, targets):
+        for done in range(0, words, OVERLAPPING_WORDS):
+            some, moved = min(words - done, OVERLAPPING_WORDS), done * WORD_SIZE
+            copy_words(core, source, source_address + moved, target, target_address + moved, some)
+    elif len(sources) == 1:
         start, _ = sources[0]
         _store(core, targets, core.hardware.ram[start : start + size])
     else:
         _store(core, targets, _load(core, sources))
+
+
+def _overlap(sources: list[tuple[int, int]], targets: list[tuple[int, int]]) -> bool:
+    if len(sources) == len(targets) == 1:
+        (start, length), (into, room) = sources[0], targets[0]
+        return start < into + room and into < start + length
+    return any(start < into + room and into < start + length for start, length in sources for into, room in targets)
 
 
 def _load(core: Core, sources: list[tuple[int, int]]) -> bytes:

@@ -95,6 +95,35 @@ def test_copy_of_words_between_pages_that_lie_differently(machine: Machine, star
     assert user_memory.read(machine.core, target, ODD + to, len(data)) == data
 
 
+@pytest.mark.parametrize("distance", [512, 513, 600, 1023, -512, -513])
+def test_copy_that_overlaps_goes_page_for_page(machine: Machine, distance: int) -> None:
+    """However the frames lie: what is written first is not read as it was."""
+    thread = thread_of(machine)
+    before = list(range(3 * PAGE_SIZE // 8))
+    user_memory.write(machine.core, thread, ODD, b"".join(n.to_bytes(8, "little") for n in before))
+    source, target, words = max(0, -distance), max(0, distance), len(before) - abs(distance)
+    user_memory.copy_words(machine.core, thread, ODD + 8 * source, thread, ODD + 8 * target, words)
+    for first in range(0, words, 512):
+        some = min(words - first, 512)
+        before[target + first : target + first + some] = before[source + first : source + first + some]
+    after = memoryview(user_memory.read(machine.core, thread, ODD, 3 * PAGE_SIZE)).cast("Q").tolist()
+    assert after == before
+
+
+def test_copy_into_what_was_shared_until_now_overlaps_all_the_same(machine: Machine) -> None:
+    """The first write gives the page a frame of its own: what the copy reads next is read there."""
+    thread = thread_of(machine)
+    before = list(range(3 * PAGE_SIZE // 8))
+    user_memory.write(machine.core, thread, ODD, b"".join(n.to_bytes(8, "little") for n in before))
+    copied = machine.core.root.new_slab()
+    entry = resolve(machine.core, thread, ODD, READ)
+    start = next(address for address, frame in machine.core.root.frames() if frame == entry & -PAGE_SIZE)
+    assert machine.core.root.share(machine.core, start & -4 * PAGE_SIZE, 4 * PAGE_SIZE, copied)
+    user_memory.copy_words(machine.core, thread, ODD, thread, ODD + PAGE_SIZE, 1024)
+    after = memoryview(user_memory.read(machine.core, thread, ODD, 3 * PAGE_SIZE)).cast("Q").tolist()
+    assert after == before[:512] * 3
+
+
 def test_page_is_entered_once(machine: Machine) -> None:
     thread = thread_of(machine)
     for _ in range(3):
@@ -114,6 +143,20 @@ def test_code_that_is_overwritten_is_invalidated(machine: Machine, monkeypatch: 
     machine.cpu.code_frames.add(frame)
     user_memory.write(machine.core, thread, ODD + 16, b"12345678")
     assert forgotten == [(frame + 16, 8)]
+
+
+def test_code_in_the_second_of_two_adjoining_frames_is_invalidated_too(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = thread_of(machine)
+    user_memory.write(machine.core, thread, ODD, bytes(3 * PAGE_SIZE))
+    frames = [physical(machine.core, thread, ODD + page * PAGE_SIZE, READ) for page in range(3)]
+    assert frames[1] + PAGE_SIZE == frames[2]
+    forgotten: list[tuple[int, int]] = []
+    monkeypatch.setattr(machine.cpu, "invalidate", lambda *range_: forgotten.append(range_))
+    machine.cpu.code_frames.add(frames[2])
+    user_memory.write(machine.core, thread, ODD + PAGE_SIZE + 8, bytes(PAGE_SIZE))
+    assert forgotten == [(frames[1] + 8, PAGE_SIZE)]
 
 
 def test_resolve_enters_all_that_is_granted(machine: Machine) -> None:
