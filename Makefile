@@ -19,7 +19,7 @@ demo: $(VENV)/demo.stamp
 	@$(RUN) -m fluke_async demo
 
 test: $(VENV)/dev.stamp
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses auto --dist worksteal
 
 verify: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async verify --all --points all
