@@ -16,9 +16,17 @@ from fluke_async.verify import branch, check
 from fluke_async.verify.campaign import differing_models
 from fluke_async.verify.check import Check
 from fluke_async.verify.programs import program
-from tests.verify import mistakes, mistakes_of_memory, mistakes_of_others, mistakes_of_preemption
+from tests.verify import (
+    mistakes,
+    mistakes_of_memory,
+    mistakes_of_order,
+    mistakes_of_others,
+    mistakes_of_preemption,
+    mistakes_of_strangers,
+)
 
-SOURCES = (mistakes, mistakes_of_memory, mistakes_of_others, mistakes_of_preemption)
+OF_STRANGERS = (mistakes_of_others, mistakes_of_strangers, mistakes_of_order)  # who had not read the check
+SOURCES = (mistakes, mistakes_of_memory, mistakes_of_preemption, *OF_STRANGERS)
 MISTAKES = {each.__name__: each for source in SOURCES for each in source.MISTAKES}
 PROGRAMS = ("primes", "bounded_buffer", "bulk", "inversion", "philosophers", "clock", "pager", "usertests")
 POINTS = 150
