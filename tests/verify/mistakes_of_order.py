@@ -2,9 +2,9 @@
 Mistakes by somebody who knows the kernel's code and not the check: an effect that comes before the last thing that can
 go wrong.
 
-As in `mistakes`: each replaces a function of the kernel for the rest of its process. Where no page is missing, what they
-do is the same in the end; what is cut off by one that is, or by whoever reads the state out there, does it twice or not
-at all.
+As in `mistakes`: each replaces a function of the kernel for the rest of its process. Where no page is missing, what
+they do is the same in the end; what is cut off by one that is, or by whoever reads the state out there, is done twice
+or not at all.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fluke_async.abi import registers as reg
-from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE, ExceptionCode, MessageKind, Status
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, WORD_SIZE, ExceptionCode, MessageKind, Status, ThreadFlags
 from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.abi.registers import A0, A1
 from fluke_async.execution import dispatcher
 from fluke_async.kernel import ipc, region_scan, user_memory
@@ -24,12 +25,15 @@ from fluke_async.kernel.core import Core
 from fluke_async.kernel.exceptions import ProgramException
 from fluke_async.kernel.message import hand_over, move_words, pass_references, references_between
 from fluke_async.kernel.names import object_at
+from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.cond import MUTEX_LOCK, Cond
 from fluke_async.kernel.objects.mutex import Mutex, mutex_lock
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.suspension import WAIT
 from fluke_devices.console import OK, Console
 from tests.verify.mistakes import replace_handler
+
+STOPPED = int(ThreadFlags.STOPPED)
 
 # -- messages -----------------------------------------------------------------------------------------------------
 
@@ -130,12 +134,21 @@ def found_objects_written_last() -> None:
 
 
 def thread_stopped_before_its_state_has_room() -> None:
-    """`thread_get_state` stops its target first, and then finds out whether it can write the state anywhere."""
-    original = dispatcher.ROWS[BY_NAME["thread_get_state"].number].handler
+    """`thread_get_state` stops its target, and then finds out whether it can write the state anywhere."""
+    object_call = dispatcher.ROWS[BY_NAME["thread_get_state"].number].handler
+    stopped: set[Thread] = set()  # by calls that have yet to write the state of a thread that was not
 
     def get_state(core: Core, thread: Thread) -> int | None:
-        object_at(core, thread, thread.registers[A0], Thread).on_export(core, thread)
-        status: int | None = original(core, thread)
+        target, address = object_at(core, thread, thread.registers[A0], Thread), thread.registers[A1]
+        if not target.stopped:
+            target.on_export(core, thread)
+            stopped.add(target)
+        status: int | None = object_call(core, thread)
+        if address and target in stopped:
+            stopped.remove(target)
+            bits: dict[str, Any] = dict(thread_state.export_bits(target))
+            bits["flags"] &= ~STOPPED
+            user_memory.write(core, thread, address, THREAD_STATE.pack(bits))
         return status
 
     replace_handler("thread_get_state", get_state)

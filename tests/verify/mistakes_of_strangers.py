@@ -15,18 +15,14 @@ from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import A6, PORT_ALIAS, PROGRESS_WORDS
 from fluke_async.execution import dispatcher, hart
 from fluke_async.kernel import connection, donation, ipc, reliable, scheduler, scheduling
-from fluke_async.kernel.buffers import SENDING
-from fluke_async.kernel.connection import destination, waiting_server
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.device_request import device_request
-from fluke_async.kernel.message import check_side
 from fluke_async.kernel.objects import thread_state
 from fluke_async.kernel.objects.base import KernelObject, StateBits
 from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex, mutex_lock
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.suspension import COPY, WAIT
+from fluke_async.kernel.suspension import COPY
 from tests.verify.mistakes import replace_exported, replace_handler
 
 ASKED, ALERTS, SENDERS = (
@@ -40,7 +36,7 @@ FLOATING_FLAGS = 0x1F
 
 
 def reply_counted_beside_the_server() -> None:
-    """How much of a reply has arrived stands in a table of the kernel's; what is left of it, in the server's registers."""
+    """How much of a reply has arrived stands in a table of the kernel's; what is left, in the server's registers."""
     original = ipc.move_reply_chunk
     moved: dict[Thread, int] = {}
 
@@ -107,7 +103,7 @@ def round_of_a_scan_kept_beside_the_thread() -> None:
 
 
 def time_used_not_committed() -> None:
-    """What a donee has used is counted by the kernel, and taken from its donor's register when the donor's call ends."""
+    """What a donee has used is counted by the kernel, and taken from its donor's register when that call ends."""
     original, withdraw, quantum_left = donation.pay, donation.withdraw, donation.quantum_left
     used: dict[Thread, int] = {}
 
@@ -163,25 +159,17 @@ def owner_told_when_it_runs() -> None:
 
 
 def destination_kept_across_the_wait() -> None:
-    """`ipc_send` finds its port once, and waits for a server there, whatever becomes of the port."""
+    """A call that has waited for a server goes on with the port that it had found before."""
+    original = ipc.destination
+    kept: dict[Thread, Port | None] = {}
 
-    async def ipc_send(core: Core, thread: Thread) -> int:
-        check_side(core, thread, SENDING)
-        port = destination(core, thread)
-        while port is not None:
-            if port.receiver is not None:
-                core.request(device_request(core, thread, port))
-                return Status.SUCCESS
-            server = waiting_server(core, port)
-            if server is not None:
-                ipc.receive_one_way(core, thread, server, port.alias)
-                core.complete(server, Status.SUCCESS)
-                return Status.SUCCESS
-            core.park(thread, port)
-            await WAIT
-        return Status.INVALID_DEST
+    def destination(core: Core, thread: Thread) -> Port | None:
+        if not (thread.in_kernel and thread in kept):
+            kept[thread] = original(core, thread)
+        return kept[thread]
 
-    replace_handler("ipc_send", ipc_send)
+    ipc.destination = destination
+    reliable.__dict__["destination"] = destination
 
 
 # -- what the state leaves out ------------------------------------------------------------------------------------
@@ -238,8 +226,8 @@ def inheritor_not_exported() -> None:
 
 
 def server_entries_not_exported() -> None:
-    """Where a server goes on is exported without the entry for idempotent calls."""
-    replace_exported("server_idempotent_pc", lambda _: 0)
+    """Where a server goes on is exported without the entry for reliable connections."""
+    replace_exported("server_reliable_pc", lambda _: 0)
 
 
 def replace_order(is_kept: Callable[[Thread], bool]) -> None:
