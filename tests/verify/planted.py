@@ -34,16 +34,21 @@ FULL = "full"
 
 
 def find(name: str, preemptions: Sequence[str], programs: Sequence[str]) -> str:
-    """The first divergence that a mistake leads to; empty if it is not found. A program may be NAME:ARGUMENT,..."""
-    check.FAILURES_MAX, branch.BRANCH_S = 1, 5  # the first will do, and a copy that hangs has diverged
+    """The first divergence that a mistake leads to; empty if it is not found."""
     MISTAKES[name]()
-    for each in programs or PROGRAMS:
+    return first_divergence(preemptions, programs or PROGRAMS)
+
+
+def first_divergence(preemptions: Sequence[str], programs: Sequence[str], points: int = POINTS) -> str:
+    """What differs at some points of some programs, or between the models. A program may be NAME:ARGUMENT,..."""
+    check.FAILURES_MAX, branch.BRANCH_S = 1, 5  # the first will do, and a copy that hangs has diverged
+    for each in programs:
         title, _, arguments = each.partition(":")
         named = program(title, tuple(arguments.split(",")) if arguments else None)
         for preemption in preemptions:
             results = []
             for model, _ in configurations(None, preemption):
-                results.append(Check(named, model, preemption, points=POINTS, instructions=5).run())
+                results.append(Check(named, model, preemption, points=points, instructions=5).run())
                 for failure in (*results[-1].divergences, *results[-1].stalls):
                     return f"{each}, {model}-{preemption}: {failure}"
             for difference in differing_models(results):

@@ -1,0 +1,128 @@
+"""
+How many small mistakes the tests notice: `python -m tests.verify.mutants [--seed N] [--count M] [MODULE...]`.
+
+Takes the kernel's code for waiting and for export, draws changes of it by a seed, and tries each: what checks itself
+and is quick comes first, the first law at some points of some programs last. A mutant that nothing notices has
+survived: it is printed with its file, its line and what was changed. One process runs at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.tidy import ROOT
+from tests.verify.mutated import UNCHANGED
+from tests.verify.mutation import Mutation, mutations
+
+PACKAGE = "fluke_async.kernel"
+TRIAL_S = 300  # a trial that takes longer hangs
+PROGRAMS = ("usertests",)
+LAW = ("bounded_buffer", "bulk", "pipeline", "fairshare", "memtest:32", "primes")
+
+TESTS: dict[str, tuple[str, ...]] = {
+    "reliable": ("reliable", "connections_named_midway", "recreated_connections", "alerts"),
+    "ipc": ("ipc", "ipc_ends", "ipc_mistakes", "ipc_references", "parked_by_a_state"),
+    "connection": ("ipc", "ipc_ends", "parked_by_a_state", "rings_of_calls", "connections_named_midway"),
+    "message": ("ipc", "ipc_references", "scattered_messages", "ipc_mistakes"),
+    "buffers": ("scattered_messages", "ipc_mistakes", "message_tables"),
+    "links": ("reliable", "alerts", "connections_named_midway"),
+    "scheduler": ("core", "priority", "in_call", "interrupt", "thread_state", "packing"),
+    "scheduling": ("thread_schedule", "schedule_requests"),
+    "donation": ("thread_schedule", "schedule_requests"),
+    "recreation": ("first_law", "recreated_connections"),
+    "questions": ("space_keepers", "keepers", "fault_states"),
+    "asking": ("space_keepers", "keepers", "keeper_ends"),
+    "objects.thread_state": ("thread_state", "loaded_again", "loaded_faults", "parked_by_a_state", "fault_states"),
+    "objects.mutex": ("mutex", "priority", "priority_ends"),
+    "objects.cond": ("cond", "cond_changes", "priority"),
+    "objects.thread": ("thread_calls", "thread_state", "packing", "priority_ends"),
+    "region_scan": ("region_search", "region_changed", "scans_cut_off"),
+    "revocation": ("translation", "memory_pulled_away", "mapping"),
+}
+"""The modules that are changed, and by which files of `tests/kernel` each is tried, the quickest first."""
+
+
+class Mutant(NamedTuple):
+    """A module, the number of a change of it, and the change."""
+
+    module: str
+    number: int
+    mutation: Mutation
+
+    def __str__(self) -> str:
+        path = f"{PACKAGE}.{self.module}".replace(".", "/")
+        return f"{path}.py:{self.mutation.line}: {self.mutation.what}"
+
+
+def all_mutants(modules: Sequence[str]) -> list[Mutant]:
+    """Every change of some modules."""
+    found = []
+    for module in modules:
+        path = ROOT / f"{PACKAGE}.{module}".replace(".", "/")
+        tree = ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
+        found += [Mutant(module, number, each) for number, each in enumerate(mutations(tree))]
+    return found
+
+
+def sample(mutants: Sequence[Mutant], seed: int, count: int) -> list[Mutant]:
+    """Some of them, always the same by a seed."""
+    return random.Random(seed).sample(mutants, min(count, len(mutants)))
+
+
+def trials_of(module: str) -> list[list[str]]:
+    """What a module is tried by, in order."""
+    files = [f"tests/kernel/test_{name}.py" for name in TESTS[module]]
+    return [["programs", *PROGRAMS], ["tests", *files], ["law", *LAW]]
+
+
+def noticed_by(module: str, number: int) -> str:
+    """The first trial that notices a change; empty if none does."""
+    for trial in trials_of(module):
+        command = [sys.executable, "-m", "tests.verify.mutated", f"{PACKAGE}.{module}", str(number), *trial]
+        try:
+            status = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=TRIAL_S, check=False).returncode
+        except subprocess.TimeoutExpired:
+            return f"{trial[0]}, which did not end"
+        if status:
+            return trial[0]
+    return ""
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try a sample; exit status 1 if the trials notice something where nothing was changed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.verify.mutants", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {PACKAGE}; by default: {', '.join(TESTS)}")
+    options = parser.parse_args(arguments)
+    chosen = sample(all_mutants(options.modules or list(TESTS)), options.seed, options.count)
+    survived = []
+    for each in chosen:
+        noticed = noticed_by(each.module, each.number)
+        say(f"{each}: {f'killed by {noticed}' if noticed else 'SURVIVED'}")
+        if not noticed:
+            survived.append(each)
+    # A survivor has passed all trials of its module; where there is none, it is not known yet that anything passes.
+    for module in sorted({each.module for each in chosen} - {each.module for each in survived}):
+        if noticed := noticed_by(module, UNCHANGED):
+            say(f"{module}: its {noticed} fail without a change")
+            return 1
+    killed = len(chosen) - len(survived)
+    say(f"{killed} killed, {len(survived)} survived of {len(chosen)} ({100 * killed / len(chosen):.0f} %)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
