@@ -1,8 +1,9 @@
 """
 One mutant and one trial of it, in a process of its own: `python -m tests.verify.mutated MODULE NUMBER TRIAL [WHAT...]`.
 
-The module is changed as it is imported; no file is. The trials are in `trials`. Exit status 0: nothing was noticed. With
-the number -1 nothing is changed, and nothing must be noticed.
+The module is changed as it is imported; no file is. A trial is `tests`, by files, or one of `trials`, by programs. Exit
+status 0: nothing was noticed.
+With the number -1 nothing is changed, and nothing must be noticed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
+import pytest
+
 from tests.verify.mutation import mutant
 
 UNCHANGED = -1
+TEST_S = 20  # a test that takes longer hangs
 
 
 class MutantLoader(SourceFileLoader):
@@ -53,9 +57,22 @@ class MutantFinder(MetaPathFinder):
         return spec
 
 
+def run_tests(files: Sequence[str]) -> bool:
+    """Whether all tests of some files pass; pytest must be the first to import what it runs."""
+    options = ("-x", "-q", "-p", "no:cacheprovider", f"--timeout={TEST_S}")
+    return pytest.main([*options, *files]) == pytest.ExitCode.OK
+
+
+def passes(trial: str, what: Sequence[str]) -> bool:
+    """Whether a trial notices nothing."""
+    if trial == "tests":
+        return run_tests(what)
+    passed: bool = import_module("tests.verify.trials").TRIALS[trial](what)
+    return passed
+
+
 if __name__ == "__main__":
-    module, number, name, *what = sys.argv[1:]
+    module, number, name, *rest = sys.argv[1:]
     sys.meta_path.insert(0, MutantFinder(module, int(number)))
     assert module not in sys.modules, "it was imported before it could be changed"
-    trials = import_module("tests.verify.trials")
-    sys.exit(0 if trials.TRIALS[name](what) else 1)
+    sys.exit(0 if passes(name, rest) else 1)
