@@ -16,7 +16,7 @@ from tests.verify.planted import first_divergence
 RUN_S = 20  # what takes longer hangs
 CONFIGURATIONS = (("interrupt", "partial"), ("process", "full"))
 PREEMPTIONS = ("partial", "full")
-POINTS = 60
+POINTS = 40
 
 
 def run_programs(names: Sequence[str]) -> bool:
