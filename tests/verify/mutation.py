@@ -126,10 +126,11 @@ def _of_statement(statement: ast.stmt) -> Iterator[Mutation]:
             if isinstance(node, ast.expr):
                 if name == "test":
                     yield from _negated(statement, name, node)
-                yield from _of_expression(node)
+                yield from _of_expression(node, node if hasattr(statement, "body") else statement)
 
 
-def _of_expression(root: ast.expr) -> Iterator[Mutation]:
+def _of_expression(root: ast.expr, around: ast.AST) -> Iterator[Mutation]:
+    """The changes in an expression; `around` is shown with those of constants, which say little by themselves."""
     for node in ast.walk(root):
         match node:
             case ast.Compare(ops=[op]):
@@ -145,7 +146,8 @@ def _of_expression(root: ast.expr) -> Iterator[Mutation]:
             case ast.Constant(value=bool(value)):
                 yield _set(node, "value", not value)
             case ast.Constant(value=int(value)):
-                yield _set(node, "value", value + 1)
+                where = f"other constant: {value} in {_shown(around)}"
+                yield _set(node, "value", value + 1)._replace(what=where)
             case ast.Call(args=arguments):
                 for index in range(len(arguments) - 1):
                     if _are_of_one_kind(arguments[index], arguments[index + 1]):
