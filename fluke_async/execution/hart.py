@@ -202,7 +202,7 @@ class Hart:
             before.floating = floating
         cpu.set_pages(thread.space.pages)
         registers = cpu.registers
-        if thread.registers is not registers or thread.floating is not None:
+        if thread.registers is not registers:
             seated = self._seated.get(id(registers))
             if seated is not None:
                 self._park(seated, registers)
