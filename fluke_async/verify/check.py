@@ -26,6 +26,8 @@ BRANCHES = 40  # points that are tried in a copy too, evenly spread
 REISSUED = 20  # and waits that are tried in the re-issued form
 TO_THE_END_EVERY = 10  # one copy in so many runs to the end of the program
 NO_POINT: PointName = (0, 0, "no such point", 0, "none", 0)
+INSTRUCTION = "instruction"
+IN_A_CHAIN, AT_ONCE, PARKED, REISSUED_FORM = "in a chain", "all at once", "parked", "re-issued"
 FAILURES_MAX = 5  # a check that has found so many divergences has found enough
 
 
@@ -37,6 +39,11 @@ class Failure:
     point: PointName
     form: str
     what: str
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether the number is an instant, between two instructions."""
+        return self.point[2] == INSTRUCTION
 
     def __str__(self) -> str:
         time, thread, kind, pc, entry, _ = self.point
@@ -66,7 +73,8 @@ class Check:
     A program under one execution model and one kind of preemption.
 
     `points` bounds how many kernel points are taken: evenly spread ones, and the first of each row of the coverage;
-    `only` takes a single one by its number, in a copy; with `at_once`, one chain takes one after the other.
+    `only` takes a single one by its number, in a copy, and `instant` one between two instructions; with `at_once`, one
+    chain takes one after the other.
     Beside them, `instructions` boundaries between two instructions are taken, evenly spread over the program's time.
     """
 
@@ -79,6 +87,7 @@ class Check:
         points: int | None = None,
         instructions: int = 0,
         only: int | None = None,
+        instant: int | None = None,
         at_once: bool = False,
     ) -> None:
         self.program = program
@@ -86,7 +95,8 @@ class Check:
         self.points_max = points
         self.instructions = instructions
         self.only = only
-        self.stride = 1 if at_once else STRIDE
+        self.instant = instant
+        self.form, self.stride = (AT_ONCE, 1) if at_once else (IN_A_CHAIN, STRIDE)
         self.branch: Branch | None = None  # in a copy of the process
         self.is_reissued = False
 
@@ -97,10 +107,14 @@ class Check:
         result.points = list(self.undisturbed.points)
         wanted = self._wanted(len(result.points))
         self.taken: set[int] = set()
+        if self.instant is not None:
+            self._run_chain((), [self.instant])
+            return result
         if self.only is None:
             self._run_chains(wanted)
             self._run_chains_of_instants()
-        self._run_branches(wanted)
+        if self.form != AT_ONCE:
+            self._run_branches(wanted)
         result.kernel_points = result.exact = len(self.taken)
         result.coverage = {row for row, number in self.undisturbed.first_of_row.items() if number in self.taken}
         return result
@@ -136,14 +150,14 @@ class Check:
             self.taken |= links.taken
             result.instruction_points += links.instants
             for number, what in links.stalls.items():
-                result.stalls.append(self._failure(number, "in a chain", what))
+                result.stalls.append(self._failure(number, self.form, what))
             if not links.broken:
                 return
             if instants:
-                name = (links.broken_at, 0, "instruction", 0, "none", 0)
-                result.divergences.append(Failure(links.broken_at, name, "in a chain", links.broken))
+                name = (links.broken_at, 0, INSTRUCTION, 0, "none", 0)
+                result.divergences.append(Failure(links.broken_at, name, self.form, links.broken))
             else:
-                result.divergences.append(self._failure(links.broken_at, "in a chain", links.broken))
+                result.divergences.append(self._failure(links.broken_at, self.form, links.broken))
             numbers = [number for number in numbers if number > links.broken_at]
             instants = [instant for instant in instants if instant > links.broken_at]
 
@@ -205,7 +219,7 @@ class Check:
             return True
         if not parked:
             self.result.outcome += 1
-        form = "parked" if parked else "re-issued"
+        form = PARKED if parked else REISSUED_FORM
         if branch.divergence:
             self.result.divergences.append(self._failure(number, form, branch.divergence))
         if branch.stall:
