@@ -22,7 +22,7 @@ test: $(VENV)/dev.stamp
 	$(RUN) -m pytest --numprocesses auto --dist worksteal
 
 verify: $(VENV)/demo.stamp
-	$(RUN) -m fluke_async verify --all --points all --instructions 10000
+	$(RUN) -m fluke_async verify --all --points all --instructions 10000 --report verification.md
 
 lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check
