@@ -160,7 +160,7 @@ def owner_told_when_it_runs() -> None:
 
 def destination_kept_across_the_wait() -> None:
     """A call that has waited for a server goes on with the port that it had found before."""
-    original = ipc.destination
+    original = connection.destination
     kept: dict[Thread, Port | None] = {}
 
     def destination(core: Core, thread: Thread) -> Port | None:
@@ -168,8 +168,8 @@ def destination_kept_across_the_wait() -> None:
             kept[thread] = original(core, thread)
         return kept[thread]
 
-    ipc.destination = destination
-    reliable.__dict__["destination"] = destination
+    for module in (ipc, reliable):
+        module.__dict__["destination"] = destination
 
 
 # -- what the state leaves out ------------------------------------------------------------------------------------
@@ -226,8 +226,8 @@ def inheritor_not_exported() -> None:
 
 
 def server_entries_not_exported() -> None:
-    """Where a server goes on is exported without the entry for reliable connections."""
-    replace_exported("server_reliable_pc", lambda _: 0)
+    """Where a server goes on is exported without the entry for one-way messages."""
+    replace_exported("server_oneway_pc", lambda _: 0)
 
 
 def replace_order(is_kept: Callable[[Thread], bool]) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from fluke_async.execution.configuration import configurations
-from fluke_async.verify import branch, check
+from fluke_async.verify import branch, chain, check
 from fluke_async.verify.campaign import differing_models
 from fluke_async.verify.check import Check
 from fluke_async.verify.programs import program
@@ -30,6 +30,7 @@ SOURCES = (mistakes, mistakes_of_memory, mistakes_of_preemption, *OF_STRANGERS)
 MISTAKES = {each.__name__: each for source in SOURCES for each in source.MISTAKES}
 PROGRAMS = ("primes", "bounded_buffer", "bulk", "inversion", "philosophers", "clock", "pager", "usertests")
 POINTS = 150
+HANGS_S = 3  # a thousand times what it takes from one point to the next
 FULL = "full"
 
 
@@ -41,7 +42,8 @@ def find(name: str, preemptions: Sequence[str], programs: Sequence[str]) -> str:
 
 def first_divergence(preemptions: Sequence[str], programs: Sequence[str], points: int = POINTS) -> str:
     """What differs at some points of some programs, or between the models. A program may be NAME:ARGUMENT,..."""
-    check.FAILURES_MAX, branch.BRANCH_S = 1, 5  # the first will do, and a copy that hangs has diverged
+    check.FAILURES_MAX = 1  # the first will do
+    branch.BRANCH_S = chain.CHAIN_S = HANGS_S  # and what hangs has diverged
     for each in programs:
         title, _, arguments = each.partition(":")
         named = program(title, tuple(arguments.split(",")) if arguments else None)
