@@ -141,3 +141,13 @@ def test_check_finds_what_cannot_be(machine: Machine, damage: str) -> None:
         thread.callee = machine.new(Thread)
     with pytest.raises(KernelBug):
         check(machine.core)
+
+
+def test_a_new_thread_comes_last_among_those_of_its_priority(machine: Machine) -> None:
+    first = machine.spawn(("burn", 10))
+    second = machine.spawn(("burn", 10))
+    assert first.run_order < second.run_order
+    assert machine.core.ready.head() is first
+    machine.core.stop(first)
+    machine.core.start(first)
+    assert machine.core.ready.head() is first, "it was ready before, and keeps its place"
