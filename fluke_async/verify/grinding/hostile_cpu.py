@@ -14,7 +14,7 @@ from zlib import crc32
 
 from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, ObjectType
 from fluke_async.abi.entry_points import BY_NAME
-from fluke_async.abi.registers import A0, ENTRY_POINT, PROGRESS_WORDS
+from fluke_async.abi.registers import A0, A1, ENTRY_POINT, PROGRESS_WORDS
 from fluke_async.cpu.protocol import EXECUTE, READ, REGISTER_COUNT, WRITE, Cause
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.thread import Thread
@@ -25,9 +25,12 @@ from fluke_async.verify.grinding.values import WORDS, Values
 
 ECALL = CODE + 4
 ENABLE, GO_ON = BY_NAME["thread_enable_exceptions"].number, BY_NAME["thread_return_from_exception"].number
+HANDLED = 0.6  # how often a handler enables exceptions again, or goes back to where they came from
 CALL, ACCESS, BURN, ASTRAY = 0.93, 0.97, 0.99, 1.0  # up to which draw a thread does what
 FAULT_OF = {READ: Cause.LOAD_FAULT, WRITE: Cause.STORE_FAULT}
 Turn = Callable[[int], int]
+
+LAST_CALL, LAST_OBJECT = 18, 19  # s2 and s3, in which a program keeps them
 
 
 class Trap(Exception):
@@ -89,8 +92,8 @@ class HostileCpu:
         """The instruction that does something."""
         random = self.random
         draw = random.random()
-        if pc == HANDLER and draw < 0.8:
-            self._enter(ENABLE if draw < 0.77 else GO_ON, [(A0, thread.thread_va)])
+        if pc == HANDLER and draw < HANDLED:
+            self._enter(ENABLE if draw < 0.57 else GO_ON, [(A0, thread.thread_va)])
         elif draw < CALL:
             self._prepare_call(thread)
         elif draw < ACCESS:
@@ -107,19 +110,24 @@ class HostileCpu:
         registers[ENTRY_POINT] = number
         for register, value in operands:
             registers[register] = value
+        registers[LAST_CALL], registers[LAST_OBJECT] = number, registers[A0]
 
     def _prepare_call(self, thread: Thread) -> None:
-        random, values = self.random, self.values
+        """Fill the registers: for any call, or for one that makes sense after the last."""
+        random, values, registers = self.random, self.values, self.registers
         if random.random() < 0.01:
             self._enter(values.anything(), [])  # with the arguments of the last one
             return
-        entry = values.entry(thread)
+        entry = values.after(registers[LAST_CALL]) if random.random() < 0.6 else None
+        same = [] if entry is None else [(A1 if entry.name == "cond_wait" else A0, registers[LAST_OBJECT])]
+        if entry is None:
+            entry = values.entry(thread)
         if entry.name.endswith("_set_state") and random.random() < 0.7:
             self._prepare_state(entry.object_type, thread)
         operands = values.operands(entry, thread)
         if "progress_words" in (operand.name for operand in entry.arguments):
             operands.append((PROGRESS_WORDS, 0 if random.random() < 0.97 else values.anything()))
-        self._enter(entry.number, operands)
+        self._enter(entry.number, operands + same)
 
     def _prepare_state(self, type_: ObjectType, thread: Thread) -> None:
         """Make up a state, or change what has been read out there."""

@@ -7,7 +7,7 @@ the wrong kind, now and then anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from random import Random
 
@@ -52,19 +52,16 @@ TYPE_OF_LINK = {
     "destination": ObjectType.PORT,
 }
 OFTEN = {  # weights of calls by how their names end; all others have 10
-    "_create": 14,
-    "_destroy": 5,
-    "space_destroy": 2,
-    "thread_destroy": 3,
-    "_move": 4,
+    "_move": 6,
     "_set_state": 16,
-    "thread_set_state": 40,
-    "port_set_state": 20,
+    "thread_get_state": 20,
+    "thread_set_state": 20,
+    "mapping_set_state": 25,
     "mutex_unlock": 20,
-    "cond_wait": 20,
     "cond_signal": 15,
-    "ipc_call": 40,
-    "ipc_setup_wait_receive": 50,
+    "ipc_call": 50,
+    "ipc_send": 20,
+    "ipc_setup_wait_receive": 100,
     "ipc_client_connect_send": 30,
     "ipc_client_connect_send_over_receive": 40,
     "thread_schedule": 15,
@@ -76,10 +73,35 @@ BUFFERS = (
     *[(OWN_MEMORY, OWN_PAGES - 1)] * 3,
     *[(COMMON_MEMORY, COMMON_PAGES)] * 3,
     (PAGED_MEMORY, PAGED_PAGES),
-    *[(FREE, FREE_PAGES)] * 2,
+    (FREE, FREE_PAGES),
 )
-WORDS = (0, 0, 1, 2, 3, 8, 30, 36, 100, 511, 512, 513, 600, 1024, 1025, 2000, 3000)
+WORDS = (0, 1, 2, 3, 8, 30, 36, 100, 511, 512, 513, 600, 1024, 1025, 2000, 3000)
+ROOMY = tuple(OWN_MEMORY + page * PAGE_SIZE for page in (1, 2, 0)) + (COMMON_MEMORY, COMMON_MEMORY + 2 * PAGE_SIZE)
+"""Where long buffers find room."""
 COUNTS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 3)
+FOLLOW = {
+    "mutex_lock": ("mutex_unlock", "cond_wait", "cond_wait"),
+    "mutex_trylock": ("mutex_unlock", "cond_wait"),
+    "thread_get_state": ("thread_set_state",),
+    "thread_get_saved_state": ("thread_set_saved_state",),
+    "thread_disable_exceptions": ("thread_enable_exceptions",),
+}
+FOLLOW_ANY = {
+    "create": ("set_state", "reference", "move", "destroy"),
+    "create_hash": ("set_state", "reference", "get_state"),
+    "get_state": ("set_state",),
+    "set_state": ("get_state", "protect"),
+}
+"""What is done next with the same object: by the call, or by what the call does."""
+_AFTER = {
+    entry.number: [
+        BY_NAME[name]
+        for name in (*FOLLOW.get(entry.name, ()), *(f"{kind}_{each}" for each in FOLLOW_ANY.get(operation, ())))
+        if name in BY_NAME
+    ]
+    for entry in ENTRY_POINTS
+    for kind, _, operation in [entry.name.partition("_")]
+}
 _END = {role: [BY_NAME[f"ipc_{role.value}_{name}"] for name in ("disconnect", "alert")] for role in Role}
 _FOLLOWING = {
     (role, sends): [
@@ -105,6 +127,7 @@ class Values:
 
     def __init__(self, random: Random) -> None:
         self.random = random
+        self._careful = False  # whether the message that is drawn is to be one that can be sent
         self._drawn_by: dict[Kind, Callable[[Operand, Thread], int]] = {
             Kind.OBJECT: self._object,
             Kind.NEW_OBJECT: self._object,
@@ -121,10 +144,15 @@ class Values:
             Kind.STATUS: self._value,
         }
 
+    def after(self, number: int) -> EntryPoint | None:
+        """A call that makes sense after another, on the same object."""
+        calls = _AFTER.get(number)
+        return self.random.choice(calls) if calls else None
+
     def entry(self, thread: Thread) -> EntryPoint:
         """A call; who is tied to another thread likes to go on with that."""
         random = self.random
-        if random.random() < 0.4:
+        if random.random() < 0.8:
             if thread.server is not None:
                 return self._following(Role.CLIENT, sends=thread.client_sender)
             if thread.reliable:
@@ -139,6 +167,7 @@ class Values:
 
     def operands(self, entry: EntryPoint, thread: Thread) -> list[tuple[int, int]]:
         """Registers with values for them."""
+        self._careful = self.random.random() < 0.75
         drawn = [
             (operand.register, self._drawn_by[operand.kind](operand, thread))
             for operand in entry.arguments
@@ -149,13 +178,17 @@ class Values:
                 drawn[1] = (drawn[1][0], self.random.choice(REFERENCES[entry.object_type]))
             elif entry.name.endswith("_move"):
                 drawn[1] = (drawn[1][0], self.random.choice(SPARE[entry.object_type]))
-            elif entry.name.endswith(("_create", "_create_hash")):
+            elif entry.name.endswith(("_create", "_create_hash", "_destroy")):
                 drawn[0] = (drawn[0][0], self.random.choice(SPARE[entry.object_type]))
             elif entry.name.endswith(("get_state", "set_state")):
                 drawn[1] = (drawn[1][0], state_at(entry.object_type))
         if self.random.random() < 0.02:  # a register more, whether it means something or not
             drawn.append((self.random.randrange(1, 32), self.anything()))
         return drawn
+
+    def of(self, addresses: Sequence[int]) -> int:
+        """One of some addresses, the first more often than the last: so that threads meet."""
+        return addresses[int(self.random.random() ** 2 * len(addresses))]
 
     def anything(self) -> int:
         """Any word, preferably one that hurts."""
@@ -176,16 +209,16 @@ class Values:
         draw = random.random()
         if draw < 0.5:
             return page
-        if draw < 0.9:
+        if draw < 0.98:
             return page + random.randrange(0, PAGE_SIZE, 8)
         return page + PAGE_SIZE - random.randrange(1, 24)
 
     def _object(self, operand: Operand, thread: Thread) -> int:
         draw = self.random.random()
         if operand.name == "destination_ref" and draw < 0.9:
-            return self.random.choice(REFERENCES[ObjectType.PORT])
+            return self.of(REFERENCES[ObjectType.PORT])
         if draw < 0.9:
-            return self.random.choice(SLOTS[operand.type] or ALL_SLOTS)
+            return self.of(SLOTS[operand.type] or ALL_SLOTS)
         if draw < 0.96:
             return self.random.choice(ALL_SLOTS)
         return self.anything()
@@ -211,10 +244,11 @@ class Values:
         return thread.thread_va if self.random.random() < 0.9 else self._object(operand, thread)
 
     def _address(self, operand: Operand, thread: Thread) -> int:
-        draw = self.random.random()
-        if draw > 0.97:
-            return self.anything()
         name = operand.name
+        if self._careful and name.endswith("_buffer"):
+            return self.of(ROOMY)
+        if self.random.random() > 0.97:
+            return self.anything()
         if name.endswith("buffer_table"):
             return BUFFER_TABLES + self.random.randrange(0, 0x200, 16)
         if name.endswith("ref_table"):
@@ -224,12 +258,14 @@ class Values:
         return self.random.choice((0, 0, CODE, HANDLER, HANDLER))  # an entry of the thread's code
 
     def _words(self, operand: Operand, thread: Thread) -> int:
+        if self._careful:
+            return self.of(WORDS)
         return self.random.choice(WORDS) if self.random.random() < 0.97 else self.anything()
 
     def _count(self, operand: Operand, thread: Thread) -> int:
         draw = self.random.random()
-        if draw < 0.95:
-            return self.random.choice(COUNTS)
+        if self._careful or draw < 0.95:
+            return self.of(COUNTS)
         return self.random.choice((4, 16, 255, 256)) if draw < 0.98 else self.anything()
 
     def _value(self, operand: Operand, thread: Thread) -> int:
