@@ -48,14 +48,14 @@ def grind_world(seed: int, configuration: Configuration, calls: int = WORLD_CALL
         core = world.core
         bystanders = Bystanders(world)
         core.trace = ground.tally.note
-        while core.statistics.system_calls < calls:
-            world.grind(min(BATCH_CALLS, calls - core.statistics.system_calls))
+        while world.cpu.calls < calls:
+            world.grind(min(BATCH_CALLS, calls - world.cpu.calls))
             check(core, forged=True)
             bystanders.compare()
             batch += 1
             world.mend(0.3)
             check(core, forged=True)
-        ground.calls, ground.digest = core.statistics.system_calls, world.cpu.digest
+        ground.calls, ground.digest = world.cpu.calls, world.cpu.digest
         world.destroy_everything(bystanders.slab)
         check_nothing_left(world)
     except Exception:

@@ -25,6 +25,7 @@ from fluke_async.verify.grinding.world import World
 
 START, PAGES = 0x10_0000, 6  # the same addresses at which those who grind have theirs
 COUNT = 8  # the register in which the running thread counts
+TURN = 100  # instructions that it executes in one run of the engine
 CHANGING = ("quantum_left", "run_order")  # of the one that runs
 
 
@@ -104,9 +105,10 @@ class Bystanders:
     def _run(self, limit: int) -> int:
         """The turn of the one that runs: so many instructions, counted."""
         thread = self.runner
-        self.executed += limit
+        count = min(limit, TURN)
+        self.executed += count
         thread.registers[COUNT] = self.executed
-        return limit
+        return count
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

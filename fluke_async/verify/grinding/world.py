@@ -15,6 +15,7 @@ from fluke_async.execution.configuration import MODELS, Configuration, Preemptio
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart, Outcome
 from fluke_async.kernel.core import Core
+from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.exceptions import POSTED, ProgramException, post
 from fluke_async.kernel.message import answer
 from fluke_async.kernel.objects.base import KernelObject
@@ -36,7 +37,6 @@ EFFORTS = (1, 5_000, 100_000, 10_000_000)  # a slice of one step, and longer one
 SHARED, OWN = 0x1_0000, 0x10_0000  # in the slab: what all share, and where what is of one space begins
 PARENT = 0x1000_0000  # in the slab: objects that nobody can name
 STEPS_MAX = 100_000
-QUIET_SLICES = 12  # in which nobody makes a call: the others wait, or are stopped
 ENABLED = ThreadFlags.EXCEPTION_ENABLE
 
 T = TypeVar("T", bound=KernelObject)
@@ -45,8 +45,9 @@ T = TypeVar("T", bound=KernelObject)
 class World:
     """One kernel, made and ground by one seed."""
 
-    def __init__(self, seed: int, configuration: Configuration) -> None:
-        self.random = Random(seed)
+    def __init__(self, seed: int, configuration: Configuration, *, devices_take_time: bool = True) -> None:
+        self.devices_take_time = devices_take_time
+        self.random, self.slices = Random(seed), Random(seed)
         values = Values(self.random)
         memory_bytes = self.random.choice(MEMORY_BYTES)
         self.cpu = HostileCpu(memory_bytes, values)
@@ -124,22 +125,20 @@ class World:
 
     def grind(self, calls: int) -> None:
         """Run until so many calls more have been made."""
-        core = self.core
-        self.cpu.stop_at = core.statistics.system_calls + calls
-        made, quiet = core.statistics.system_calls, 0
+        core, cpu = self.core, self.cpu
+        cpu.stop_at = cpu.calls + calls
         for _ in range(STEPS_MAX):
-            if core.statistics.system_calls >= self.cpu.stop_at and core.unfinished is None:
+            if cpu.calls >= cpu.stop_at and core.unfinished is None:
                 break
-            outcome = self.hart.run(self.random.choice(EFFORTS))
-            quiet = quiet + 1 if core.statistics.system_calls == made else 0
-            made = core.statistics.system_calls
+            outcome = self.hart.run(self.slices.choice(EFFORTS))
             if outcome is Outcome.ATTENTION:
                 self._attend()
-            elif outcome is Outcome.IDLE and core.timeline.next_time is not None:
-                core.time = max(core.time, core.timeline.next_time)
-            elif outcome is Outcome.IDLE or quiet > QUIET_SLICES:
+            elif outcome is Outcome.IDLE:
+                cpu.is_quiet = core.timeline.next_time is None
+                core.time = max(core.time, core.timeline.next_time or 0)
+            if cpu.is_quiet:
+                cpu.is_quiet = False
                 self.mend(0.3)
-                quiet = 0
         else:
             raise AssertionError(f"fewer than {calls} calls in {STEPS_MAX} slices")
         self._come_to_rest()
@@ -155,17 +154,17 @@ class World:
         core.attention = False
         core.current = None
         core.exceptions.clear()
-        requests = core.requests[:]
-        core.requests.clear()
-        for request in requests:
-            if random.random() < 0.8:
-                words = tuple(random.getrandbits(64) for _ in range(random.choice((0, 1, 2, 40))))
+        while core.requests:
+            request = core.requests.pop(0)
+            if self.devices_take_time:
+                core.at(core.time + random.randrange(5000), lambda request=request: self._answer(request), request)
+            else:
+                self._answer(request)
 
-                def reply(request: Any = request, words: tuple[int, ...] = words) -> None:
-                    core.current = None
-                    answer(core, request, words)
-
-                core.at(core.time + random.randrange(5000), reply, request)
+    def _answer(self, request: DeviceRequest) -> None:
+        """A device answers with some of what it was asked, and a word more."""
+        self.core.current = None
+        answer(self.core, request, (request.thread.hash % 3, *request.words[: request.thread.hash % 40]))
 
     # -- keeping it going --------------------------------------------------------------------------------------------
 
