@@ -56,6 +56,14 @@ class Bystanders:
         for name, digest in self.before.items():
             assert now[name] == digest, f"{name} of the bystanders: changed"
 
+    def follow(self, made: dict[int, KernelObject]) -> None:
+        """Everything has been created again."""
+        self.objects = {made[each.address]: address for each, address in self.objects.items()}
+        runner = made[self.runner.address]
+        assert isinstance(runner, Thread)
+        self.runner = runner
+        self.world.cpu.well_behaved = {runner: self._run}
+
     # -- building ----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:

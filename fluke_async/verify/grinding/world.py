@@ -25,6 +25,7 @@ from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.recreation import capture, closed_set, destroy, restore
 from fluke_async.verify.grinding import places
 from fluke_async.verify.grinding.hostile_cpu import HostileCpu
 from fluke_async.verify.grinding.places import KIND_OF_SLOT, TYPE_OF_REFERENCE
@@ -162,9 +163,9 @@ class World:
                 self._answer(request)
 
     def _answer(self, request: DeviceRequest) -> None:
-        """A device answers with some of what it was asked, and a word more."""
+        """A device answers with some of what it was asked, and a word before; as a keeper it always fails."""
         self.core.current = None
-        answer(self.core, request, (request.thread.hash % 3, *request.words[: request.thread.hash % 40]))
+        answer(self.core, request, (1 + request.thread.hash % 2, *request.words[: request.thread.hash % 40]))
 
     # -- keeping it going --------------------------------------------------------------------------------------------
 
@@ -241,6 +242,18 @@ class World:
         page, _ = random.choice(self._pages())
         found = self.core.objects.get(self.physical(page + random.choice(numbers) * SLOT_SIZE))
         return found if found is not None and found.type is type_ else None
+
+    def recreate(self) -> dict[int, KernelObject]:
+        """The procedure of the first law, on everything; the new objects by address."""
+        core = self.core
+        self._come_to_rest()
+        objects = closed_set(core)
+        records = capture(core, objects)
+        destroy(core, objects)
+        made = restore(core, records)
+        self.memory, self.paged = made[self.memory.address], made[self.paged.address]  # type: ignore[assignment]
+        self.spaces = [made[space.address] for space in self.spaces]  # type: ignore[misc]
+        return made
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
