@@ -206,7 +206,7 @@ class World:
     def _start(self, thread: Thread, seen_at: int) -> None:
         """Another start for a thread that waits, or is stopped: an interrupt, or a state."""
         core, random = self.core, self.random
-        if thread.waiting_for is not None and random.random() < 0.5:
+        if thread.export_link("waiting_for") is not None and random.random() < 0.5:
             post(core, thread, POSTED[0])
             return
         if not thread.stopped:
