@@ -24,6 +24,7 @@ WAITING = {BY_NAME[call.name].number: (call.role, call.steps[0]) for call in CON
     BY_NAME["ipc_request_receive"].number: (SERVER, Step.RECEIVE)
 }
 """In which role and step a thread is that waits for its peer, by its call."""
+CALL = BY_NAME["ipc_call"].number
 ALERT = {CLIENT: POSTED[1], SERVER: POSTED[2]}  # of the role of the thread that gets it
 
 
@@ -69,6 +70,9 @@ def meeting_of(thread: Thread, role: Role, step: Step, peer: Thread) -> Meeting 
 
 def can_go_on(thread: Thread, peer: Thread) -> bool:
     """Whether of two threads that wait for each other one has to do work, or may have to: who starts looks."""
+    for client, server in ((thread, peer), (peer, thread)):
+        if client.registers[ENTRY_POINT] == CALL:
+            return server.served is client
     waiting = WAITING.get(thread.registers[ENTRY_POINT])
     if waiting is None or waiting[1] is Step.CONNECT:
         return True
