@@ -153,11 +153,11 @@ class Values:
         """A call; who is tied to another thread likes to go on with that."""
         random = self.random
         if random.random() < 0.8:
-            if thread.server is not None:
+            if thread.export_link("server") is not None:
                 return self._following(Role.CLIENT, sends=thread.client_sender)
-            if thread.reliable:
-                return self._following(Role.SERVER, sends=thread.server_sender)
-            if thread.client is not None:
+            if thread.export_link("client") is not None:
+                if thread.reliable:
+                    return self._following(Role.SERVER, sends=thread.server_sender)
                 return random.choice(_SERVING)
         return random.choices(ENTRY_POINTS, cum_weights=CALL_WEIGHTS)[0]
 
