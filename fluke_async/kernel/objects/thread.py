@@ -303,6 +303,8 @@ class Thread(KernelObject):
             server.release()  # if it waits for this thread, it is among the waiters
         self.release()
         break_off(core, self)
+        for taker in tuple(self.takers or ()):  # who named it without being named has no client any more
+            taker.link_client(None)
         for mutex in self.owned or ():
             mutex.owner_died()
         self.owned = None
