@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from zlib import crc32
 
 from fluke_async.execution.configuration import CONFIGURATIONS, Configuration
@@ -23,45 +24,73 @@ from fluke_async.verify.grinding.tally import Tally
 from fluke_async.verify.grinding.world import World
 from fluke_async.verify.invariants import check
 
-BATCH_CALLS = 200
+BATCH_CALLS = {False: 200, True: 40}  # more often where everything is created again
 WORLD_CALLS = 10_000
 DEFAULT_CALLS = 20_000  # of each configuration
 COMMAND = "python -m fluke_async.verify.grind"
 
 
+class Mode(Enum):
+    """What is done between two batches: nothing; nothing, in a world that can be repeated; that it is created again."""
+
+    PLAIN = "plain"
+    REPEATABLE = "repeatable"
+    AGAIN = "again"
+
+
 @dataclass
 class Ground:
-    """What came of it: calls made, a digest of all that programs saw, counts; `failure` is empty if all was well."""
+    """What came of it: calls made, digests of all that programs saw, counts; `failure` is empty if all was well."""
 
     calls: int = 0
-    digest: int = 0
+    digests: list[int] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     failure: str = ""
 
+    @property
+    def digest(self) -> int:
+        """One of all."""
+        return crc32(repr(self.digests).encode())
 
-def grind_world(seed: int, configuration: Configuration, calls: int = WORLD_CALLS) -> Ground:
+
+def grind_world(seed: int, configuration: Configuration, calls: int = WORLD_CALLS, mode: Mode = Mode.PLAIN) -> Ground:
     """Grind one world."""
     ground = Ground()
-    batch = 0
     try:
-        world = World(seed, configuration)
-        core = world.core
+        world = World(seed, configuration, repeatable=mode is not Mode.PLAIN)
+        cpu, core = world.cpu, world.core
         bystanders = Bystanders(world)
         core.trace = ground.tally.note
-        while world.cpu.calls < calls:
-            world.grind(min(BATCH_CALLS, calls - world.cpu.calls))
+        while cpu.calls < calls:
+            world.grind(min(BATCH_CALLS[world.repeatable], calls - cpu.calls))
+            if mode is Mode.AGAIN:
+                bystanders.follow(world.recreate())
             check(core, forged=True)
             bystanders.compare()
-            batch += 1
+            ground.digests.append(cpu.digest)
+            ground.calls = cpu.calls
             world.mend(0.3)
             check(core, forged=True)
-        ground.calls, ground.digest = world.cpu.calls, world.cpu.digest
         world.destroy_everything(bystanders.slab)
         check_nothing_left(world)
-    except Exception:
-        replay = f"{COMMAND} --seed {seed} --configuration {name_of(configuration)} --calls {calls}"
-        ground.failure = f"{traceback.format_exc()}seed {seed}, {name_of(configuration)}, batch {batch}: {replay}"
+    except Exception:  # whatever comes out of it
+        ground.failure = f"{traceback.format_exc()}in batch {len(ground.digests)}"
     return ground
+
+
+def grind_again(seed: int, configuration: Configuration, calls: int = WORLD_CALLS) -> Ground:
+    """Grind a world left alone, and one that is created again after each batch: programs must not see a difference."""
+    alone = grind_world(seed, configuration, calls, Mode.REPEATABLE)
+    if alone.failure:
+        return alone
+    again = grind_world(seed, configuration, calls, Mode.AGAIN)
+    if not again.failure and again.digests != alone.digests:
+        pairs = zip(alone.digests, again.digests, strict=True)
+        batch = next(number for number, (one, other) in enumerate(pairs) if one != other)
+        again.failure = f"programs see that everything was created again: in batch {batch}"
+    again.calls += alone.calls
+    again.tally.add(alone.tally)
+    return again
 
 
 def check_nothing_left(world: World) -> None:
@@ -81,15 +110,18 @@ def check_nothing_left(world: World) -> None:
     assert core.unfinished is None
 
 
-def grind(seed: int, configuration: Configuration, calls: int) -> Ground:
+def grind(seed: int, configuration: Configuration, calls: int, *, again: bool = False) -> Ground:
     """Grind worlds, one seed after the other, until so many calls have been made or one has failed."""
     total = Ground()
     while total.calls < calls and not total.failure:
-        ground = grind_world(seed, configuration, min(WORLD_CALLS, calls - total.calls))
+        some = min(WORLD_CALLS, calls - total.calls)
+        ground = grind_again(seed, configuration, some) if again else grind_world(seed, configuration, some)
         total.calls += ground.calls
-        total.digest = crc32(b"%d" % ground.digest, total.digest)
+        total.digests += ground.digests
         total.tally.add(ground.tally)
-        total.failure = ground.failure
+        if ground.failure:
+            replay = f"{COMMAND} --seed {seed} --configuration {name_of(configuration)} --calls {some}"
+            total.failure = f"{ground.failure}; again: {replay}{' --again' * again}"
         seed += 1
     return total
 
@@ -106,6 +138,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first world's seed")
     parser.add_argument("--configuration", choices=by_name, help="one alone; all if it is not given")
     parser.add_argument("--calls", type=int, default=DEFAULT_CALLS, help="how many, in each configuration")
+    parser.add_argument("--again", action="store_true", help="create everything again after each batch, and compare")
     parser.add_argument("--table", action="store_true", help="print what became of the calls")
     options = parser.parse_args(arguments)
     if not __debug__:
@@ -114,7 +147,7 @@ def main(arguments: Sequence[str]) -> int:
     for name, configuration in by_name.items():
         if options.configuration in (None, name):
             began = time.perf_counter()
-            ground = grind(options.seed, configuration, options.calls)
+            ground = grind(options.seed, configuration, options.calls, again=options.again)
             took = time.perf_counter() - began
             tally.add(ground.tally)
             result = f"FAILED\n{ground.failure}" if ground.failure else f"nothing wrong, digest {ground.digest:08x}"

@@ -7,7 +7,7 @@ the wrong kind, now and then anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 from random import Random
 
@@ -119,14 +119,13 @@ def _weight(name: str) -> int:
     return OFTEN.get(name) or next((weight for end, weight in OFTEN.items() if name.endswith(end)), 10)
 
 
-CALL_WEIGHTS = list(accumulate(_weight(entry.name) for entry in ENTRY_POINTS))
-
 
 class Values:
-    """Draws calls and their operands; everything comes from `random`."""
+    """Draws calls, but those in `never`, and their operands; everything comes from `random`."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, never: Collection[str] = ()) -> None:
         self.random = random
+        self._weights = list(accumulate(0 if entry.name in never else _weight(entry.name) for entry in ENTRY_POINTS))
         self._careful = False  # whether the message that is drawn is to be one that can be sent
         self._drawn_by: dict[Kind, Callable[[Operand, Thread], int]] = {
             Kind.OBJECT: self._object,
@@ -159,7 +158,7 @@ class Values:
                 if thread.reliable:
                     return self._following(Role.SERVER, sends=thread.server_sender)
                 return random.choice(_SERVING)
-        return random.choices(ENTRY_POINTS, cum_weights=CALL_WEIGHTS)[0]
+        return random.choices(ENTRY_POINTS, cum_weights=self._weights)[0]
 
     def _following(self, role: Role, *, sends: bool) -> EntryPoint:
         calls = _END[role] if self.random.random() < 0.1 else _FOLLOWING[role, sends]

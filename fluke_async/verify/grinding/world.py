@@ -7,6 +7,7 @@ when nobody can run any more, some of what is missing is made anew and some thre
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -37,6 +38,7 @@ MEMORY_BYTES = (1 << 20, 4 << 20, 16 << 20)  # the smallest is used up soon
 EFFORTS = (1, 5_000, 100_000, 10_000_000)  # a slice of one step, and longer ones
 SHARED, OWN = 0x1_0000, 0x10_0000  # in the slab: what all share, and where what is of one space begins
 PARENT = 0x1000_0000  # in the slab: objects that nobody can name
+MAKING_SPACES = ("space_create", "space_create_hash")
 STEPS_MAX = 100_000
 ENABLED = ThreadFlags.EXCEPTION_ENABLE
 
@@ -44,12 +46,18 @@ T = TypeVar("T", bound=KernelObject)
 
 
 class World:
-    """One kernel, made and ground by one seed."""
+    """
+    One kernel, made and ground by one seed.
 
-    def __init__(self, seed: int, configuration: Configuration, *, devices_take_time: bool = True) -> None:
-        self.devices_take_time = devices_take_time
+    If it is `repeatable`, nothing happens that is known to be different where everything is created again: devices
+    answer before that (a request is no part of a state), and all spaces have the code of their threads (a thread that
+    is about to look again in its call has to fetch the `ecall` anew when it has been created again).
+    """
+
+    def __init__(self, seed: int, configuration: Configuration, *, repeatable: bool = False) -> None:
+        self.repeatable = repeatable
         self.random, self.slices = Random(seed), Random(seed)
-        values = Values(self.random)
+        values = Values(self.random, MAKING_SPACES if repeatable else ())
         memory_bytes = self.random.choice(MEMORY_BYTES)
         self.cpu = HostileCpu(memory_bytes, values)
         self.core = core = Core(self.cpu, memory_bytes)
@@ -157,10 +165,10 @@ class World:
         core.exceptions.clear()
         while core.requests:
             request = core.requests.pop(0)
-            if self.devices_take_time:
-                core.at(core.time + random.randrange(5000), lambda request=request: self._answer(request), request)
-            else:
+            if self.repeatable:
                 self._answer(request)
+            else:
+                core.at(core.time + random.randrange(5000), partial(self._answer, request), request)
 
     def _answer(self, request: DeviceRequest) -> None:
         """A device answers with some of what it was asked, and a word before; as a keeper it always fails."""
@@ -193,7 +201,7 @@ class World:
         core = self.core
         address = self.physical(page + number * SLOT_SIZE)
         found = core.objects.get(address)
-        if found is None:
+        if found is None and not (self.repeatable and KIND_OF_SLOT[number] is Space):
             found = core.create(KIND_OF_SLOT[number], address)
         if isinstance(found, Thread):
             if not found.runnable and found not in self.cpu.well_behaved:
