@@ -20,14 +20,14 @@ from fluke_async.cpu.protocol import EXECUTE, READ, REGISTER_COUNT, WRITE, Cause
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.recreation import KINDS
-from fluke_async.verify.grinding.places import ALL_REFERENCES, BUFFER_TABLES, CODE, HANDLER, TABLES, state_at
+from fluke_async.verify.grinding.places import ALL_REFERENCES, BUFFER_TABLES, CODE, FREE, FREE_PAGES, HANDLER, TABLES, state_at
 from fluke_async.verify.grinding.states import States
 from fluke_async.verify.grinding.values import WORDS, Values
 
 ECALL = CODE + 4
 ENABLE, GO_ON = BY_NAME["thread_enable_exceptions"].number, BY_NAME["thread_return_from_exception"].number
 HANDLED = 0.6  # how often a handler enables exceptions again, or goes back to where they came from
-CALL, ACCESS, BURN, ASTRAY, WILD_ACCESS = 0.93, 0.97, 0.99, 0.994, 0.996  # up to which draw a thread does what
+CALL, ACCESS, BURN, ASTRAY, WILD_ACCESS = 0.85, 0.98, 0.99, 0.994, 0.996  # up to which draw a thread does what
 BURNT = (1, 100, 10_000, 1_000_000)  # instructions; the last is a whole time slice
 FAULT_OF = {READ: Cause.LOAD_FAULT, WRITE: Cause.STORE_FAULT}
 Turn = Callable[[int], int]
@@ -182,6 +182,9 @@ class HostileCpu:
         random = self.random
         draw = random.random()
         if draw < 0.4:
+            free = FREE + PAGE_SIZE * random.randrange(FREE_PAGES)
+            return (free, READ, b"") if draw < 0.25 else (free, WRITE, _bytes(random.getrandbits(64)))
+        if draw < 0.45:
             return self.values.buffer() & -WORD_SIZE, READ, b""
         if draw < 0.6:
             return self.values.buffer() & -WORD_SIZE, WRITE, _bytes(random.getrandbits(64))

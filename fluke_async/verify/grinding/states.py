@@ -40,7 +40,7 @@ class States:
         """The bytes of a state, drawn by a thread."""
         layout = KINDS[type_].layout
         assert layout is not None
-        data = layout.pack(self.thread(thread) if type_ is ObjectType.THREAD else self._of_others(type_))
+        data = layout.pack(self.thread(thread) if type_ is ObjectType.THREAD else self.of_others(type_))
         return self.spoilt(data) if self.random.random() < 0.1 else data
 
     def spoilt(self, data: bytes) -> bytes:
@@ -71,7 +71,7 @@ class States:
             "sched_val": random.randrange(100),
             "wait_order": choose((0, 0, random.randrange(1000))),
             "run_order": choose((0, 0, random.randrange(1000))),
-            "quantum_left": choose((QUANTUM_INSTRUCTIONS, 1000, 1, 0, 2**64 - 1)),
+            "quantum_left": choose((QUANTUM_INSTRUCTIONS, 3000, 1000, 1, 0, 2**64 - 1)),
             "pc": choose((CODE, ECALL, ECALL)),
             "x": tuple(x),
             "trap_handler": choose((0, HANDLER, HANDLER)),
@@ -90,7 +90,8 @@ class States:
             "fault_address": self.values.buffer() if fault else 0,
         }
 
-    def _of_others(self, type_: ObjectType) -> dict[str, Any]:
+    def of_others(self, type_: ObjectType) -> dict[str, Any]:
+        """The state of an object of another type."""
         random, choose = self.random, self.random.choice
         match type_:
             case ObjectType.REGION:

@@ -57,6 +57,7 @@ OFTEN = {  # weights of calls by how their names end; all others have 10
     "thread_get_state": 20,
     "thread_set_state": 20,
     "mapping_set_state": 25,
+    "_protect": 20,
     "mutex_unlock": 20,
     "cond_signal": 15,
     "ipc_call": 50,
@@ -76,9 +77,13 @@ BUFFERS = (
     (FREE, FREE_PAGES),
 )
 WORDS = (0, 1, 2, 3, 8, 30, 36, 100, 511, 512, 513, 600, 1024, 1025, 2000, 3000)
-ROOMY = tuple(OWN_MEMORY + page * PAGE_SIZE for page in (1, 2, 0)) + (COMMON_MEMORY, COMMON_MEMORY + 2 * PAGE_SIZE)
-"""Where long buffers find room."""
-COUNTS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 3)
+ROOMY = (
+    *(OWN_MEMORY + page * PAGE_SIZE for page in (1, 2, 0)),
+    *(COMMON_MEMORY + page * PAGE_SIZE for page in (0, 2)),
+    BUFFER_TABLES,
+)
+"""Where buffers find room; the last is that of their own tables."""
+COUNTS = (0, 0, 0, 0, 1, 1, 2, 3)
 FOLLOW = {
     "mutex_lock": ("mutex_unlock", "cond_wait", "cond_wait"),
     "mutex_trylock": ("mutex_unlock", "cond_wait"),
@@ -257,7 +262,7 @@ class Values:
         return self.random.choice((0, 0, CODE, HANDLER, HANDLER))  # an entry of the thread's code
 
     def _words(self, operand: Operand, thread: Thread) -> int:
-        if self._careful:
+        if self._careful and self.random.random() < 0.8:
             return self.of(WORDS)
         return self.random.choice(WORDS) if self.random.random() < 0.97 else self.anything()
 

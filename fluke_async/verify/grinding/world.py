@@ -17,7 +17,7 @@ from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart, Outcome
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
-from fluke_async.kernel.exceptions import POSTED, ProgramException, post
+from fluke_async.kernel.exceptions import POSTED, post
 from fluke_async.kernel.message import answer
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.mapping import Mapping
@@ -36,10 +36,11 @@ SPACES = 3
 THREADS = [number for number, kind in enumerate(KIND_OF_SLOT) if kind is Thread]
 MEMORY_BYTES = (1 << 20, 4 << 20, 16 << 20)  # the smallest is used up soon
 EFFORTS = (1, 5_000, 100_000, 10_000_000)  # a slice of one step, and longer ones
+INTERVALS = (100, 1_000, 20_000)  # instructions between two interrupts from outside
 SHARED, OWN = 0x1_0000, 0x10_0000  # in the slab: what all share, and where what is of one space begins
 PARENT = 0x1000_0000  # in the slab: objects that nobody can name
 MAKING_SPACES = ("space_create", "space_create_hash")
-STEPS_MAX = 100_000
+STEPS_MAX = 5_000
 ENABLED = ThreadFlags.EXCEPTION_ENABLE
 
 T = TypeVar("T", bound=KernelObject)
@@ -75,6 +76,7 @@ class World:
         self._fill_tables()
         for _ in range(3):
             self.mend(1.0)
+        self._disturb()
 
     # -- building ----------------------------------------------------------------------------------------------------
 
@@ -175,6 +177,13 @@ class World:
         self.core.current = None
         answer(self.core, request, (1 + request.thread.hash % 2, *request.words[: request.thread.hash % 40]))
 
+    def _disturb(self) -> None:
+        """At any moment, also in the middle of a call, a thread gets an interrupt or an alert."""
+        target = self.some(ObjectType.THREAD)
+        if isinstance(target, Thread):
+            post(self.core, target, self.random.choice(POSTED))
+        self.core.at(self.core.time + self.random.choice(INTERVALS), self._disturb)
+
     # -- keeping it going --------------------------------------------------------------------------------------------
 
     def mend(self, share: float) -> None:
@@ -210,6 +219,13 @@ class World:
             found.target = self.some(TYPE_OF_REFERENCE.get(number, ObjectType.NULL))
         elif isinstance(found, Port) and found.portset is None:
             self.load(found, None, portset=self.some(ObjectType.PORTSET))
+        elif isinstance(found, Region) and found.space is None:
+            self.load(found, self.cpu.states.of_others(found.type), space=self.random.choice(self.spaces))
+        elif isinstance(found, Mapping) and (found.region is None or found.space is None):
+            state, space = self.cpu.states.of_others(found.type), self.random.choice(self.spaces)
+            region = self.some(ObjectType.REGION)
+            if space.overlapping(state["start_va"], state["size"], but=found) is None:
+                self.load(found, state, region=region, space=space)
 
     def _start(self, thread: Thread, seen_at: int) -> None:
         """Another start for a thread that waits, or is stopped: an interrupt, or a state."""
@@ -230,10 +246,7 @@ class World:
         if random.random() < 0.9:
             links["scheduler"] = None
         self.starts += 1
-        try:
-            self.load(thread, state, **links)
-        except ProgramException as refused:
-            assert thread.stopped, f"refused with {refused.code}, and started"
+        self.load(thread, state, **links)
 
     def some(self, type_: ObjectType) -> KernelObject | None:
         """An object of a type that programs may have, if there is one where they are meant to be."""
