@@ -5,12 +5,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test verify lint types fresh elf-check bench clean
+.PHONY: help demo test verify grind lint types fresh elf-check bench clean
 
 help:
 	@echo 'make demo       a tour of what this kernel does, in under a minute'
 	@echo 'make test       the tests'
 	@echo 'make verify     everything re-created at every point of every program, in some minutes'
+	@echo 'make grind      two million random hostile calls on the kernel, in some minutes'
 	@echo 'make lint types fresh elf-check    style, types, generated files, built programs'
 	@echo 'make bench      the tables of measurements'
 	@echo 'make clean      remove .venv and everything built'
@@ -23,6 +24,10 @@ test: $(VENV)/dev.stamp
 
 verify: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async verify --all --points all
+
+grind: $(VENV)/demo.stamp
+	$(RUN) -m fluke_async.verify.grind --calls 350000
+	$(RUN) -m fluke_async.verify.grind --again --calls 50000
 
 lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check

@@ -73,7 +73,7 @@ def grind_world(seed: int, configuration: Configuration, calls: int = WORLD_CALL
             check(core, forged=True)
         world.destroy_everything(bystanders.slab)
         check_nothing_left(world)
-    except Exception:  # whatever comes out of it
+    except Exception:  # noqa: BLE001 - whatever comes out of the kernel
         ground.failure = f"{traceback.format_exc()}in batch {len(ground.digests)}"
     return ground
 

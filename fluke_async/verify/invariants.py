@@ -188,6 +188,7 @@ def inherits(lender: Lender) -> bool:
 
 
 def check_mutex(mutex: Mutex) -> None:
+    """A mutex and its owner know each other, and it is locked then."""
     if mutex.owner is not None:
         assert mutex.locked
         assert mutex.owner.active

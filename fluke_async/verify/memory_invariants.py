@@ -47,7 +47,7 @@ def check_memory(core: Core, objects: Sequence[KernelObject]) -> None:
 def check_mappings(space: Space, mappings: Sequence[Mapping]) -> None:
     """Mappings are in order and do not overlap; each knows its space and its region knows it."""
     end = 0
-    for mapping in space._mappings:
+    for mapping in space.mappings:
         assert mapping.active
         assert mapping.space is space
         if mapping.size:
@@ -55,7 +55,7 @@ def check_mappings(space: Space, mappings: Sequence[Mapping]) -> None:
             end = mapping.start + mapping.size
         if mapping.region is not None:
             assert mapping in mapping.region.mappings
-    assert len(space._mappings) == len(mappings), f"{space} knows {space._mappings}, of {mappings}"
+    assert len(space.mappings) == len(mappings), f"{space} knows {space.mappings}, of {mappings}"
     for region in space.regions:
         assert region.active
         assert region.space is space

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fluke_async.abi.codes import Status, WORD_SIZE
+from fluke_async.abi.codes import WORD_SIZE, Status
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from tests.kernel.machine import Machine, Value

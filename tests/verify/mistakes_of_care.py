@@ -38,12 +38,12 @@ def quota_not_given_back() -> None:
 
 def translations_kept_by_protect() -> None:
     """What was looked up through a region stays when the region's access is taken back."""
-    region.revoke_region = lambda _core, _region: None
+    region.revoke_region = lambda *_: None  # type: ignore[attr-defined]
 
 
 def translations_kept_by_a_mapping_that_leaves() -> None:
     """A mapping that is loaded anew or destroyed leaves what was looked up through it."""
-    mapping.revoke_range = lambda *_: None
+    mapping.revoke_range = lambda *_: None  # type: ignore[attr-defined]
 
 
 def mapping_known_to_a_dead_region() -> None:
@@ -90,7 +90,7 @@ def stack_kept_by_the_stopped() -> None:
     original = Thread.drop_stack
 
     def stop(self: Scheduler, thread: Thread) -> None:
-        Thread.drop_stack = lambda _self: None  # type: ignore[method-assign]
+        Thread.drop_stack = lambda _self: None  # type: ignore[assignment,method-assign]
         stop_well(self, thread)
         Thread.drop_stack = original  # type: ignore[method-assign]
 
@@ -112,7 +112,7 @@ def late_comer_first() -> None:
 
 def inheritor_not_forgotten() -> None:
     """A condition whose inheritor is destroyed still lends to it."""
-    Cond.on_borrower_gone = lambda _self: None  # type: ignore[method-assign]
+    Cond.on_borrower_gone = lambda _self: None  # type: ignore[assignment,method-assign]
 
 
 def client_not_told() -> None:
@@ -125,7 +125,7 @@ def client_not_told() -> None:
         if before is not None and client is None:
             before.takers = {**(before.takers or {}), self: None}
 
-    Thread.link_client = link_client  # type: ignore[assignment,method-assign]
+    Thread.link_client = link_client  # type: ignore[method-assign]
 
 
 def tables_counted_wrong() -> None:

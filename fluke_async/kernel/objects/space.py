@@ -49,6 +49,11 @@ class Space(KernelObject):
         self._mappings: list[Mapping] = []  # an empty one comes before the one that it shares its start with
         self._starts: list[int] = []
 
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """All mappings, in order of address."""
+        return tuple(self._mappings)
+
     def mapping_at(self, address: int) -> Mapping | None:
         """The mapping that covers `address`."""
         index = bisect_right(self._starts, address)

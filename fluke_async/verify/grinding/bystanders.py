@@ -11,7 +11,7 @@ from array import array
 from hashlib import blake2b
 from typing import Any
 
-from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, ObjectType, Prot
+from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import A0, ENTRY_POINT
 from fluke_async.kernel.objects.base import KernelObject
@@ -19,8 +19,8 @@ from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.reference import Reference
+from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.recreation import KINDS
 from fluke_async.verify.grinding.world import World
 
 START, PAGES = 0x10_0000, 6  # the same addresses at which those who grind have theirs
@@ -37,7 +37,7 @@ class Bystanders:
         core = world.core
         self.slab = core.root.new_slab()
         memory = world.region(core.root, self.slab, PAGES * PAGE_SIZE)
-        self.space = world.parent(KINDS[ObjectType.SPACE])
+        self.space = world.parent(Space)
         world.map(self.space, memory, START, PAGES * PAGE_SIZE, 0)
         self.next_slot = 0
         self.objects: dict[KernelObject, int] = {}

@@ -20,7 +20,16 @@ from fluke_async.cpu.protocol import EXECUTE, READ, REGISTER_COUNT, WRITE, Cause
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.recreation import KINDS
-from fluke_async.verify.grinding.places import ALL_REFERENCES, BUFFER_TABLES, CODE, FREE, FREE_PAGES, HANDLER, TABLES, state_at
+from fluke_async.verify.grinding.places import (
+    ALL_REFERENCES,
+    BUFFER_TABLES,
+    CODE,
+    FREE,
+    FREE_PAGES,
+    HANDLER,
+    TABLES,
+    state_at,
+)
 from fluke_async.verify.grinding.states import States
 from fluke_async.verify.grinding.values import WORDS, Values
 

@@ -57,16 +57,16 @@ class States:
         for register, value in self.values.operands(entry, thread):
             x[register] = value
         x[ENTRY_POINT] = entry.number
-        flags = sum(flag for flag in FLAGS if random.random() < 0.4)
+        flags = sum(int(flag) for flag in FLAGS if random.random() < 0.4)
         if random.random() < 0.1:
-            flags |= choose(RARE_FLAGS)
+            flags |= int(choose(RARE_FLAGS))
         if random.random() < 0.15 and BY_NUMBER[entry.number].can_be_cut:
-            flags |= ThreadFlags.IN_CALL
+            flags |= int(ThreadFlags.IN_CALL)
         exception = choose(tuple(ExceptionCode)) if random.random() < 0.03 else 0
         fault = choose((1, 2, 9, 10)) if random.random() < 0.03 else 0
         return {
             "thread_va": va or choose(SLOTS[ObjectType.THREAD]),
-            "flags": int(flags),
+            "flags": flags,
             "priority": choose((16, 16, 16, 8, random.randrange(PRIORITY_MAX + 1))),
             "sched_val": random.randrange(100),
             "wait_order": choose((0, 0, random.randrange(1000))),

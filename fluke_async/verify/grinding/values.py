@@ -124,7 +124,6 @@ def _weight(name: str) -> int:
     return OFTEN.get(name) or next((weight for end, weight in OFTEN.items() if name.endswith(end)), 10)
 
 
-
 class Values:
     """Draws calls, but those in `never`, and their operands; everything comes from `random`."""
 

@@ -57,7 +57,7 @@ class World:
 
     def __init__(self, seed: int, configuration: Configuration, *, repeatable: bool = False) -> None:
         self.repeatable = repeatable
-        self.random, self.slices = Random(seed), Random(seed)
+        self.random, self.slices = Random(seed), Random(seed)  # noqa: S311 - nothing is to be kept secret
         values = Values(self.random, MAKING_SPACES if repeatable else ())
         memory_bytes = self.random.choice(MEMORY_BYTES)
         self.cpu = HostileCpu(memory_bytes, values)
@@ -191,10 +191,10 @@ class World:
         if self.core.unfinished is not None:
             return  # it goes on before anything else happens
         self._come_to_rest()
-        for page, space in self._pages():
+        for page, seen_at in self._pages():
             for number in range(len(KIND_OF_SLOT)):
                 if self.random.random() < share:
-                    self._mend_slot(page, space, number)
+                    self._mend_slot(page, seen_at, number)
         if self.paged.keeper is None or not self.paged.keeper.active:
             self.load(self.paged, None, keeper=self.some(ObjectType.PORT))
         for space in self.spaces[1:]:
