@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -32,10 +35,19 @@ class Selection:
     """How many kernel points are taken of each program in each configuration: all, or so many."""
     point: int | None = None
     """One single point, by its number."""
+    instant: int | None = None
+    """One single instant, between two instructions."""
+    instructions: int = INSTRUCTION_POINTS
+    """How many boundaries between two instructions are taken of each program in each configuration, evenly spread."""
+    all_points_at_once: Annotated[bool, Parameter(negative="")] = False
+    """Create everything again at every kernel point, one after the other, without a rest in between."""
 
 
 def verify(
-    *programs: str, selection: Selection | None = None, json: Annotated[bool, Parameter(negative="")] = False
+    *programs: str,
+    selection: Selection | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    report: Path | None = None,
 ) -> int:
     """
     Interrupt, export, destroy and re-create everything at every point of a program, and compare.
@@ -46,6 +58,7 @@ def verify(
         programs: Names from `fluke list`, or paths of ELF files.
         selection: What is verified.
         json: Print one JSON object.
+        report: Write a page on what was verified and found.
     """
     from fluke_async.execution.configuration import configurations  # noqa: PLC0415  (start-up time)
     from fluke_async.verify import campaign  # noqa: PLC0415  (start-up time)
@@ -58,17 +71,35 @@ def verify(
     if not chosen:
         raise UsageError(f"--preemption {selection.preemption} needs --model process")
     points = _points(selection)
-    is_whole = not programs and selection.points in ("all", POINTS) and selection.point is None
+    at_once = selection.all_points_at_once
+    is_alone = selection.point is not None or selection.instant is not None
+    is_whole = not programs and selection.points in ("all", POINTS) and not is_alone
     tasks = [
-        campaign.Task(program, model, preemption, points, INSTRUCTION_POINTS, selection.point)
+        campaign.Task(
+            program,
+            model,
+            preemption,
+            None if at_once else points,
+            0 if at_once else selection.instructions,
+            selection.point,
+            selection.instant,
+            at_once,
+        )
         for program in programs_named(programs)
         for model, preemption in chosen
     ]
     if not json:
-        print(_LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls"))
-    results = campaign.run(tasks, None if json else _show)
+        print(
+            _LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls", "")
+        )
+    begun, shown = time.monotonic(), itertools.count(1)
+    results = campaign.run(tasks, None if json else lambda result: _show(result, next(shown), len(tasks)))
     summary = campaign.summary(results)
     missed = summary["coverage"]["missed"] if is_whole else []
+    if report is not None:
+        from fluke_async.verify.report import page  # noqa: PLC0415  (start-up time)
+
+        report.write_text(page(results, summary, missed, time.monotonic() - begun), "utf-8")
     if json:
         import orjson  # noqa: PLC0415  (start-up time)
 
@@ -85,10 +116,11 @@ def verify(
     return 1 if summary["divergences"] or summary["stalls"] or missed else 0
 
 
-_LINE = "{:16} {:18} {:>7} {:>7} {:>7} {:>7} {:>9} {:>6}"
+_TITLES = ("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls", "")
+_LINE = "{:16} {:18} {:>7} {:>7} {:>7} {:>7} {:>9} {:>6}   {}"
 
 
-def _show(result: Result) -> None:
+def _show(result: Result, number: int, count: int) -> None:
     print(
         _LINE.format(
             result.program,
@@ -99,6 +131,7 @@ def _show(result: Result) -> None:
             result.outcome,
             len(result.divergences),
             len(result.stalls),
+            f"{number} of {count}",
         ),
         flush=True,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from fluke_async.verify.check import Check, Result
+from fluke_async.verify.check import AT_ONCE, Check, Failure, Result
 from fluke_async.verify.closed_run import Program
 from fluke_async.verify.coverage import rows
 
@@ -25,23 +25,33 @@ class Task:
     points: int | None = None
     instructions: int = 0
     only: int | None = None
+    instant: int | None = None
+    at_once: bool = False
 
 
 def carry_out(task: Task) -> Result:
     """Carry out one check."""
-    options = {"points": task.points, "instructions": task.instructions, "only": task.only}
-    return Check(task.program, task.model, task.preemption, **options).run()  # type: ignore[arg-type]
+    return Check(
+        task.program,
+        task.model,
+        task.preemption,
+        points=task.points,
+        instructions=task.instructions,
+        only=task.only,
+        instant=task.instant,
+        at_once=task.at_once,
+    ).run()
 
 
 def run(tasks: Sequence[Task], on_result: Callable[[Result], None] | None = None) -> list[Result]:
     """Carry out checks on all processors; `on_result` sees each as it comes. In the order of `tasks`."""
     context = multiprocessing.get_context("spawn")  # a process that forks must have no threads
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        futures = [pool.submit(carry_out, task) for task in tasks]
+        futures = [pool.submit(carry_out, task) for task in reversed(tasks)]  # the longest come last in the table
         for future in as_completed(futures):
             if on_result is not None:
                 on_result(future.result())
-        return [future.result() for future in futures]
+        return [future.result() for future in reversed(futures)]
 
 
 def differing_models(results: Iterable[Result]) -> list[str]:
@@ -102,9 +112,17 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
         "stalls": sum(len(each.stalls) for each in results),
         "coverage": {"rows": row_count, "hit": row_count - len(missed), "missed": missed},
         "failures": [
-            f"{each.program}, {each.model}-{each.preemption}: {failure}"
+            f"{each.program}, {each.model}-{each.preemption}: {failure}\n  {replay(each, failure)}"
             for each in results
             for failure in (*each.divergences, *each.stalls)
         ]
         + differing,
     }
+
+
+def replay(result: Result, failure: Failure) -> str:
+    """The command that shows a failure again, alone if it comes alone."""
+    command = f"fluke verify {result.program} --model {result.model} --preemption {result.preemption}"
+    if failure.form == AT_ONCE:
+        return f"{command} --all-points-at-once"
+    return f"{command} {'--instant' if failure.is_instant else '--point'} {failure.number}"
