@@ -1,0 +1,297 @@
+"""
+ELF files with damage, each determined by its seed: headers that lie, tables that point anywhere, flipped bits.
+
+A file starts as one of the built programs or as a small one of any shape, and is damaged in one to four ways. Most ways
+know where the format has its numbers, and put there what a loader could stumble over: bounds, what is one beyond them,
+what wraps around when something is added, another number of the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from random import Random
+
+from fluke_async.abi.codes import PAGE_SIZE, USER_END
+from fluke_async.programs import build_record, find_program
+from fluke_async.verify.small_files import (
+    DYNAMIC,
+    DYNAMIC_ENTRY,
+    FILE_HEADER,
+    LOAD,
+    PROGRAM_HEADER,
+    RELA,
+    RELA_BYTES,
+    RELOCATION,
+    SECTION_HEADER,
+    SYMBOL,
+    SYMBOL_TABLE,
+    small_file,
+)
+
+Field = tuple[int, int]
+"""Offset and size of a number in a structure, in bytes."""
+
+# Structures by their numbers, in order.
+IN_FILE_HEADER: dict[str, Field] = {
+    "class": (4, 1), "order": (5, 1), "version": (6, 1), "type": (16, 2), "machine": (18, 2), "entry": (24, 8),
+    "phoff": (32, 8), "shoff": (40, 8), "flags": (48, 4), "ehsize": (52, 2), "phentsize": (54, 2), "phnum": (56, 2),
+    "shentsize": (58, 2), "shnum": (60, 2), "shstrndx": (62, 2),
+}  # fmt: skip
+IN_PROGRAM_HEADER: dict[str, Field] = {
+    "type": (0, 4), "flags": (4, 4), "offset": (8, 8), "vaddr": (16, 8), "paddr": (24, 8), "filesz": (32, 8),
+    "memsz": (40, 8), "align": (48, 8),
+}  # fmt: skip
+IN_SECTION_HEADER: dict[str, Field] = {
+    "name": (0, 4), "type": (4, 4), "offset": (24, 8), "size": (32, 8), "link": (40, 4), "entsize": (56, 8),
+}  # fmt: skip
+IN_SYMBOL: dict[str, Field] = {"name": (0, 4), "info": (4, 1), "shndx": (6, 2), "value": (8, 8)}
+IN_RELOCATION: dict[str, Field] = {"where": (0, 8), "type": (8, 4), "symbol": (12, 4), "addend": (16, 8)}
+IN_DYNAMIC_ENTRY: dict[str, Field] = {"tag": (0, 8), "value": (8, 8)}
+TAGS = (0, 1, 2, 5, 7, 8, 9, 23, 35, 36, 0x6FFF_FFF9)
+BOUNDS = (
+    *(0, 1, 2, 3, 8, 56, 64, PAGE_SIZE, 0x10000, 1 << 15, 1 << 16, 1 << 20, 1 << 30, 1 << 31, 1 << 32),
+    *(USER_END, 1 << 39, 1 << 47, 1 << 62, 1 << 63, 1 << 64),
+)
+HEADERS_MAX = 64
+LARGE = {"usertests"}
+WAYS_MAX = 4
+
+
+class Draft:
+    """A file under damage: its bytes, and where in them its structures are, as far as it says so itself."""
+
+    def __init__(self, data: bytes, random: Random) -> None:
+        self.data = bytearray(data)
+        self.random = random
+
+    def read(self, place: int, field: Field) -> int:
+        """A number of the structure at `place`; what lies beyond the end is zero."""
+        start = place + field[0]
+        return int.from_bytes(self.data[start : start + field[1]], "little")
+
+    def write(self, place: int, field: Field, value: int) -> None:
+        """Replace a number; nothing happens beyond the end."""
+        start, size = place + field[0], field[1]
+        if start + size <= len(self.data):
+            self.data[start : start + size] = (value % (1 << 8 * size)).to_bytes(size, "little")
+
+    def header(self, name: str) -> int:
+        """A number of the file's header."""
+        return self.read(0, IN_FILE_HEADER[name])
+
+    def program_headers(self, *kinds: int) -> list[int]:
+        """Where those of these kinds are; all of them if none is named."""
+        table, count = self.header("phoff"), min(self.header("phnum"), HEADERS_MAX)
+        places = [table + index * PROGRAM_HEADER.size for index in range(count)]
+        return [
+            each
+            for each in places
+            if each + PROGRAM_HEADER.size <= len(self.data)
+            and (not kinds or self.read(each, IN_PROGRAM_HEADER["type"]) in kinds)
+        ]
+
+    def sections(self) -> list[int]:
+        """Where the headers of the sections are."""
+        table, count = self.header("shoff"), min(self.header("shnum"), HEADERS_MAX)
+        places = [table + index * SECTION_HEADER.size for index in range(count)]
+        return [each for each in places if each + SECTION_HEADER.size <= len(self.data)]
+
+    def symbols(self) -> list[int]:
+        """Where the symbols are."""
+        for section in self.sections():
+            if self.read(section, IN_SECTION_HEADER["type"]) == SYMBOL_TABLE:
+                start = self.read(section, IN_SECTION_HEADER["offset"])
+                end = min(start + self.read(section, IN_SECTION_HEADER["size"]), len(self.data))
+                return list(range(start, end - SYMBOL.size + 1, SYMBOL.size))
+        return []
+
+    def dynamic_entries(self) -> list[int]:
+        """Where the entries of the dynamic section are."""
+        for header in self.program_headers(DYNAMIC):
+            start = self.read(header, IN_PROGRAM_HEADER["offset"])
+            end = min(start + self.read(header, IN_PROGRAM_HEADER["filesz"]), len(self.data))
+            return list(range(start, end - DYNAMIC_ENTRY.size + 1, DYNAMIC_ENTRY.size))
+        return []
+
+    def relocations(self) -> list[int]:
+        """Where the relocations are."""
+        entries = self.dynamic_entries()
+        tags = {self.read(each, (0, 8)): self.read(each, (8, 8)) for each in entries}
+        address, size = tags.get(RELA, 0), tags.get(RELA_BYTES, 0)
+        for header in self.program_headers(LOAD):
+            start, offset = (self.read(header, IN_PROGRAM_HEADER[name]) for name in ("vaddr", "offset"))
+            if start <= address < start + self.read(header, IN_PROGRAM_HEADER["filesz"]):
+                first = offset + address - start
+                end = min(first + size, len(self.data))
+                return list(range(first, end - RELOCATION.size + 1, RELOCATION.size))
+        return []
+
+    def wild(self, old: int) -> int:
+        """A number that may hurt, in the place of `old`."""
+        choose, draw = self.random.choice, self.random.random()
+        if draw < 0.45:
+            return choose(BOUNDS) + choose((0, 0, 0, -1, 1, -8, 8, -PAGE_SIZE, PAGE_SIZE))
+        if draw < 0.65:
+            return old + choose((-1, 1, -8, 8, -PAGE_SIZE, PAGE_SIZE, 1 << 32, 1 << 63, -old * 2))
+        if draw < 0.75:
+            return len(self.data) + choose((0, -1, 1, -8, 8))
+        if draw < 0.85:  # what wraps to something small
+            return (1 << 64) - old + choose((0, 1, PAGE_SIZE, self.random.getrandbits(20)))
+        return old ^ 1 << self.random.randrange(64) if draw < 0.95 else self.random.getrandbits(64)
+
+    def distort(self, places: list[int], fields: dict[str, Field]) -> None:
+        """Make a number of one of the structures a wild one."""
+        if places:
+            place, field = self.random.choice(places), self.random.choice(list(fields.values()))
+            self.write(place, field, self.wild(self.read(place, field)))
+
+
+# -- ways to damage a file ---------------------------------------------------------------------------------------------
+
+
+def in_file_header(draft: Draft) -> None:
+    draft.distort([0], IN_FILE_HEADER)
+
+
+def in_program_header(draft: Draft) -> None:
+    draft.distort(draft.program_headers(), IN_PROGRAM_HEADER)
+
+
+def in_section_header(draft: Draft) -> None:
+    draft.distort(draft.sections(), IN_SECTION_HEADER)
+
+
+def in_symbol(draft: Draft) -> None:
+    draft.distort(draft.symbols(), IN_SYMBOL)
+
+
+def in_relocation(draft: Draft) -> None:
+    draft.distort(draft.relocations(), IN_RELOCATION)
+
+
+def in_dynamic_section(draft: Draft) -> None:
+    draft.distort(draft.dynamic_entries(), IN_DYNAMIC_ENTRY)
+
+
+def another_tag(draft: Draft) -> None:
+    """An entry of the dynamic section means something else."""
+    if entries := draft.dynamic_entries():
+        draft.write(draft.random.choice(entries), IN_DYNAMIC_ENTRY["tag"], draft.random.choice(TAGS))
+
+
+def number_of_another(draft: Draft) -> None:
+    """A program header has a number of another one: they overlap, in memory or in the file."""
+    if headers := draft.program_headers():
+        one, other = draft.random.choice(headers), draft.random.choice(headers)
+        field = draft.random.choice(list(IN_PROGRAM_HEADER.values()))
+        draft.write(one, field, draft.read(other, field))
+
+
+def nearly_alike(draft: Draft) -> None:
+    """A segment begins in the middle of another."""
+    if headers := draft.program_headers(LOAD):
+        one, other = draft.random.choice(headers), draft.random.choice(headers)
+        size = draft.read(other, IN_PROGRAM_HEADER["memsz"])
+        start = draft.read(other, IN_PROGRAM_HEADER["vaddr"]) + draft.random.randrange(-1, min(size, 1 << 20) + 2)
+        draft.write(one, IN_PROGRAM_HEADER["vaddr"], start)
+
+
+def large(draft: Draft) -> None:
+    """A segment takes a lot of memory, or most of what there is."""
+    if headers := draft.program_headers(LOAD):
+        bits = draft.random.choice((18, 19, 20, 21, 22, 30, 38, 39, 63, 64))
+        size = (1 << bits) - draft.random.choice((0, 1, PAGE_SIZE, draft.random.getrandbits(17)))
+        draft.write(draft.random.choice(headers), IN_PROGRAM_HEADER["memsz"], size)
+
+
+def many_program_headers(draft: Draft) -> None:
+    """A new table, of the old headers again and again, each with a number of its own changed."""
+    if headers := draft.program_headers():
+        count = draft.random.choice((2, 8, 32, 63, 64, 65, 200))
+        table = len(draft.data)
+        for index in range(count):
+            place = headers[index % len(headers)]
+            draft.data += draft.data[place : place + PROGRAM_HEADER.size]
+            if index >= len(headers):
+                address = draft.read(place, IN_PROGRAM_HEADER["vaddr"]) + index * draft.random.choice((PAGE_SIZE, 1 << 20))
+                draft.write(table + index * PROGRAM_HEADER.size, IN_PROGRAM_HEADER["vaddr"], address)
+        draft.write(0, IN_FILE_HEADER["phoff"], table)
+        draft.write(0, IN_FILE_HEADER["phnum"], draft.random.choice((count, count, count, 0xFFFF)))
+
+
+def cut_off(draft: Draft) -> None:
+    del draft.data[draft.random.choice((draft.random.randrange(len(draft.data) + 1), draft.random.randrange(129))) :]
+
+
+def more_at_the_end(draft: Draft) -> None:
+    draft.data += draft.random.randbytes(draft.random.choice((1, 64, 5000)))
+
+
+def one_name_for_all(draft: Draft) -> None:
+    """The names have no end, and there are many symbols."""
+    for section in draft.sections():
+        start, size = (draft.read(section, IN_SECTION_HEADER[name]) for name in ("offset", "size"))
+        if draft.read(section, IN_SECTION_HEADER["type"]) == SYMBOL_TABLE:
+            draft.write(section, IN_SECTION_HEADER["entsize"], draft.random.choice((1, 8, SYMBOL.size)))
+            draft.write(section, IN_SECTION_HEADER["size"], len(draft.data) - min(start, len(draft.data)))
+        elif size and start + size <= len(draft.data):
+            draft.data[start : start + size] = b"x" * size
+
+
+def bits_flipped(draft: Draft) -> None:
+    end = min(len(draft.data), draft.random.choice((64, 400, 1 << 20)))
+    for _ in range(draft.random.choice((1, 2, 4, 16, 64)) if end else 0):
+        draft.data[draft.random.randrange(end)] ^= 1 << draft.random.randrange(8)
+
+
+def bytes_overwritten(draft: Draft) -> None:
+    if draft.data:
+        start, size = draft.random.randrange(len(draft.data)), draft.random.choice((1, 8, 56, 512))
+        size = min(size, len(draft.data) - start)
+        draft.data[start : start + size] = draft.random.choice((bytes(size), b"\xff" * size, draft.random.randbytes(size)))
+
+
+def structures_overwritten(draft: Draft) -> None:
+    """A structure stands where another was."""
+    places = [*draft.program_headers(), *draft.sections(), *draft.dynamic_entries(), *draft.relocations()]
+    if places:
+        one, other = draft.random.choice(places), draft.random.choice(places)
+        chunk = draft.data[one : one + 56]
+        draft.data[other : other + len(chunk)] = chunk
+
+
+WAYS: tuple[tuple[int, Callable[[Draft], None]], ...] = (
+    (4, in_file_header),
+    (14, in_program_header),
+    (2, in_section_header),
+    (2, in_symbol),
+    (8, in_relocation),
+    (6, in_dynamic_section),
+    (3, another_tag),
+    (6, number_of_another),
+    (6, nearly_alike),
+    (8, large),
+    (4, many_program_headers),
+    (3, cut_off),
+    (2, more_at_the_end),
+    (1, one_name_for_all),
+    (10, bits_flipped),
+    (4, bytes_overwritten),
+    (3, structures_overwritten),
+)
+
+
+@cache
+def _programs() -> tuple[bytes, ...]:
+    return tuple(find_program(name) for name in build_record()["programs"] if name not in LARGE)
+
+
+def damaged_file(random: Random) -> bytes:
+    """A file with damage."""
+    data = small_file(random) if random.random() < 0.6 else random.choice(_programs())
+    draft = Draft(data, random)
+    weights, ways = zip(*WAYS, strict=True)
+    for way in random.choices(ways, weights, k=random.randint(1, WAYS_MAX)):
+        way(draft)
+    return bytes(draft.data)
