@@ -214,7 +214,9 @@ def many_program_headers(draft: Draft) -> None:
             place = headers[index % len(headers)]
             draft.data += draft.data[place : place + PROGRAM_HEADER.size]
             if index >= len(headers):
-                address = draft.read(place, IN_PROGRAM_HEADER["vaddr"]) + index * draft.random.choice((PAGE_SIZE, 1 << 20))
+                address = draft.read(place, IN_PROGRAM_HEADER["vaddr"]) + index * draft.random.choice(
+                    (PAGE_SIZE, 1 << 20)
+                )
                 draft.write(table + index * PROGRAM_HEADER.size, IN_PROGRAM_HEADER["vaddr"], address)
         draft.write(0, IN_FILE_HEADER["phoff"], table)
         draft.write(0, IN_FILE_HEADER["phnum"], draft.random.choice((count, count, count, 0xFFFF)))
@@ -249,7 +251,9 @@ def bytes_overwritten(draft: Draft) -> None:
     if draft.data:
         start, size = draft.random.randrange(len(draft.data)), draft.random.choice((1, 8, 56, 512))
         size = min(size, len(draft.data) - start)
-        draft.data[start : start + size] = draft.random.choice((bytes(size), b"\xff" * size, draft.random.randbytes(size)))
+        draft.data[start : start + size] = draft.random.choice(
+            (bytes(size), b"\xff" * size, draft.random.randbytes(size))
+        )
 
 
 def structures_overwritten(draft: Draft) -> None:

@@ -89,7 +89,9 @@ def main(module: str, case: Case, unit: str, arguments: Sequence[str]) -> int:
     numbers = range(options.first, options.first + options.count)
     tally = run(case, options.seed, numbers, show_progress=True)
     for number, text in tally.escapes:
-        sys.stdout.write(f"{text}\nto see it again: python -m {module} --seed {options.seed} --first {number} --count 1\n\n")
+        sys.stdout.write(
+            f"{text}\nto see it again: python -m {module} --seed {options.seed} --first {number} --count 1\n\n"
+        )
     for outcome, times in tally.outcomes.most_common():
         sys.stdout.write(f"{times:9} {outcome}\n")
     rate = tally.cases / tally.seconds if tally.seconds else 0.0

@@ -83,7 +83,9 @@ def small_file(random: Random) -> bytes:
 
 def _sections(layout: _Layout, base: int) -> list[bytes]:
     """The headers of a table of two symbols and of the names."""
-    symbols = b"".join(SYMBOL.pack(*each) for each in ((0, 0, 0, 0, 0, 0), (1, 2, 0, 1, base, 8), (7, 1, 0, 1, base, 8)))
+    symbols = b"".join(
+        SYMBOL.pack(*each) for each in ((0, 0, 0, 0, 0, 0), (1, 2, 0, 1, base, 8), (7, 1, 0, 1, base, 8))
+    )
     symbols_at, names_at = layout.append(symbols), layout.append(NAMES)
     return [
         bytes(SECTION_HEADER.size),
