@@ -134,6 +134,7 @@ def check_thread(core: Core, thread: Thread) -> None:
         assert inside, f"{thread}: a stack is left over"
         assert not thread.stopped, f"{thread} is stopped and has a stack"
     assert not (thread.waiting_for is not None and thread.in_kernel)
+    assert not (thread.waiting_for is not None and thread.run_order), f"{thread} waits and has a place among the ready"
     assert not (thread.exception and thread.waiting_for), f"{thread} is stopped by a mistake and waits"
     if thread.callee is not None:
         assert thread.callee.active

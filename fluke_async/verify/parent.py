@@ -44,8 +44,8 @@ class Parent:
 
     @property
     def own(self) -> set[KernelObject]:
-        """What is the parent's, and no part of what it plays with."""
-        return {self.thread, *self.references}
+        """What is the parent's, and who serves it: its mistakes end its calls, so they lose their client."""
+        return {self.thread, *self.references, *self.thread.servers()}
 
     def children(self) -> dict[KernelObject, int]:
         """The objects in the program's memory, and their addresses there."""
@@ -55,7 +55,7 @@ class Parent:
             for address, frame in core.root.frames()
             if core.objects.are_in(frame) and address - self._slab.start < USER_END
         }
-        own = self.own
+        own = {self.thread, *self.references}
         return {
             each: pages[each.address & FRAME_MASK] | each.address & OFFSET_MASK
             for each in core.objects.values()
