@@ -92,7 +92,7 @@ def main(module: str, case: Case, unit: str, arguments: Sequence[str]) -> int:
         sys.stdout.write(
             f"{text}\nto see it again: python -m {module} --seed {options.seed} --first {number} --count 1\n\n"
         )
-    for outcome, times in tally.outcomes.most_common():
+    for outcome, times in sorted(tally.outcomes.items()):
         sys.stdout.write(f"{times:9} {outcome}\n")
     rate = tally.cases / tally.seconds if tally.seconds else 0.0
     sys.stdout.write(

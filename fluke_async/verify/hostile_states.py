@@ -14,7 +14,7 @@ from collections import Counter
 from functools import cache
 from random import Random
 
-from fluke_async.abi.codes import ObjectType, ThreadFlags
+from fluke_async.abi.codes import ObjectType
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.outcomes import mistakes
 from fluke_async.execution.configuration import CONFIGURATIONS
@@ -34,11 +34,17 @@ from fluke_async.verify.programs import ARGUMENTS, STDIN, program
 
 STATES = 25  # of each world
 TESTS_SHARE = 0.5  # of the worlds, in which one case of `usertests` runs
-CALLS_BEFORE_MAX = 600  # system calls of the program before the first state, at most
+CALLS_BEFORE_MAX = (20, 100, 600)  # system calls of the program before the first state, at most
 SETTLE_MAX = 10_000
 EFFORTS = (1, 1, 1, 1_000, 20_000)
 WEIGHTS = {ObjectType.THREAD: 12, ObjectType.REF: 1}  # how often a type of object is chosen; all others: 2
-STOPPED = int(ThreadFlags.STOPPED)
+KERNEL_DECIDES = {  # fields that follow from the links, or from others, or from what is there already
+    ObjectType.THREAD: (
+        *("hash", "flags", "wait_order", "run_order"),
+        *("exception", "exception_subcode", "fault_access", "fault_address"),
+    ),
+    ObjectType.MUTEX: ("hash", "flags", "locked"),
+}
 
 
 @cache
@@ -82,7 +88,7 @@ class World:
         self.program = _program(random)
         self.run = ClosedRun(self.program, *random.choice(CONFIGURATIONS))
         self.core = self.run.core
-        calls = int(CALLS_BEFORE_MAX ** random.random())
+        calls = random.randrange(random.choice(CALLS_BEFORE_MAX))
         while self.core.statistics.system_calls < calls and self.run.step(1):
             pass
         self.parent = Parent(self.run)
@@ -102,6 +108,7 @@ class World:
         for _ in range(SETTLE_MAX):
             if self.core.unfinished is None:
                 return
+            self.run.exit = None
             self.run.step(1)
         raise AssertionError("a call goes on and on")
 
@@ -137,11 +144,14 @@ class World:
         """Read an object's state out, hand in a forged one."""
         own: State = self.parent.get_state(target, address)
         self.forger.remember(target, own)
-        if isinstance(target, Thread) and not own[0][16] & STOPPED and self.random.random() < 0.1:
-            self.parent.set_state(target, address, *own)  # it runs again
-            self.settle()
-            if not target.active:
-                return
+        if isinstance(target, Thread):
+            waits_for = "" if target.waiting_for is None else f", waiting for a {target.waiting_for.type.name.lower()}"
+            self.outcomes[f"a thread in {self.core.entry_name(target)}{waits_for}"] += 1
+            if self.random.random() < 0.1:
+                self.parent.set_state(target, address, *own)  # it runs again, if it did
+                self.settle()
+                if not target.active:
+                    return
         data, links = self.forger.state(target, own)
         own_things = self.parent.own
         before = everything(self.core, own_things)
@@ -153,8 +163,25 @@ class World:
             assert refusal in mistakes(BY_NAME[name]), f"{name} was refused with {refusal!r}"
             after = everything(self.core, own_things)
             assert after == before, f"{name} was refused, and yet changed {_difference(before, after)}"
-        elif self.core.unfinished is None and self.random.random() < 0.5:
+            return
+        if data is not None:
+            self.check_taken(target, data)
+        if self.core.unfinished is None and self.random.random() < 0.5:
             self.load_again(target, address)
+
+    def check_taken(self, target: KernelObject, data: bytes) -> None:
+        """What was handed in is what the object says of itself, but for what the kernel decides."""
+        assert target.layout is not None
+        given, found = target.layout.unpack(data), target.export_bits()
+        decided = KERNEL_DECIDES.get(target.type, ("hash",))
+        if isinstance(target, Thread):
+            if not target.stopped:
+                return  # it has started, and may have found that it has to look again
+            x = given["x"]
+            assert isinstance(x, tuple)
+            given["x"] = (0, *x[1:])
+        wrong = [name for name in given if name not in decided and given[name] != found[name]]
+        assert not wrong, f"{target} has taken a state, and forgotten {', '.join(wrong)}"
 
     def load_again(self, target: KernelObject, address: int) -> None:
         """What was taken is read out, and loading that changes nothing."""
