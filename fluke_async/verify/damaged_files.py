@@ -13,11 +13,11 @@ from functools import cache
 from random import Random
 
 from fluke_async.abi.codes import PAGE_SIZE, USER_END
+from fluke_async.embedding.loader import STACK_END, STACK_START, START_BLOCK_VA
 from fluke_async.programs import build_record, find_program
 from fluke_async.verify.small_files import (
     DYNAMIC,
     DYNAMIC_ENTRY,
-    FILE_HEADER,
     LOAD,
     PROGRAM_HEADER,
     RELA,
@@ -151,26 +151,32 @@ class Draft:
 
 
 def in_file_header(draft: Draft) -> None:
+    """A number of the file's header is wild."""
     draft.distort([0], IN_FILE_HEADER)
 
 
 def in_program_header(draft: Draft) -> None:
+    """A number of a program header is wild."""
     draft.distort(draft.program_headers(), IN_PROGRAM_HEADER)
 
 
 def in_section_header(draft: Draft) -> None:
+    """A number of a section's header is wild."""
     draft.distort(draft.sections(), IN_SECTION_HEADER)
 
 
 def in_symbol(draft: Draft) -> None:
+    """A number of a symbol is wild."""
     draft.distort(draft.symbols(), IN_SYMBOL)
 
 
 def in_relocation(draft: Draft) -> None:
+    """A number of a relocation is wild."""
     draft.distort(draft.relocations(), IN_RELOCATION)
 
 
 def in_dynamic_section(draft: Draft) -> None:
+    """A number of the dynamic section is wild."""
     draft.distort(draft.dynamic_entries(), IN_DYNAMIC_ENTRY)
 
 
@@ -223,31 +229,55 @@ def many_program_headers(draft: Draft) -> None:
 
 
 def cut_off(draft: Draft) -> None:
+    """The end is missing."""
     del draft.data[draft.random.choice((draft.random.randrange(len(draft.data) + 1), draft.random.randrange(129))) :]
 
 
 def more_at_the_end(draft: Draft) -> None:
+    """Something follows."""
     draft.data += draft.random.randbytes(draft.random.choice((1, 64, 5000)))
 
 
-def one_name_for_all(draft: Draft) -> None:
-    """The names have no end, and there are many symbols."""
-    for section in draft.sections():
-        start, size = (draft.read(section, IN_SECTION_HEADER[name]) for name in ("offset", "size"))
-        if draft.read(section, IN_SECTION_HEADER["type"]) == SYMBOL_TABLE:
-            draft.write(section, IN_SECTION_HEADER["entsize"], draft.random.choice((1, 8, SYMBOL.size)))
-            draft.write(section, IN_SECTION_HEADER["size"], len(draft.data) - min(start, len(draft.data)))
-        elif size and start + size <= len(draft.data):
-            draft.data[start : start + size] = b"x" * size
+def at_the_stack(draft: Draft) -> None:
+    """A segment where the loader puts the stack, what a program starts with, or the end of all."""
+    if headers := draft.program_headers(LOAD):
+        address = draft.random.choice((STACK_START, STACK_END, START_BLOCK_VA, USER_END))
+        address += draft.random.choice((-2, -1, 0, 1)) * PAGE_SIZE
+        draft.write(draft.random.choice(headers), IN_PROGRAM_HEADER["vaddr"], address)
+
+
+def nearly_all_memory(draft: Draft) -> None:
+    """A segment with so much data that little, or nothing, is left for the rest."""
+    if headers := draft.program_headers(LOAD):
+        size = draft.random.randrange(1 << 20, 1 << 21)
+        header = draft.random.choice(headers)
+        for name, value in (("offset", len(draft.data)), ("filesz", size), ("memsz", size)):
+            draft.write(header, IN_PROGRAM_HEADER[name], value)
+        draft.data += bytes(size)
+
+
+def names_in_names(draft: Draft) -> None:
+    """Many symbols, and each name is the end of the one before."""
+    sections, count = draft.sections(), draft.random.choice((10, 300, 3000))
+    if len(sections) >= 2:
+        names, symbols = sections[-1], sections[-2]
+        draft.write(symbols, IN_SECTION_HEADER["offset"], len(draft.data))
+        draft.write(symbols, IN_SECTION_HEADER["size"], count * SYMBOL.size)
+        draft.data += b"".join(SYMBOL.pack(name, 0, 0, 1, name, 0) for name in range(count))
+        draft.write(names, IN_SECTION_HEADER["offset"], len(draft.data))
+        draft.write(names, IN_SECTION_HEADER["size"], 20 * count)
+        draft.data += b"x" * 20 * count
 
 
 def bits_flipped(draft: Draft) -> None:
+    """Some bits are others, at the beginning or anywhere."""
     end = min(len(draft.data), draft.random.choice((64, 400, 1 << 20)))
     for _ in range(draft.random.choice((1, 2, 4, 16, 64)) if end else 0):
         draft.data[draft.random.randrange(end)] ^= 1 << draft.random.randrange(8)
 
 
 def bytes_overwritten(draft: Draft) -> None:
+    """Some bytes in a row are others."""
     if draft.data:
         start, size = draft.random.randrange(len(draft.data)), draft.random.choice((1, 8, 56, 512))
         size = min(size, len(draft.data) - start)
@@ -279,7 +309,9 @@ WAYS: tuple[tuple[int, Callable[[Draft], None]], ...] = (
     (4, many_program_headers),
     (3, cut_off),
     (2, more_at_the_end),
-    (1, one_name_for_all),
+    (2, names_in_names),
+    (2, at_the_stack),
+    (1, nearly_all_memory),
     (10, bits_flipped),
     (4, bytes_overwritten),
     (3, structures_overwritten),

@@ -29,7 +29,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
 
 WORD = 1 << 64
-Links = dict[str, KernelObject | None | int]
+Links = dict[str, KernelObject | int | None]
 State = tuple[bytes, dict[str, KernelObject | None]]
 
 WAITING = [entry.number for entry in ENTRY_POINTS if entry.waits_on or entry.has_points]
@@ -179,7 +179,7 @@ class Forger:
 
     # -- links -----------------------------------------------------------------------------------------------------
 
-    def _link(self, target: KernelObject, types: frozenset[ObjectType]) -> KernelObject | None | int:
+    def _link(self, target: KernelObject, types: frozenset[ObjectType]) -> KernelObject | int | None:
         """Where a link may lead: where it should, to the object itself, to what is gone, to anything, nowhere."""
         draw = self.random.random()
         right = [each for each in self.core.objects.values() if each.type in types]

@@ -8,7 +8,6 @@ than `SECONDS_MAX` of the processor's time is one too; it is cut off where it is
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import signal
 import sys
 import time
@@ -79,13 +78,12 @@ def run(case: Case, seed: int, numbers: Sequence[int], *, show_progress: bool = 
 
 
 def main(module: str, case: Case, unit: str, arguments: Sequence[str]) -> int:
-    """The command line of a campaign; the exit status is 1 if something has escaped."""
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=sys.modules[case.__module__].__doc__)
+    """The command line of a campaign of a module's; the exit status is 1 if something has escaped."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=f"Carries out hostile cases: {unit}.")
     parser.add_argument("--seed", type=int, default=1, help="which cases (default: 1)")
     parser.add_argument("--first", type=int, default=0, help="the number of the first (default: 0)")
     parser.add_argument("--count", type=int, default=1000, help="how many (default: 1000)")
     options = parser.parse_args(arguments)
-    faulthandler.enable()
     numbers = range(options.first, options.first + options.count)
     tally = run(case, options.seed, numbers, show_progress=True)
     for number, text in tally.escapes:

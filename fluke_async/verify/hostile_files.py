@@ -4,15 +4,19 @@ Damaged ELF files are loaded or refused, and leave nothing: `python -m fluke_asy
 Each file is handed to the loader of a kernel with little memory. Either it becomes a process, or it is refused with a
 `ProgramError` of one line, within a second, and the kernel is as before. One in ten of those that were loaded is run
 for some instructions on the real engine, where the invariants hold afterwards, and ended, which leaves nothing either.
-While one in twenty is loaded, the memory that this takes on the host is measured: at most a sixteenth of the kernel's
-quota, twice the file, and a quarter of a megabyte; what the program itself has, in frames, lies within the quota.
+While one in ten is read and loaded, the memory that this takes on the host is measured: at most a sixteenth of the
+kernel's quota, twice the file, and a quarter of a megabyte; what the program itself has, in frames, lies within the
+quota.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from random import Random
 
@@ -26,11 +30,11 @@ from fluke_async.verify import hostile
 from fluke_async.verify.closed_run import ClosedRun, Program
 from fluke_async.verify.damaged_files import damaged_file
 from fluke_async.verify.invariants import check
-from fluke_async.verify.small_files import small_file
+from fluke_async.verify.small_files import LOAD, PROGRAM_HEADER, small_file
 
 QUOTA_BYTES = 2 << 20
 RUN_ONE_IN = 10
-MEASURE_ONE_IN = 20
+MEASURE_ONE_IN = 10
 INSTRUCTIONS = 20_000
 SLICE = 5_000
 MODELS = ("interrupt", "process")
@@ -49,36 +53,26 @@ def _left(core: Core) -> tuple[int, int, int, int]:
     return len(core.objects), core.frames.in_use, core.quota.used_bytes, sum(1 for _ in core.root.frames())
 
 
-def _host_bytes_max(file_bytes: int) -> int:
-    return QUOTA_BYTES // 16 + 2 * file_bytes + (256 << 10)
-
-
 def file_case(seed: int, number: int) -> Counter[str]:
     """One damaged file."""
     random = Random(f"{seed}:{number}")
     data = damaged_file(random)
     core = _loader()
     before = _left(core)
-    measured = number % MEASURE_ONE_IN == 0
-    if measured:
-        tracemalloc.start()
-        base = tracemalloc.get_traced_memory()[0]
-    try:
-        loaded = load_program(core, data, ["file"], {})
-    except ProgramError as refusal:
-        _check_line(refusal)
-        outcome = "refused"
-        loaded = None
-    finally:
-        if measured:
-            used = tracemalloc.get_traced_memory()[1] - base
-            tracemalloc.stop()
-            assert used <= _host_bytes_max(len(data)), f"{used} bytes of the host for a file of {len(data)}"
+    with _measured(len(data)) if number % MEASURE_ONE_IN == 0 else nullcontext():
+        image, loaded, outcome = None, None, "loaded"
+        try:
+            image = load_elf(data, QUOTA_BYTES)
+            _check_symbols(image, len(data))
+            loaded = load_program(core, data, ["file"], {})
+        except ProgramError as refusal:
+            _check_line(refusal)
+            outcome = "refused: no program" if image is None else "refused: no room for it"
+    if image is not None:
+        _check_image(image, data)
     if loaded is not None:
-        _check_image(load_elf(data, QUOTA_BYTES))
         check(core)
         _end(core, loaded)
-        outcome = "loaded"
         if random.randrange(RUN_ONE_IN) == 0:
             outcome = f"run: {_run(data, random)}"
     after = _left(core)
@@ -92,19 +86,41 @@ def _check_line(refusal: ProgramError) -> None:
     assert text.isprintable(), f"a refusal of more than a line: {text!r}"
 
 
-def _check_image(image: ElfImage) -> None:
-    """Segments in order, apart, with their entry; and a symbol table that can be read or is damaged."""
+def _check_symbols(image: ElfImage, file_bytes: int) -> None:
+    """The symbol table can be read, and is no longer than the file, or is damaged."""
+    try:
+        names = image.symbols()
+    except ProgramError as refusal:
+        _check_line(refusal)
+    else:
+        assert sum(map(len, names)) <= file_bytes
+
+
+def _check_image(image: ElfImage, data: bytes) -> None:
+    """Segments in order and apart, with what the file has of them, and with the entry."""
+    table, count = int.from_bytes(data[32:40], "little"), int.from_bytes(data[56:58], "little")
+    headers = PROGRAM_HEADER.iter_unpack(data[table : table + count * PROGRAM_HEADER.size])
+    sizes = {header[3] + image.load_base: header[5:7] for header in headers if header[0] == LOAD and header[6]}
     end = 0
     for segment in image.segments:
         assert end <= segment.address < segment.end
-        assert len(segment.data) <= segment.memory_size
+        assert (len(segment.data), segment.memory_size) == sizes[segment.address]
         end = segment.end
     assert sum(segment.memory_size for segment in image.segments) <= QUOTA_BYTES
     assert any(each.address <= image.entry < each.end and each.permissions & EXECUTE for each in image.segments)
+
+
+@contextmanager
+def _measured(file_bytes: int) -> Iterator[None]:
+    """What is done inside takes no more of the host's memory than is due for a file of this size."""
+    tracemalloc.start()
     try:
-        image.symbols()
-    except ProgramError as refusal:
-        _check_line(refusal)
+        yield
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    most = QUOTA_BYTES // 16 + 2 * file_bytes + (256 << 10)
+    assert used <= most, f"{used} bytes of the host for a file of {file_bytes}"
 
 
 def _run(data: bytes, random: Random) -> str:
@@ -135,4 +151,5 @@ def _end(core: Core, loaded: Loaded) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     sys.exit(hostile.main("fluke_async.verify.hostile_files", file_case, "files", sys.argv[1:]))

@@ -3,12 +3,14 @@ Forged states are taken or refused, and the kernel goes on: `python -m fluke_asy
 
 A case is a world: a program, stopped at some moment of its run, and its parent, who hands forged states to the objects
 that are there, `STATES` of them, and lets the threads run a little between. Each is refused with an exception of the
-parent's that the table of outcomes has, and nothing has changed; or it is taken. The invariants hold after every step.
-What was taken is read out and loaded again, and that changes nothing, but that who waits for a port looks again. In the end all is destroyed, and nothing is left.
+parent's that the table of outcomes has, and nothing has changed; or it is taken, and the object says of itself what was
+handed in. The invariants hold after every step. What was taken is read out and loaded again, and that changes nothing,
+but that who waits for a port looks again. In the end all is destroyed, and nothing is left.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from collections import Counter
 from functools import cache
@@ -240,4 +242,5 @@ def state_case(seed: int, number: int) -> Counter[str]:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     sys.exit(hostile.main("fluke_async.verify.hostile_states", state_case, "worlds", sys.argv[1:]))

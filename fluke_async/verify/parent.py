@@ -91,7 +91,7 @@ class Parent:
         return data, {name: each.target for name, each in zip(names, self.references, strict=False)}
 
     def set_state(
-        self, target: KernelObject, address: int, data: bytes | None, links: Mapping[str, KernelObject | None | int]
+        self, target: KernelObject, address: int, data: bytes | None, links: Mapping[str, KernelObject | int | None]
     ) -> ExceptionCode | None:
         """
         Hand a state in; the exception that it was, if it was refused.

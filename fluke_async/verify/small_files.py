@@ -58,7 +58,7 @@ def small_file(random: Random) -> bytes:
     code = struct.pack(f"<{len(numbers) * 2 + 2}I", *(word for each in numbers for word in (each, ECALL)), EBREAK, BACK)
     layout.segment(LOAD, R | X, base, code, len(code))
     address = base + PAGE_SIZE
-    places = []
+    places: list[int] = []
     for _ in range(random.randint(0, 4)):
         data = random.randbytes(8 * random.randint(1, 64))
         layout.segment(LOAD, random.choice((R, R | W)), address, data, len(data) + random.choice((0, 8, 5000)))
