@@ -2,7 +2,7 @@
 Damaged ELF files are loaded or refused, and leave nothing: `python -m fluke_async.verify.hostile_files`.
 
 Each file is handed to the loader of a kernel with little memory. Either it becomes a process, or it is refused with a
-`ProgramError` of one line, within a second, and the kernel is as before. One in ten of those that were loaded is run
+`ProgramError` of one line, within a second, and the kernel is as before. One in five of those that were loaded is run
 for some instructions on the real engine, where the invariants hold afterwards, and ended, which leaves nothing either.
 While one in ten is read and loaded, the memory that this takes on the host is measured: at most a sixteenth of the
 kernel's quota, twice the file, and a quarter of a megabyte; what the program itself has, in frames, lies within the
@@ -33,7 +33,7 @@ from fluke_async.verify.invariants import check
 from fluke_async.verify.small_files import LOAD, PROGRAM_HEADER, small_file
 
 QUOTA_BYTES = 2 << 20
-RUN_ONE_IN = 10
+RUN_ONE_IN = 5
 MEASURE_ONE_IN = 10
 INSTRUCTIONS = 20_000
 SLICE = 5_000

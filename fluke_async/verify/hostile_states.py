@@ -37,6 +37,7 @@ from fluke_async.verify.programs import ARGUMENTS, STDIN, program
 STATES = 25  # of each world
 TESTS_SHARE = 0.5  # of the worlds, in which one case of `usertests` runs
 CALLS_BEFORE_MAX = (20, 100, 600)  # system calls of the program before the first state, at most
+QUOTAS_BYTES = (16 << 20, 1 << 20)  # the smaller one is used up now and then
 SETTLE_MAX = 10_000
 EFFORTS = (1, 1, 1, 1_000, 20_000)
 WEIGHTS = {ObjectType.THREAD: 12, ObjectType.REF: 1}  # how often a type of object is chosen; all others: 2
@@ -88,12 +89,12 @@ class World:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.program = _program(random)
-        self.run = ClosedRun(self.program, *random.choice(CONFIGURATIONS))
+        self.run = ClosedRun(self.program, *random.choice(CONFIGURATIONS), random.choice(QUOTAS_BYTES))
         self.core = self.run.core
+        self.parent = Parent(self.run)
         calls = random.randrange(random.choice(CALLS_BEFORE_MAX))
         while self.core.statistics.system_calls < calls and self.run.step(1):
             pass
-        self.parent = Parent(self.run)
         self.forger = Forger(random, self.core)
         self.outcomes: Counter[str] = Counter()
 
@@ -168,7 +169,8 @@ class World:
             return
         if data is not None:
             self.check_taken(target, data)
-        if self.core.unfinished is None and self.random.random() < 0.5:
+        costs_nobody = self.parent.thread.donors is None  # else who gives the parent time pays for its calls
+        if self.core.unfinished is None and costs_nobody and self.random.random() < 0.5:
             self.load_again(target, address)
 
     def check_taken(self, target: KernelObject, data: bytes) -> None:
@@ -192,7 +194,7 @@ class World:
         refusal = self.parent.set_state(target, address, *state)
         assert refusal is None, f"{target} does not take its own state: {refusal!r}"
         check(self.core, forged=True)
-        if self.core.unfinished is not None:
+        if self.core.unfinished is not None or self.parent.thread.donors is not None:
             return
         again = self.parent.get_state(target, address)
         assert again == state, (
