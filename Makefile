@@ -10,8 +10,8 @@ PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 help:
 	@echo 'make demo       a tour of what this kernel does, in under a minute'
 	@echo 'make test       the tests'
-	@echo 'make verify     everything re-created at every point of every program, in some minutes'
-	@echo 'make hostile    damaged programs and forged states, 100,000 of each, in some minutes'
+	@echo 'make verify     everything re-created at every point of every program, in some twenty minutes'
+	@echo 'make hostile    damaged programs and forged states, 100,000 of each, in some ten minutes'
 	@echo 'make lint types fresh elf-check    style, types, generated files, built programs'
 	@echo 'make bench      the tables of measurements'
 	@echo 'make clean      remove .venv and everything built'
@@ -23,7 +23,7 @@ test: $(VENV)/dev.stamp
 	$(RUN) -m pytest --numprocesses auto --dist worksteal
 
 verify: $(VENV)/demo.stamp
-	$(RUN) -m fluke_async verify --all --points all
+	$(RUN) -m fluke_async verify --all --points all --instructions 10000
 
 hostile: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.hostile_files --count 100000

@@ -10,6 +10,7 @@ out where the compiler is not installed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=unfit)
         items[:] = [item for item in items if item not in unfit]
     items[:] = [item for item in items if is_a_configuration(item)]
+
+
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves out of the collector's sight: else it comes too seldom for the machines they leave."""
+    gc.freeze()
+    gc.collect()
 
 
 def is_a_configuration(item: pytest.Item) -> bool:

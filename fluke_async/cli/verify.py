@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -32,6 +33,12 @@ class Selection:
     """How many kernel points are taken of each program in each configuration: all, or so many."""
     point: int | None = None
     """One single point, by its number."""
+    instant: int | None = None
+    """One single instant, between two instructions."""
+    instructions: int = INSTRUCTION_POINTS
+    """How many boundaries between two instructions are taken of each program in each configuration, evenly spread."""
+    all_points_at_once: Annotated[bool, Parameter(negative="")] = False
+    """Create everything again at every kernel point, one after the other, without a rest in between."""
 
 
 def verify(
@@ -58,15 +65,29 @@ def verify(
     if not chosen:
         raise UsageError(f"--preemption {selection.preemption} needs --model process")
     points = _points(selection)
-    is_whole = not programs and selection.points in ("all", POINTS) and selection.point is None
+    at_once = selection.all_points_at_once
+    is_alone = selection.point is not None or selection.instant is not None
+    is_whole = not programs and selection.points in ("all", POINTS) and not is_alone
     tasks = [
-        campaign.Task(program, model, preemption, points, INSTRUCTION_POINTS, selection.point)
+        campaign.Task(
+            program,
+            model,
+            preemption,
+            None if at_once else points,
+            0 if at_once else selection.instructions,
+            selection.point,
+            selection.instant,
+            at_once,
+        )
         for program in programs_named(programs)
         for model, preemption in chosen
     ]
     if not json:
-        print(_LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls"))
-    results = campaign.run(tasks, None if json else _show)
+        print(
+            _LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls", "")
+        )
+    shown = itertools.count(1)
+    results = campaign.run(tasks, None if json else lambda result: _show(result, next(shown), len(tasks)))
     summary = campaign.summary(results)
     missed = summary["coverage"]["missed"] if is_whole else []
     if json:
@@ -85,10 +106,11 @@ def verify(
     return 1 if summary["divergences"] or summary["stalls"] or missed else 0
 
 
-_LINE = "{:16} {:18} {:>7} {:>7} {:>7} {:>7} {:>9} {:>6}"
+_TITLES = ("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls", "")
+_LINE = "{:16} {:18} {:>7} {:>7} {:>7} {:>7} {:>9} {:>6}   {}"
 
 
-def _show(result: Result) -> None:
+def _show(result: Result, number: int, count: int) -> None:
     print(
         _LINE.format(
             result.program,
@@ -99,6 +121,7 @@ def _show(result: Result) -> None:
             result.outcome,
             len(result.divergences),
             len(result.stalls),
+            f"{number} of {count}",
         ),
         flush=True,
     )

@@ -48,7 +48,8 @@ class Cpu(Protocol):
     """Physical memory as bytes, zero at start; the host gives memory only where it is touched."""
 
     registers: memoryview
-    """x0..x31 of the loaded thread as 64-bit words ('Q'), live. Index 0 is never written."""
+    """x0..x31 of the loaded thread as 64-bit words ('Q'), live. Index 0 is never written. A processor
+    may have several such register files, for threads of different address spaces."""
 
     time: int
     """Instructions retired up to the start of the next run: the base of rdcycle, rdinstret and
@@ -95,6 +96,9 @@ class Cpu(Protocol):
 
     def set_pages(self, pages: dict[int, int]) -> None:
         """Make `pages` (virtual page number to entry) the address space; clear the reservation.
+
+        If `registers` is another view after it, then the thread that was loaded last into that one is
+        the loaded thread; until then its registers stay as they are.
 
         The dictionary stays the caller's. Entries may be added or upgraded at any time between
         runs; after removing or downgrading one, call `flush`.

@@ -48,6 +48,7 @@ _NUMBERS: Final = {name: number for number, name in enumerate(REGISTER_NAMES)}
 _FLOATING_NUMBERS: Final = {f"f{number}": number for number in range(32)}
 _WORD: Final = 2**64 - 1
 _INSTRUCTION_BYTES: Final = 4
+FILES_MAX: Final = 3  # register files: few, so that threads lose them too
 
 # r: register, f: floating-point register, n: number, l: label, o: register or number
 _OPERANDS: Final = {
@@ -135,8 +136,17 @@ class _Trap(Exception):
         self.address = address
 
 
+class _RegisterFile:
+    """The registers of the thread that was loaded last in an address space."""
+
+    def __init__(self, pages: dict[int, int]) -> None:
+        self.pages = pages
+        self.registers = memoryview(array("Q", bytes(8 * REGISTER_COUNT)))
+        self.floating: array[int] | None = None  # None: zeros, never written
+
+
 class ScriptedCpu:
-    """One hart that plays `programs` (by base address); implements the protocol `Cpu`."""
+    """One hart that plays `programs` (by base address); implements the protocol `Cpu`, with several register files."""
 
     def __init__(self, ram_size: int, programs: dict[int, Program]) -> None:
         if ram_size <= 0 or ram_size % PAGE_SIZE:
@@ -145,10 +155,10 @@ class ScriptedCpu:
         self.code_frames: set[int] = set()
         self.find_page: Callable[[int, int, int], int | None] | None = None
         self.ram = memoryview(bytearray(ram_size))
-        self.registers = memoryview(array("Q", bytes(8 * REGISTER_COUNT)))
-        self._floating: array[int] | None = None  # None: zeros, never written
+        self._file = _RegisterFile({})
+        self.registers = self._file.registers
+        self._files = [self._file]  # the one that was used last comes last
         self._programs = programs
-        self._pages: dict[int, int] = {}
         self._reservation: int | None = None
 
     def run(self, pc: int, limit: int) -> tuple[int, int, int, int]:
@@ -172,14 +182,23 @@ class ScriptedCpu:
     def load(self, registers: array[int] | memoryview, floating: array[int] | None) -> None:
         self.registers[:] = memoryview(registers)
         self.registers[0] = 0
-        self._floating = None if floating is None else array("Q", floating)
+        self._file.floating = None if floating is None else array("Q", floating)
         self._reservation = None
 
     def save_floating(self) -> array[int] | None:
-        return None if self._floating is None else array("Q", self._floating)
+        return None if self._file.floating is None else array("Q", self._file.floating)
 
     def set_pages(self, pages: dict[int, int]) -> None:
-        self._pages = pages
+        if pages is not self._file.pages:
+            known = [file for file in self._files if file.pages is pages]
+            if not known and len(self._files) < FILES_MAX:
+                known = [_RegisterFile(pages)]
+                self._files += known
+            self._file = file = known[0] if known else self._files[0]
+            file.pages = pages
+            self._files.remove(file)
+            self._files.append(file)
+            self.registers = file.registers
         self._reservation = None
 
     def flush(self) -> None:
@@ -189,7 +208,8 @@ class ScriptedCpu:
         pass  # programs do not lie in memory
 
     def close(self) -> None:
-        self.registers.release()
+        for file in self._files:
+            file.registers.release()
         self.ram.release()
 
     def _fetch(self, pc: int) -> tuple[tuple[Any, ...], int]:
@@ -227,11 +247,11 @@ class ScriptedCpu:
                 self._reservation = None
                 self._set(d, 0 if stored else 1)
             case "fli", f, bits:
-                if self._floating is None:
-                    self._floating = array("Q", bytes(8 * FLOATING_WORDS))
-                self._floating[f] = bits & _WORD
+                if self._file.floating is None:
+                    self._file.floating = array("Q", bytes(8 * FLOATING_WORDS))
+                self._file.floating[f] = bits & _WORD
             case "fmv", d, f:
-                self._set(d, 0 if self._floating is None else self._floating[f])
+                self._set(d, 0 if self._file.floating is None else self._file.floating[f])
             case "time", d:
                 self._set(d, self.time + retired)
             case "beqz", a, label:
@@ -278,7 +298,7 @@ class ScriptedCpu:
         places = []
         for virtual in range(address, address + 8):
             virtual &= _WORD
-            entry = self._pages.get(virtual // PAGE_SIZE, 0)
+            entry = self._file.pages.get(virtual // PAGE_SIZE, 0)
             if not entry & permission:
                 raise _Trap(cause, virtual)
             frame = entry & -PAGE_SIZE

@@ -65,14 +65,9 @@ class UnicornCpu:
         self._halfwords = self.ram.cast("H")
         self._engines = Engines(tlb, address, ram_size + PAGE_SIZE)
         self._engine = self._engines.current
+        self.registers = self._engine.registers
 
         layout = binding.layout()
-        handle = self._engine.handle
-        self._saved = binding.Context(handle)
-        self._context = self._saved.argument
-        self._words = words = self._saved.words
-        self.registers = words[layout.general : layout.general + 32]
-        self._floating_registers = words[layout.floating : layout.floating + 32]
         self._pc_index = layout.pc
         self._reservation = layout.reservation
         self._mstatus = layout.mstatus
@@ -83,22 +78,17 @@ class UnicornCpu:
         self._restore: Any = binding.restore
         self._control: Any = binding.control
 
-        self._save(handle, self._context)
-        binding.enter_user_mode(words, layout)
-        self.load(array("Q", bytes(8 * 32)), None)
-        self._restore(handle, self._context)
-
     # --- running ----------------------------------------------------------------------------------
 
     def run(self, pc: int, limit: int) -> tuple[int, int, int, int]:
         # This is `_execute` and `_settle` written out for the commonest ends.
-        engine, words = self._engine, self._words
-        handle = engine.handle
-        self._restore(handle, self._context)
+        engine = self._engine
+        handle, words, context = engine.handle, engine.words, engine.context
+        self._restore(handle, context)
         self._pc.value = pc & -2
         self._count.value = limit
         error = self._start(handle, self._pc, _ZERO, _ZERO, self._count)
-        self._save(handle, self._context)
+        self._save(handle, context)
         if error == 0:
             executed = engine.executed[0]
             pc = words[self._pc_index]
@@ -127,16 +117,16 @@ class UnicornCpu:
         cause, pc, address, retired = self._settle(error, limit)
         self._retired = 0
         if cause not in _KEEPING:
-            self._words[self._reservation] = binding.NO_RESERVATION
+            words[self._reservation] = binding.NO_RESERVATION
         return int(cause), pc, address, retired
 
     def _execute(self, pc: int, count: int) -> int:
-        handle = self._engine.handle
-        self._restore(handle, self._context)
+        handle, context = self._engine.handle, self._engine.context
+        self._restore(handle, context)
         self._pc.value = pc
         self._count.value = count
         error: int = self._start(handle, self._pc, _ZERO, _ZERO, self._count)
-        self._save(handle, self._context)
+        self._save(handle, context)
         return error
 
     def _settle(self, error: int, limit: int) -> tuple[Cause, int, int, int]:
@@ -146,7 +136,7 @@ class UnicornCpu:
         while True:
             event = self._tlb.take_event()
             executed = self._engine.executed[0]
-            pc = self._words[self._pc_index]
+            pc = self._engine.words[self._pc_index]
 
             if error == binding.OK and executed > count:
                 retired += count
@@ -260,7 +250,7 @@ class UnicornCpu:
         if registers is not own:
             own[:] = memoryview(registers)
             own[0] = 0
-        words = self._words
+        words = self._engine.words
         words[self._reservation] = binding.NO_RESERVATION
         # The engine itself notes in mstatus the first write to a floating-point register. (Off is
         # no choice: it then takes compressed floating-point instructions for no-operations.)
@@ -271,41 +261,30 @@ class UnicornCpu:
             words[self._mstatus] = binding.FLOATING_UNUSED
 
     def _load_floating(self, floating: array[int]) -> None:
-        self._words[self._mstatus] = binding.FLOATING_WRITTEN
-        self._floating_registers[:] = memoryview(floating)[:32]
-        self._load_fcsr(floating[32])
-
-    def _load_fcsr(self, fcsr: int) -> None:
-        # Only half of it is in a context: it goes in through the engine, which takes that for the program's writing.
-        mstatus = self._words[self._mstatus]
-        self._restore(self._engine.handle, self._context)
-        binding.write_fcsr(self._engine.handle, fcsr)
-        self._save(self._engine.handle, self._context)
-        self._words[self._mstatus] = mstatus
+        engine = self._engine
+        engine.words[self._mstatus] = binding.FLOATING_WRITTEN
+        engine.floating_registers[:] = memoryview(floating)[:32]
+        # Only half of fcsr is in a context: it goes in through the engine.
+        self._restore(engine.handle, engine.context)
+        binding.write_fcsr(engine.handle, floating[32])
+        self._save(engine.handle, engine.context)
 
     def save_floating(self) -> array[int] | None:
-        if self._words[self._mstatus] == binding.FLOATING_UNUSED:
+        engine = self._engine
+        if engine.words[self._mstatus] == binding.FLOATING_UNUSED:
             return None
-        floating = array("Q", self._floating_registers)
-        floating.append(binding.read_fcsr(self._engine.handle))
+        floating = array("Q", engine.floating_registers)
+        floating.append(binding.read_fcsr(engine.handle))
         return floating
 
     def set_pages(self, pages: dict[int, int]) -> None:
-        self._words[self._reservation] = binding.NO_RESERVATION
-        if pages is not self._engine.pages:
-            self._enter(pages)
-
-    def _enter(self, pages: dict[int, int]) -> None:
-        """Go on with the engine of another address space; the registers are the same, but for fcsr."""
-        before, is_floating = self._engine, self._words[self._mstatus] != binding.FLOATING_UNUSED
-        fcsr = binding.read_fcsr(before.handle) if is_floating else 0
-        before.floating = before.floating or is_floating
-        self._engine = engine = self._engines.enter(pages)
-        if is_floating or engine.floating:
-            self._load_fcsr(fcsr)
-            engine.floating = is_floating
-        if engine.stale:
-            self._flush_current()
+        engine = self._engine
+        if pages is not engine.pages:
+            self._engine = engine = self._engines.enter(pages)
+            self.registers = engine.registers
+            if engine.stale:
+                self._flush_current()
+        engine.words[self._reservation] = binding.NO_RESERVATION
 
     def flush(self) -> None:
         self._engines.forget_entries()
@@ -331,7 +310,6 @@ class UnicornCpu:
     def close(self) -> None:
         self._start = self._save = self._restore = self._control = _refuse
         self._engines.close()
-        self.registers.release()
         self._halfwords.release()
         try:
             self.ram.release()

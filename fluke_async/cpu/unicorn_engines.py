@@ -1,6 +1,7 @@
 """The engines of one processor on Unicorn: alike, on the same memory, each with one address space in its TLB.
 
-A flush costs what has to be looked up again after it, so an address space keeps its engine while it can. An engine is
+A flush costs what has to be looked up again after it, so an address space keeps its engine while it can, and the thread
+that ran there last finds its registers where they were. An engine is
 opened when the flushes that it would have saved have cost about what it costs; so a processor with one space has one.
 What holds for all of them, which frames are code and where the last answers went, is the one `UnicornTlb`'s.
 """
@@ -8,6 +9,7 @@ What holds for all of them, which frames are code and where the last answers wen
 from __future__ import annotations
 
 import weakref
+from array import array
 from typing import Any, Final
 
 import unicorn
@@ -17,13 +19,25 @@ from fluke_async.cpu.unicorn_tlb import UnicornTlb
 from fluke_async.errors import KernelBug
 
 ENGINES_MAX: Final = 8  # each takes about 3 MiB
+_NO_REGISTERS: Final = memoryview(array("Q", bytes(8 * 32)))
 FLUSHES_PER_ENGINE: Final = 200  # an engine takes about 2 ms, and what is looked up after a flush 10 us
 
 
 class Engine:
-    """One engine, with the page dictionary that its entries are from."""
+    """One engine, with a saved context as its register file, and the page dictionary that its entries are from."""
 
-    __slots__ = ("executed", "fault_address", "fills", "floating", "handle", "pages", "stale")
+    __slots__ = (
+        "context",
+        "executed",
+        "fault_address",
+        "fills",
+        "floating_registers",
+        "handle",
+        "pages",
+        "registers",
+        "stale",
+        "words",
+    )
 
     def __init__(self, handle: Any) -> None:
         layout = binding.layout()
@@ -34,7 +48,16 @@ class Engine:
         self.pages: dict[int, int] = {}
         self.stale = False  # its entries count no more
         self.fills = 0  # since its last flush, while it is not the current one
-        self.floating = False  # its fcsr, which is not in a context, may be other than 0
+
+        saved = binding.Context(handle)
+        self.context = saved.argument
+        self.words = words = saved.words
+        self.registers = words[layout.general : layout.general + 32]
+        self.floating_registers = words[layout.floating : layout.floating + 32]
+        binding.save(handle, self.context)
+        binding.enter_user_mode(words, layout)
+        self.registers[:] = self.floating_registers[:] = _NO_REGISTERS
+        binding.restore(handle, self.context)
 
 
 class Engines:
@@ -85,6 +108,7 @@ class Engines:
             finalizer()
         for engine in self._by_pages.values():
             engine.executed = engine.fault_address = memoryview(b"")
+            engine.registers.release()
 
     def _find_for(self, pages: dict[int, int]) -> Engine:
         """An engine for another address space: a new one, or the one that has not been used for longest."""

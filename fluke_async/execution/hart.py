@@ -54,7 +54,8 @@ class Hart:
     """
     One processor of one kernel.
 
-    `resident` is the thread whose registers are the engine's, `last` the one that ran last.
+    `resident` is the thread whose registers are the processor's, `last` the one that ran last. Threads of other address
+    spaces may still have theirs in a register file of the processor's, for when they come back.
     """
 
     def __init__(self, core: Core, cpu: Cpu, dispatcher: Dispatcher) -> None:
@@ -63,13 +64,14 @@ class Hart:
         self.dispatcher = dispatcher
         self.resident: Thread | None = None
         self.last: Thread | None = None
+        self._seated: dict[int, Thread] = {}  # who was loaded last into which of the processor's register files
         self._pages_found = 0  # in the engine's run
         cpu.find_page = self._find_page
 
     def run(self, effort: int) -> Outcome:
         """Run guest code and kernel work worth about `effort` instructions."""
         core, cpu, dispatcher = self.core, self.cpu, self.dispatcher
-        ready, statistics, live_registers = core.ready, core.statistics, cpu.registers
+        ready, statistics = core.ready, core.statistics
         last, timeline = self.last, core.timeline
         dispatcher.points_left = effort // EFFORT_PER_POINT
         if core.unfinished is not None:
@@ -131,12 +133,12 @@ class Hart:
             if effort < limit:
                 limit = min(limit, max(effort, TRAP_EFFORT))
             assert limit > 0, "an engine without a limit does not come back"
-            if thread is not self.resident or thread.registers is not live_registers:
-                self._load(thread)
             if core.tables.changed:
                 core.tables.changed = False
-                cpu.set_pages(space.pages)
                 cpu.flush()
+                self._load(thread)  # its table may be another
+            elif thread is not self.resident or thread.registers is not cpu.registers:
+                self._load(thread)
             cpu.time = core.time
             cause, thread.pc, address, retired = cpu.run(thread.pc, limit)
             core.time += retired
@@ -181,24 +183,38 @@ class Hart:
             host.on_return()
 
     def park_resident(self) -> None:
-        """Bring the resident thread's state home, so that all of it stands in the thread."""
-        thread, self.resident = self.resident, None
-        if thread is not None and thread.registers is self.cpu.registers:
-            thread.registers = array("Q", self.cpu.registers.tobytes())
-            thread.floating = self.cpu.save_floating()
+        """Bring home what the processor has of threads, so that all of it stands in them."""
+        if self.resident is not None:
+            self._park(self.resident, self.cpu.registers)
+            self.resident.floating = self.cpu.save_floating()
+            self.resident = None
+        for thread in self._seated.values():
+            if isinstance(thread.registers, memoryview):
+                self._park(thread, thread.registers)
+        self._seated.clear()
 
     def _load(self, thread: Thread) -> None:
+        """Make a thread the resident; only who has used floating point is taken home, if it is another's turn."""
         assert thread.space is not None
-        self.park_resident()
-        self.cpu.load(thread.registers, thread.floating)
-        self.cpu.set_pages(thread.space.pages)
-        thread.registers = self.cpu.registers
+        cpu, before = self.cpu, self.resident
+        if before is not None and (floating := cpu.save_floating()) is not None:
+            self._park(before, cpu.registers)
+            before.floating = floating
+        cpu.set_pages(thread.space.pages)
+        registers = cpu.registers
+        if thread.registers is not registers:
+            seated = self._seated.get(id(registers))
+            if seated is not None:
+                self._park(seated, registers)
+            cpu.load(thread.registers, thread.floating)
+            thread.registers = registers
+            self._seated[id(registers)] = thread
         self.resident = thread
 
-    def _drop_reservation(self, thread: Thread) -> None:
-        """An access that was only looked up has left it; a trap does not."""
-        assert thread.space is not None
-        self.cpu.set_pages(thread.space.pages)
+    def _park(self, thread: Thread, registers: memoryview) -> None:
+        """Give a thread a register file of its own, if it has this one."""
+        if thread.registers is registers:
+            thread.registers = array("Q", registers.tobytes())
 
     def _trap(self, thread: Thread, cause: int, address: int) -> None:
         """A trap that is no system call: a page to enter, or the thread's mistake."""
@@ -213,5 +229,5 @@ class Hart:
         try:
             resolve(core, thread, address, access)
         except ProgramException as exception:
-            self._drop_reservation(thread)
+            self._load(thread)  # an access that was only looked up has left a reservation; a trap does not
             blame(core, exception, in_call=False)

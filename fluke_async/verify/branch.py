@@ -12,15 +12,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import NoReturn
 
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
-from fluke_async.kernel.recreation import capture, closed_set, destroy, restore, without_waits
+from fluke_async.kernel.recreation import closed_set
 from fluke_async.verify.canonical import Observer
 from fluke_async.verify.closed_run import ClosedRun
 from fluke_async.verify.record import End, UndisturbedRun, name_of
+from fluke_async.verify.recreate import recreate
 
 SETTLING_POINTS = 20  # points after which a branch is compared even though a thread still waits
 BRANCH_S = 20  # a branch that takes longer hangs
@@ -53,17 +54,9 @@ class Branch:
 
     def recreate(self, *, parked: bool) -> None:
         """The procedure."""
-        core, hart = self.run.core, self.run.hart
-        hart.park_resident()
-        core.current = None
-        objects = closed_set(core)
-        self.unsettled = {each.hash: 2 for each in objects if isinstance(each, Thread) and not each.stopped}
-        before = (core.time, astuple(core.statistics))
-        records = capture(core, objects)
-        if (after := (core.time, astuple(core.statistics))) != before:
-            self.stall = f"the export ran the kernel: its time and its counts went from {before} to {after}"
-        destroy(core, objects)
-        restore(core, records if parked else without_waits(records))
+        threads = [each for each in closed_set(self.run.core) if isinstance(each, Thread)]
+        self.unsettled = {each.hash: 2 for each in threads if not each.stopped}
+        self.stall = recreate(self.run, parked=parked)
 
     def probe(self, point: Point, thread: Thread) -> bool:
         """See a point go by; compare when all has settled."""
@@ -81,7 +74,7 @@ class Branch:
     def _difference_at(self, point: Point, thread: Thread) -> str:
         run = self.run
         name = name_of(run.core, point, thread)
-        known = self.undisturbed.states.get(name)
+        known = self.undisturbed.states.get(self.undisturbed.points.get(name, -1))
         if known is None:
             return f"the undisturbed run does not come to {name}"
         state, count = known

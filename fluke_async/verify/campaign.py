@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from fluke_async.verify.check import Check, Result
+from fluke_async.verify.check import AT_ONCE, Check, Failure, Result
 from fluke_async.verify.closed_run import Program
 from fluke_async.verify.coverage import rows
 
@@ -25,12 +25,22 @@ class Task:
     points: int | None = None
     instructions: int = 0
     only: int | None = None
+    instant: int | None = None
+    at_once: bool = False
 
 
 def carry_out(task: Task) -> Result:
     """Carry out one check."""
-    options = {"points": task.points, "instructions": task.instructions, "only": task.only}
-    return Check(task.program, task.model, task.preemption, **options).run()  # type: ignore[arg-type]
+    return Check(
+        task.program,
+        task.model,
+        task.preemption,
+        points=task.points,
+        instructions=task.instructions,
+        only=task.only,
+        instant=task.instant,
+        at_once=task.at_once,
+    ).run()
 
 
 def run(tasks: Sequence[Task], on_result: Callable[[Result], None] | None = None) -> list[Result]:
@@ -102,9 +112,17 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
         "stalls": sum(len(each.stalls) for each in results),
         "coverage": {"rows": row_count, "hit": row_count - len(missed), "missed": missed},
         "failures": [
-            f"{each.program}, {each.model}-{each.preemption}: {failure}"
+            f"{each.program}, {each.model}-{each.preemption}: {failure}\n  {replay(each, failure)}"
             for each in results
             for failure in (*each.divergences, *each.stalls)
         ]
         + differing,
     }
+
+
+def replay(result: Result, failure: Failure) -> str:
+    """The command that shows a failure again, alone if it comes alone."""
+    command = f"fluke verify {result.program} --model {result.model} --preemption {result.preemption}"
+    if failure.form == AT_ONCE:
+        return f"{command} --all-points-at-once"
+    return f"{command} {'--instant' if failure.is_instant else '--point'} {failure.number}"

@@ -1,28 +1,33 @@
 """
-One check: a program in one configuration, with a branch at every point.
+One check: a program in one configuration, with everything created again at every point.
 
-Each point is taken once. Its branch restores what threads wait for (*parked*) and is compared exactly. At some waits a
-second branch issues all calls anew (*re-issued*) and is compared by its outcome, if the program is indifferent to that;
-and some branches of the first kind run to the end of the program.
+Chains take all points, each with some undisturbed ones after it; some are also tried alone, in a copy of the process,
+where what threads wait for is restored (*parked*), or, at waits, all calls are issued anew (*re-issued*), which is
+compared by its outcome, if the program is indifferent to that.
 """
 
 from __future__ import annotations
 
 import gc
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.verify.branch import Branch, fork
 from fluke_async.verify.canonical import Observer
+from fluke_async.verify.chain import Chain
 from fluke_async.verify.closed_run import ClosedRun, Program
-from fluke_async.verify.coverage import rows_of
 from fluke_async.verify.record import PointName, name_of, record
 
-TO_THE_END_EVERY = 50  # one branch in so many runs to the end of the program
-REISSUED_EVERY = 10  # one wait in so many is tried in the re-issued form too
+STRIDE = 7  # a chain takes one point in so many; as many chains take all
+BRANCHES = 40  # points that are tried in a copy too, evenly spread
+REISSUED = 20  # and waits that are tried in the re-issued form
+TO_THE_END_EVERY = 10  # one copy in so many runs to the end of the program
 NO_POINT: PointName = (0, 0, "no such point", 0, "none", 0)
+INSTRUCTION = "instruction"
+IN_A_CHAIN, AT_ONCE, PARKED, REISSUED_FORM = "in a chain", "all at once", "parked", "re-issued"
 FAILURES_MAX = 5  # a check that has found so many divergences has found enough
 
 
@@ -34,6 +39,11 @@ class Failure:
     point: PointName
     form: str
     what: str
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether the number is an instant, between two instructions."""
+        return self.point[2] == INSTRUCTION
 
     def __str__(self) -> str:
         time, thread, kind, pc, entry, _ = self.point
@@ -63,8 +73,9 @@ class Check:
     A program under one execution model and one kind of preemption.
 
     `points` bounds how many kernel points are taken: evenly spread ones, and the first of each row of the coverage;
-    `only` takes a single one by its number. Beside them, `instructions` boundaries between two instructions are taken,
-    evenly spread over the program's time.
+    `only` takes a single one by its number, in a copy, and `instant` one between two instructions; with `at_once`, one
+    chain takes one after the other.
+    Beside them, `instructions` boundaries between two instructions are taken, evenly spread over the program's time.
     """
 
     def __init__(
@@ -76,12 +87,16 @@ class Check:
         points: int | None = None,
         instructions: int = 0,
         only: int | None = None,
+        instant: int | None = None,
+        at_once: bool = False,
     ) -> None:
         self.program = program
         self.result = Result(program.name, model, preemption)
         self.points_max = points
         self.instructions = instructions
         self.only = only
+        self.instant = instant
+        self.form, self.stride = (AT_ONCE, 1) if at_once else (IN_A_CHAIN, STRIDE)
         self.branch: Branch | None = None  # in a copy of the process
         self.is_reissued = False
 
@@ -90,14 +105,81 @@ class Check:
         result = self.result
         self.undisturbed = record(self.program, result.model, result.preemption)
         result.points = list(self.undisturbed.points)
-        self.wanted = self._wanted(len(result.points))
+        wanted = self._wanted(len(result.points))
+        self.taken: set[int] = set()
+        if self.instant is not None:
+            self._run_chain((), [self.instant])
+            return result
+        if self.only is None:
+            self._run_chains(wanted)
+            self._run_chains_of_instants()
+        if self.form != AT_ONCE:
+            self._run_branches(wanted)
+        result.kernel_points = result.exact = len(self.taken)
+        result.coverage = {row for row, number in self.undisturbed.first_of_row.items() if number in self.taken}
+        return result
+
+    def _wanted(self, count: int) -> list[int]:
+        if self.only is not None:
+            return [self.only]
+        if self.points_max is None or self.points_max >= count:
+            return list(range(count))
+        spread = {index * count // self.points_max for index in range(self.points_max)}
+        return sorted(spread | set(self.undisturbed.first_of_row.values()))
+
+    # -- chains ------------------------------------------------------------------------------------------------------
+
+    def _run_chains(self, wanted: Sequence[int]) -> None:
+        chains = -(-self.stride * len(wanted) // max(1, len(self.result.points)))
+        for first in range(chains):
+            self._run_chain(wanted[first::chains], ())
+
+    def _run_chains_of_instants(self) -> None:
+        end, count = self.undisturbed.end.time, self.instructions
+        instants = sorted({(2 * index + 1) * end // (2 * count) for index in range(count)})
+        chains = min(self.stride, -(-len(instants) * self.stride // max(1, len(self.result.points))))
+        for first in range(chains):
+            self._run_chain((), instants[first::chains])
+
+    def _run_chain(self, numbers: Sequence[int], instants: Sequence[int]) -> None:
+        """Run a chain; where it breaks, another goes on behind that point."""
+        result = self.result
+        while (numbers or instants) and len(result.divergences) < FAILURES_MAX:
+            chain = Chain(self.program, result.model, result.preemption, self.undisturbed, numbers, instants)
+            links = chain.run()
+            self.taken |= links.taken
+            result.instruction_points += links.instants
+            for number, what in links.stalls.items():
+                result.stalls.append(self._failure(number, self.form, what))
+            if not links.broken:
+                return
+            if instants:
+                name = (links.broken_at, 0, INSTRUCTION, 0, "none", 0)
+                result.divergences.append(Failure(links.broken_at, name, self.form, links.broken))
+            else:
+                result.divergences.append(self._failure(links.broken_at, self.form, links.broken))
+            numbers = [number for number in numbers if number > links.broken_at]
+            instants = [instant for instant in instants if instant > links.broken_at]
+
+    def _failure(self, number: int, form: str, what: str) -> Failure:
+        name = self.result.points[number] if 0 <= number < len(self.result.points) else NO_POINT
+        return Failure(number, name, form, what)
+
+    # -- branches ----------------------------------------------------------------------------------------------------
+
+    def _run_branches(self, wanted: Sequence[int]) -> None:
+        """Try some points alone: those that no chain came to, and others, evenly spread."""
+        waits = [number for number in wanted if self._is_wait(number)] if self.program.indifferent else []
+        self.reissued = set(waits[:: max(1, len(waits) // REISSUED)])
+        self.wanted = {number for number in wanted if number not in self.taken}
+        self.wanted.update(wanted[:: max(1, len(wanted) // BRANCHES)], self.reissued)
+        if not self.wanted or len(self.result.divergences) >= FAILURES_MAX:
+            return
+        result = self.result
         gc.collect()
         gc.freeze()  # copies share what is there by now, as long as nobody touches it
         self.closed = ClosedRun(self.program, result.model, result.preemption)
         self.observer = Observer(self.closed.hart, self.closed.output.data)
-        self.closed.on_pause = self._take_instruction_point
-        for index in range(self.instructions):
-            self.closed.pause_at((2 * index + 1) * self.undisturbed.end.time // (2 * self.instructions))
         try:
             self.closed.run(self._probe)
         except BaseException:
@@ -109,45 +191,25 @@ class Check:
         self.closed.close()
         gc.unfreeze()
         if self.wanted and len(result.divergences) < FAILURES_MAX:
-            number = min(self.wanted)
-            name = result.points[number] if number < len(result.points) else NO_POINT
             what = f"this point and {len(self.wanted) - 1} others never came in the second run"
-            result.divergences.append(Failure(number, name, "undisturbed", what))
-        return result
+            result.divergences.append(self._failure(min(self.wanted), "undisturbed", what))
 
-    def _wanted(self, count: int) -> set[int]:
-        if self.only is not None:
-            return {self.only}
-        if self.points_max is None or self.points_max >= count:
-            return set(range(count))
-        spread = {index * count // self.points_max for index in range(self.points_max)}
-        return spread | set(self.undisturbed.first_of_row.values())
+    def _is_wait(self, number: int) -> bool:
+        return number < len(self.result.points) and self.result.points[number][2] == Point.WAIT.value
 
     def _probe(self, point: Point, thread: Thread) -> bool:
         if self.branch is not None:
             return self.branch.probe(point, thread)
-        name = name_of(self.closed.core, point, thread)
-        number = self.undisturbed.points.get(name)
+        number = self.undisturbed.points.get(name_of(self.closed.core, point, thread))
         if number is None or number not in self.wanted or len(self.result.divergences) >= FAILURES_MAX:
             return False
         self.wanted.discard(number)
-        self.result.kernel_points += 1
-        self.result.coverage.update(rows_of(self.closed.core, point, thread, self.closed.threads))
-        if self._branch_off(number, name, parked=True):
+        self.taken.add(number)
+        if self._branch_off(number, parked=True):
             return True
-        wanted_anew = point is Point.WAIT and number % REISSUED_EVERY == 0 and self.program.indifferent
-        return wanted_anew and self._branch_off(number, name, parked=False)
+        return number in self.reissued and self._branch_off(number, parked=False)
 
-    def _take_instruction_point(self) -> None:
-        core = self.closed.core
-        thread = core.ready.head() or next(iter(self.closed.threads), None)
-        if self.branch is not None or thread is None or len(self.result.divergences) >= FAILURES_MAX:
-            return
-        self.result.instruction_points += 1
-        name = (core.time, thread.hash, "instruction", thread.pc, "none", 0)
-        self._branch_off(self.result.instruction_points, name, parked=True)
-
-    def _branch_off(self, number: int, name: PointName, *, parked: bool) -> bool:
+    def _branch_off(self, number: int, *, parked: bool) -> bool:
         """Try a point in a copy; True in the copy, where all has been created again."""
         to_the_end = not parked or number % TO_THE_END_EVERY == 0
         branch = fork(self.closed, self.undisturbed, self.observer, to_the_end=to_the_end)
@@ -157,11 +219,9 @@ class Check:
             return True
         if not parked:
             self.result.outcome += 1
-        elif name[2] != "instruction":
-            self.result.exact += 1
-        form = "parked" if parked else "re-issued"
+        form = PARKED if parked else REISSUED_FORM
         if branch.divergence:
-            self.result.divergences.append(Failure(number, name, form, branch.divergence))
+            self.result.divergences.append(self._failure(number, form, branch.divergence))
         if branch.stall:
-            self.result.stalls.append(Failure(number, name, form, branch.stall))
+            self.result.stalls.append(self._failure(number, form, branch.stall))
         return False

@@ -29,7 +29,8 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "fairshare": ("-q", "6", "2", "1"),
     "usertests": (),
 }
-SENSITIVE = ("clock", "inversion", "pingpong", "usertests")  # these tell the time, or test what happens when
+SENSITIVE = ("clock", "foreign", "inversion", "pingpong", "shared_memory", "usertests")
+"""These tell the time, do what they are asked for as often as they are asked, or test what happens when."""
 
 
 def program(name: str, arguments: tuple[str, ...] | None = None) -> Program:

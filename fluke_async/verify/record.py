@@ -43,11 +43,13 @@ class UndisturbedRun:
     """
     The record of one run: its points, numbered in order, and the first that belongs to each row of the coverage.
 
-    `states` says for a point of return the state, and how many calls had been completed.
+    `states` says for a point of return, by its number, the state, and how many calls had been completed; `times`, when
+    that was.
     """
 
     points: dict[PointName, int] = field(default_factory=dict)
-    states: dict[PointName, tuple[State, int]] = field(default_factory=dict)
+    states: dict[int, tuple[State, int]] = field(default_factory=dict)
+    times: dict[int, int] = field(default_factory=dict)
     first_of_row: dict[str, int] = field(default_factory=dict)
     completed: list[tuple[Any, ...]] = field(default_factory=list)
     end: End = End(None, b"", 0)
@@ -66,7 +68,8 @@ def record(program: Program, model: str, preemption: str) -> UndisturbedRun:
             for row in rows_of(run.core, point, thread, run.threads):
                 result.first_of_row.setdefault(row, number)
             if point is Point.RETURN:
-                result.states[name] = (observer.state(), len(run.completed))
+                result.states[number] = (observer.state(), len(run.completed))
+                result.times[number] = run.core.time
         return False
 
     try:

@@ -178,9 +178,9 @@ def test_threads_take_turns(make: Maker) -> None:
 def test_address_spaces_take_turns(make: Maker) -> None:
     machine = make([("load", "a0", "t0", 0), ("add", "a0", "a0", 1), ("store", "a0", "t0", 0)])
     other = {**machine.pages, DATA // PAGE_SIZE: FREE_FRAME | RW}
-    machine["t0"] = DATA
     for pages in (machine.pages, other, machine.pages, other, other):
         machine.cpu.set_pages(pages)
+        machine["t0"] = DATA
         assert machine.run(limit=3).cause == Cause.LIMIT
     assert machine.read_word(DATA_FRAME) == 2
     assert machine.read_word(FREE_FRAME) == 3

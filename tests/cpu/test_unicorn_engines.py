@@ -72,8 +72,8 @@ def test_many_spaces_run_as_if_each_were_alone(unicorn_machine: MachineFactory) 
     choices = random.Random(7)
     for step in range(1_000):
         index = choices.randrange(len(spaces))
-        machine.cpu.load(array("Q", bytes(8 * 32)), None)
         machine.cpu.set_pages(spaces[index])
+        machine.cpu.load(array("Q", bytes(8 * 32)), None)
         machine["t0"], machine["a1"] = DATA, step
         assert machine.run().cause == Cause.ECALL
         expected[index % 4] += step
@@ -115,9 +115,9 @@ def test_code_that_both_have_translated_changes_for_both(unicorn_machine: Machin
 def test_flush_reaches_engines_that_do_not_run(unicorn_machine: MachineFactory) -> None:
     machine = unicorn_machine(rv64.code(rv64.load("a0", "t0"), rv64.ECALL))
     other = dict(machine.pages)
-    machine["t0"] = DATA
-    for pages in (other, machine.pages):
+    for pages in (machine.pages, other, machine.pages):
         machine.cpu.set_pages(pages)
+        machine["t0"] = DATA
         assert machine.run().cause == Cause.ECALL
     del other[DATA // PAGE_SIZE]
     machine.cpu.flush()
@@ -128,16 +128,46 @@ def test_flush_reaches_engines_that_do_not_run(unicorn_machine: MachineFactory) 
 
 
 @pytest.mark.usefixtures("eager")
-def test_floating_point_flags_go_with_the_thread_and_stay_with_nobody(unicorn_machine: MachineFactory) -> None:
+def test_each_space_keeps_the_thread_that_was_loaded_last(unicorn_machine: MachineFactory) -> None:
+    machine = unicorn_machine(rv64.code(rv64.addi("a0", "a0", 1), rv64.ECALL))
+    spaces = [dict(machine.pages) for _ in range(3)]
+    views = []
+    for index, pages in enumerate(spaces):
+        machine.cpu.set_pages(pages)
+        machine.cpu.load(array("Q", bytes(8 * 32)), None)
+        machine["a0"] = 100 * index
+        views.append(machine.cpu.registers)
+    assert len({id(view) for view in views}) == 3
+    for _ in range(4):
+        for pages, view in zip(spaces, views, strict=True):
+            machine.cpu.set_pages(pages)
+            assert machine.cpu.registers is view
+            assert machine.run().cause == Cause.ECALL
+    assert [view[10] for view in views] == [4, 104, 204]
+
+
+@pytest.mark.usefixtures("eager")
+def test_registers_go_from_one_file_into_another(unicorn_machine: MachineFactory) -> None:
+    """A thread that changes its space, or whose space has lost its engine."""
+    machine = unicorn_machine(rv64.code(rv64.addi("a0", "a0", 1), rv64.ECALL))
+    registers = machine.cpu.registers
+    machine["a0"] = 7
+    machine.cpu.set_pages(dict(machine.pages))
+    assert machine.cpu.registers is not registers
+    machine.cpu.load(registers, None)
+    assert machine.run().cause == Cause.ECALL
+    assert (machine["a0"], registers[10]) == (8, 7)
+
+
+@pytest.mark.usefixtures("eager")
+def test_floating_point_flags_stay_with_nobody(unicorn_machine: MachineFactory) -> None:
     divide = (rv64.fdiv(3, 0, 0), rv64.csrrs("a1", rv64.FCSR), rv64.ECALL)  # 0 / 0
     machine = unicorn_machine(rv64.code(rv64.csrrs("a0", rv64.FCSR), *divide))
     spaces = [machine.pages, dict(machine.pages), dict(machine.pages)]
-    machine.run()
-    assert (machine["a0"], machine["a1"]) == (0, INVALID)
-    for pages in spaces[1:]:  # another address space, the same thread
+    for pages in spaces:
         machine.cpu.set_pages(pages)
         machine.run()
-        assert (machine["a0"], machine["a1"]) == (INVALID, INVALID)
+        assert (machine["a0"], machine["a1"]) == (0, INVALID)
     file = machine.cpu.save_floating()
     assert file is not None
     assert file[32] == INVALID
@@ -151,36 +181,30 @@ def test_floating_point_flags_go_with_the_thread_and_stay_with_nobody(unicorn_ma
         machine.cpu.load(array("Q", bytes(8 * 32)), file)
         machine.run()
         assert (machine["a0"], machine["a1"]) == (INEXACT, INEXACT | INVALID)
-        machine.cpu.load(array("Q", bytes(8 * 32)), None)
 
 
 @pytest.mark.usefixtures("eager")
-def test_threads_loaded_before_their_space_have_their_own_flags(unicorn_machine: MachineFactory) -> None:
-    machine = unicorn_machine(rv64.code(rv64.csrrs("a0", rv64.FCSR), rv64.fdiv(3, 0, 0), rv64.ECALL))
-    floating, plain = machine.pages, dict(machine.pages)
-    machine.run()
-    file = machine.cpu.save_floating()
-    for _ in range(3):
-        machine.cpu.load(array("Q", bytes(8 * 32)), None)
-        machine.cpu.set_pages(plain)
-        machine.run(limit=1)
-        assert (machine["a0"], machine.cpu.save_floating()) == (0, None)
-        machine.cpu.load(array("Q", bytes(8 * 32)), file)
-        machine.cpu.set_pages(floating)
-        machine.run()
-        assert machine["a0"] == INVALID
-
-
-@pytest.mark.usefixtures("eager")
-def test_reservation_is_lost_between_engines(unicorn_machine: MachineFactory) -> None:
+def test_reservation_is_lost_on_the_way_to_another_space_and_back(unicorn_machine: MachineFactory) -> None:
     program = rv64.code(rv64.load_reserved("a0", "t0"), rv64.store_conditional("a1", "a0", "t0"), rv64.ECALL)
     machine = unicorn_machine(program)
-    other = dict(machine.pages)
     machine["t0"] = DATA
     assert machine.run(limit=1).cause == Cause.LIMIT
-    machine.cpu.set_pages(other)
+    machine.cpu.set_pages(dict(machine.pages))
+    machine.cpu.set_pages(machine.pages)
     assert machine.run(CODE + 4).cause == Cause.ECALL
     assert machine["a1"] == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_all_register_files_are_gone_with_the_processor(unicorn_machine: MachineFactory) -> None:
+    machine = unicorn_machine(rv64.code(rv64.ECALL))
+    views = [machine.cpu.registers]
+    machine.cpu.set_pages(dict(machine.pages))
+    views.append(machine.cpu.registers)
+    machine.cpu.close()
+    for view in views:
+        with pytest.raises(ValueError, match="released"):
+            view[1] = 0
 
 
 @pytest.mark.usefixtures("eager")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, ExceptionCode
+from fluke_async.cpu.scripted_cpu import FILES_MAX
 from fluke_async.execution.hart import Outcome
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
@@ -145,6 +146,55 @@ def test_registers_belong_to_their_thread(machine: Machine) -> None:
     for number, thread in enumerate(threads, 1):
         found = [machine.register(thread, name) for name in ("s2", "s3", "s4")]
         assert found == [number, 0, number + 100]
+
+
+def test_registers_belong_to_their_thread_in_whatever_space(model: str) -> None:
+    """More spaces than the processor has register files, two threads in each; one in three uses floating point."""
+    machine = Machine(model, effort=COARSE)
+    spaces = [machine.new_space() for _ in range(2 * FILES_MAX)]
+    threads = []
+    for number in range(4 * FILES_MAX):
+        uses_floating = number % 3 == 0
+        floating = [("fmv", "s3", "f7"), ("fli", "f7", number + 100)] if uses_floating else []
+        threads.append(
+            machine.spawn(
+                ("li", "s2", number),
+                *floating,
+                ("burn", 3 * QUANTUM_INSTRUCTIONS),
+                ("fmv", "s4", "f7"),
+                space=spaces[number // 2],
+            )
+        )
+    machine.run()
+    for number, thread in enumerate(threads):
+        found = [machine.register(thread, name) for name in ("s2", "s3", "s4")]
+        assert found == [number, 0, number + 100 if number % 3 == 0 else 0]
+
+
+def test_state_loaded_between_two_turns_is_what_the_thread_goes_on_with(model: str) -> None:
+    """Its registers were in the processor still: what is loaded replaces them, floating point and all."""
+    machine = Machine(model, effort=COARSE)
+    victim = machine.spawn(
+        ("li", "s2", 1),
+        ("burn", 2 * QUANTUM_INSTRUCTIONS),
+        ("fmv", "s4", "f7"),
+        ("add", "s5", "s2", 0),
+        space=machine.new_space(),
+    )
+    machine.spawn(("burn", 2 * QUANTUM_INSTRUCTIONS), space=machine.new_space())
+    machine.run_for(QUANTUM_INSTRUCTIONS + 100)
+    assert machine.hart.resident is not victim
+    assert isinstance(victim.registers, memoryview), "where it ran last, as this test means to have it"
+    machine.core.current = None
+    machine.core.stop(victim)
+    state = victim.export_bits()
+    x, f = (list(words) for words in (state["x"], state["f"]) if isinstance(words, tuple))
+    assert x[18] == 1
+    x[18], f[7] = 2, 77
+    victim.import_state(machine.core, None, {**state, "x": tuple(x), "f": tuple(f)}, {})
+    machine.core.start(victim)
+    machine.run()
+    assert [machine.register(victim, name) for name in ("s2", "s4", "s5")] == [2, 77, 2]
 
 
 def test_reservations_do_not_survive_another_thread(machine: Machine) -> None:

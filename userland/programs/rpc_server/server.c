@@ -23,7 +23,8 @@ struct server {
 static fluke_mutex_t mutex; /* guards what follows */
 static struct counter counters[MOST_COUNTERS];
 static struct tally tally;
-static enum hold { NOBODY, HELD, LET_GO } hold; /* whether a server is in the middle of the call that asks for it */
+static unsigned holding; /* servers in the middle of a call that asks for it: two, where a call has come again */
+static bool is_let_go;
 static fluke_cond_t hold_changed;
 
 static fluke_portset_t portset;
@@ -111,34 +112,30 @@ static uint64_t answer_add(struct server *server, struct counter *counter)
 /* Holds the client in its call until it is let go. */
 static uint64_t answer_hold(void)
 {
-    hold = HELD;
+    holding++;
     fluke_cond_broadcast(&hold_changed);
-    while (hold == HELD)
+    while (!is_let_go)
         fluke_cond_wait(&hold_changed, &mutex);
-    hold = NOBODY;
+    holding--;
     fluke_cond_broadcast(&hold_changed);
     return DONE;
-}
-
-static void wait_until(enum hold wanted)
-{
-    while (hold != wanted)
-        fluke_cond_wait(&hold_changed, &mutex);
 }
 
 void wait_held(void)
 {
     fluke_mutex_lock(&mutex);
-    wait_until(HELD);
+    while (holding == 0)
+        fluke_cond_wait(&hold_changed, &mutex);
     fluke_mutex_unlock(&mutex);
 }
 
 void let_go(void)
 {
     fluke_mutex_lock(&mutex);
-    hold = LET_GO;
+    is_let_go = true;
     fluke_cond_broadcast(&hold_changed);
-    wait_until(NOBODY);
+    while (holding > 0)
+        fluke_cond_wait(&hold_changed, &mutex);
     fluke_mutex_unlock(&mutex);
 }
 

@@ -1,0 +1,122 @@
+"""Chains: what they take, what breaks them, and that they go on behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.verify import chain
+from fluke_async.verify.chain import Chain, Links
+from fluke_async.verify.check import Check
+from fluke_async.verify.closed_run import ClosedRun
+from fluke_async.verify.programs import program
+from fluke_async.verify.record import UndisturbedRun, record
+from fluke_async.verify.recreate import recreate
+
+NAME, MODEL, PREEMPTION = "primes", "interrupt", "partial"
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> UndisturbedRun:
+    return record(program(NAME), MODEL, PREEMPTION)
+
+
+def run_chain(undisturbed: UndisturbedRun, numbers: range, instants: range = range(0)) -> Links:
+    return Chain(program(NAME), MODEL, PREEMPTION, undisturbed, numbers, instants).run()
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, when: int, mistake: Callable[[ClosedRun], None]) -> None:
+    """Make the re-creation with this number, of all, a wrong one."""
+    count = 0
+
+    def recreate_wrongly(run: ClosedRun, *, parked: bool) -> str:
+        nonlocal count
+        stall = recreate(run, parked=parked)
+        count += 1
+        if count == when:
+            mistake(run)
+        return stall
+
+    monkeypatch.setattr(chain, "recreate", recreate_wrongly)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 7])
+def test_a_chain_takes_each_of_its_points_and_nothing_differs(undisturbed: UndisturbedRun, stride: int) -> None:
+    numbers = range(0, len(undisturbed.points), stride)
+    links = run_chain(undisturbed, numbers)
+    assert (links.broken, links.stalls) == ("", {})
+    assert links.taken == set(numbers)
+
+
+def test_a_chain_of_instants_takes_them_between_instructions(undisturbed: UndisturbedRun) -> None:
+    instants = range(100, undisturbed.end.time, 371)
+    links = run_chain(undisturbed, range(0), instants)
+    assert (links.broken, links.stalls) == ("", {})
+    assert links.instants > 0.9 * len(instants)
+
+
+def add_to_a_register(run: ClosedRun) -> None:
+    run.threads[0].registers[9] += 1
+
+
+def lose_a_byte(run: ClosedRun) -> None:
+    _, frame = max(run.core.root.frames())
+    run.cpu.ram[frame + 99] ^= 1
+
+
+def forget_an_order(run: ClosedRun) -> None:
+    for thread in run.threads:
+        run.core.reorder(thread, thread.priority + 1, thread.wait_order)
+
+
+def stop_all(run: ClosedRun) -> None:
+    for thread in run.threads:
+        run.core.stop(thread)
+
+
+@pytest.mark.parametrize("mistake", [add_to_a_register, lose_a_byte, forget_an_order, stop_all])
+def test_what_is_created_wrongly_breaks_the_chain_there(
+    monkeypatch: pytest.MonkeyPatch, undisturbed: UndisturbedRun, mistake: Callable[[ClosedRun], None]
+) -> None:
+    numbers = range(3, len(undisturbed.points), 7)
+    spoil(monkeypatch, 5, mistake)
+    links = run_chain(undisturbed, numbers)
+    assert links.broken
+    assert links.broken_at == numbers[4]
+    assert max(links.taken) == numbers[4]
+
+
+def test_an_error_of_the_kernel_breaks_the_chain(monkeypatch: pytest.MonkeyPatch, undisturbed: UndisturbedRun) -> None:
+    def lose_the_space(run: ClosedRun) -> None:
+        run.threads[0].space = None
+
+    spoil(monkeypatch, 2, lose_the_space)
+    links = run_chain(undisturbed, range(0, len(undisturbed.points), 7))
+    assert links.broken
+    assert links.broken_at == 7
+
+
+def test_an_export_that_runs_the_kernel_is_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    export = Thread.export_bits
+
+    def export_in_time(thread: Thread) -> object:
+        run.core.time += 0
+        run.core.statistics.switches += 1
+        return export(thread)
+
+    run = ClosedRun(program(NAME), MODEL, PREEMPTION)
+    assert recreate(run, parked=True) == ""
+    monkeypatch.setattr(Thread, "export_bits", export_in_time)
+    assert "ran the kernel" in recreate(run, parked=True)
+    run.close()
+
+
+def test_another_chain_goes_on_behind_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Check(program(NAME), MODEL, PREEMPTION, at_once=True)
+    spoil(monkeypatch, 20, add_to_a_register)
+    result = check.run()
+    (failure,) = result.divergences
+    assert (failure.number, failure.form) == (19, "all at once")
+    assert result.kernel_points == len(result.points) > 50
