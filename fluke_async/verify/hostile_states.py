@@ -102,7 +102,6 @@ class World:
         """Let the threads run a little; the program's exit ends nothing here."""
         self.run.exit = None
         self.run.step(effort)
-        self.run.hart.park_resident()
         self.core.current = None
         check(self.core, forged=True)
 

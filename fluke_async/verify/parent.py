@@ -66,14 +66,16 @@ class Parent:
         """Make a system call that cannot sleep; the exception that it was, if it was a mistake."""
         core, thread = self._run.core, self.thread
         assert core.unfinished is None, "another call goes on first"
-        self._run.hart.park_resident()
+        hart = self._run.hart
+        if hart.resident is not None and hart.cpu.save_floating() is not None:
+            hart.park_resident()  # as where it is another's turn; who uses no floating point may stay
         for register, value in enumerate(arguments, A0):
             thread.registers[register] = value
         thread.registers[ENTRY_POINT] = BY_NAME[name].number
         thread.pc, thread.handlers, thread.exceptions_enabled = CALL, Handlers(trap=HANDLER), True
         thread.quantum_left = QUANTUM_INSTRUCTIONS
         core.current = thread
-        self._run.hart.dispatcher.dispatch(thread)
+        hart.dispatcher.dispatch(thread)
         core.current = None
         if thread.pc != HANDLER:
             assert thread.pc == CALL + 4, f"{name} has neither returned nor failed"
