@@ -23,7 +23,7 @@ test: $(VENV)/dev.stamp
 	$(RUN) -m pytest --numprocesses auto --dist worksteal
 
 verify: $(VENV)/demo.stamp
-	$(RUN) -m fluke_async verify --all --points all --instructions 10000
+	$(RUN) -m fluke_async verify --all --points all --instructions 10000 --report verification.md
 
 hostile: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.hostile_files --count 100000

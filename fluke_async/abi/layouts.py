@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from fluke_async.abi.codes import WORD_SIZE
 
@@ -32,10 +33,15 @@ class Layout:
     description: str
     fields: tuple[Field, ...]
     _struct: struct.Struct = field(init=False, repr=False, compare=False)
+    _names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _places: tuple[tuple[str, int, int], ...] = field(init=False, repr=False, compare=False)  # words, begin to end
 
     def __post_init__(self) -> None:
-        words = sum(field.count for field in self.fields)
-        object.__setattr__(self, "_struct", struct.Struct(f"<{words}Q"))
+        ends = [*accumulate(field.count for field in self.fields)]
+        places = tuple((each.name, end - each.count, end) for each, end in zip(self.fields, ends, strict=True))
+        object.__setattr__(self, "_struct", struct.Struct(f"<{ends[-1]}Q"))
+        object.__setattr__(self, "_names", tuple(each.name for each in self.fields))
+        object.__setattr__(self, "_places", places)
 
     @property
     def size(self) -> int:
@@ -54,21 +60,22 @@ class Layout:
     def pack(self, values: Mapping[str, int | tuple[int, ...]]) -> bytes:
         """Bytes of `values`; a field that is not named is zero."""
         words: list[int] = []
-        for each in self.fields:
-            value = values.get(each.name, 0 if each.count == 1 else (0,) * each.count)
-            words.extend(value if isinstance(value, tuple) else (value,))
+        for name, begin, end in self._places:
+            value = values.get(name)
+            if value is None:
+                words.extend((0,) * (end - begin))
+            elif isinstance(value, tuple):
+                words.extend(value)
+            else:
+                words.append(value)
         return self._struct.pack(*words)
 
     def unpack(self, data: bytes | memoryview) -> dict[str, int | tuple[int, ...]]:
         """The fields of `data`, whose length must be the structure's size."""
         words = self._struct.unpack(data)
-        values: dict[str, int | tuple[int, ...]] = {}
-        position = 0
-        for each in self.fields:
-            after = position + each.count
-            values[each.name] = words[position] if each.count == 1 else words[position:after]
-            position = after
-        return values
+        if len(words) == len(self._places):
+            return dict(zip(self._names, words, strict=True))
+        return {name: words[begin] if end == begin + 1 else words[begin:end] for name, begin, end in self._places}
 
 
 THREAD_STATE = Layout(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -42,7 +44,10 @@ class Selection:
 
 
 def verify(
-    *programs: str, selection: Selection | None = None, json: Annotated[bool, Parameter(negative="")] = False
+    *programs: str,
+    selection: Selection | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    report: Path | None = None,
 ) -> int:
     """
     Interrupt, export, destroy and re-create everything at every point of a program, and compare.
@@ -53,6 +58,7 @@ def verify(
         programs: Names from `fluke list`, or paths of ELF files.
         selection: What is verified.
         json: Print one JSON object.
+        report: Write a page on what was verified and found.
     """
     from fluke_async.execution.configuration import configurations  # noqa: PLC0415  (start-up time)
     from fluke_async.verify import campaign  # noqa: PLC0415  (start-up time)
@@ -86,10 +92,14 @@ def verify(
         print(
             _LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls", "")
         )
-    shown = itertools.count(1)
+    begun, shown = time.monotonic(), itertools.count(1)
     results = campaign.run(tasks, None if json else lambda result: _show(result, next(shown), len(tasks)))
     summary = campaign.summary(results)
     missed = summary["coverage"]["missed"] if is_whole else []
+    if report is not None:
+        from fluke_async.verify.report import page  # noqa: PLC0415  (start-up time)
+
+        report.write_text(page(results, summary, missed, time.monotonic() - begun), "utf-8")
     if json:
         import orjson  # noqa: PLC0415  (start-up time)
 

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import ObjectType, ThreadFlags
+from fluke_async.abi.codes import WORD_SIZE, ObjectType, ThreadFlags
+from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.objects.base import KernelObject, Links
 from fluke_async.kernel.objects.cond import Cond
@@ -39,6 +40,7 @@ KINDS: dict[ObjectType, type[KernelObject]] = {
 }
 RANK = {type_: rank for rank, type_ in enumerate(KINDS)}  # what links lead to is loaded before what has the links
 STOPPED = int(ThreadFlags.STOPPED)
+FLAGS_AT = THREAD_STATE.offset_of("flags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,12 @@ class Record:
         assert layout is not None
         assert self.bits is not None
         return layout.unpack(self.bits)
+
+    @property
+    def flags(self) -> int:
+        """A thread's."""
+        assert self.bits is not None
+        return int.from_bytes(self.bits[FLAGS_AT : FLAGS_AT + WORD_SIZE], "little")
 
     @property
     def wait(self) -> tuple[int, int, int] | None:
@@ -160,9 +168,7 @@ def restore(
 
 
 def _was_stopped(record: Record) -> bool:
-    flags = record.words["flags"]
-    assert isinstance(flags, int)
-    return bool(flags & STOPPED)
+    return bool(record.flags & STOPPED)
 
 
 def _load(core: Core, made: dict[int, KernelObject], record: Record) -> None:

@@ -68,20 +68,20 @@ class Branch:
             else:
                 self.unsettled[thread.hash] = left - 1
         if not self.to_the_end and point is Point.RETURN and (not self.unsettled or self.points_left < 0):
-            self.report(self._difference_at(point, thread))
+            name = name_of(self.run.core, point, thread)
+            number = self.undisturbed.points.get(name)
+            if number is None:
+                self.report(f"the undisturbed run does not come to {name}")
+            elif number in self.undisturbed.states:
+                self.report(self._difference_at(number))
         return False
 
-    def _difference_at(self, point: Point, thread: Thread) -> str:
-        run = self.run
-        name = name_of(run.core, point, thread)
-        known = self.undisturbed.states.get(self.undisturbed.points.get(name, -1))
-        if known is None:
-            return f"the undisturbed run does not come to {name}"
-        state, count = known
+    def _difference_at(self, number: int) -> str:
+        state, count = self.undisturbed.states[number]
         if (different := self._difference_in_calls(count)) != "":
             return different
         if (now := self.observer.state()) != state:
-            return f"at {name} these differ: {now.difference(state)}"
+            return f"at point {number} these differ: {now.difference(state)}"
         return ""
 
     def _difference_in_calls(self, count: int) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import signal
 import traceback
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -66,8 +66,8 @@ class Chain:
         self.links = Links()
         self._numbers, self._instants = numbers, instants
         self._next = 0  # in one of these
-        self._returns = list(undisturbed.states)
-        self._times = [undisturbed.times[number] for number in self._returns] if instants else []
+        self._returns = sorted(undisturbed.states)
+        self._times = [undisturbed.returns[number] for number in self._returns] if instants else []
         self._compared = 0  # calls
         self._compare_at = -1
         self._closed = ClosedRun(program, model, preemption)
@@ -163,6 +163,15 @@ class Chain:
         if end != expected:
             raise _Broken(f"the end is {_short(end)}, undisturbed {_short(expected)}")
         self._compare_calls(len(self.undisturbed.completed))
+
+
+def comparisons(undisturbed: UndisturbedRun, numbers: Sequence[int], instants: Sequence[int]) -> Iterator[int]:
+    """The points at which a chain is compared, if it takes all of its own: their states are wanted."""
+    returns, times = list(undisturbed.returns), list(undisturbed.returns.values())
+    for following in (*numbers[1:], len(undisturbed.points)) if numbers else ():
+        yield from returns[max(0, bisect_right(returns, following) - 1) :][:1]
+    for following in (*instants[1:], undisturbed.end.time) if instants else ():
+        yield from returns[max(0, bisect_left(times, following) - 1) :][:1]
 
 
 def _short(end: End) -> str:

@@ -17,12 +17,13 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.verify.branch import Branch, fork
 from fluke_async.verify.canonical import Observer
-from fluke_async.verify.chain import Chain
+from fluke_async.verify.chain import Chain, comparisons
 from fluke_async.verify.closed_run import ClosedRun, Program
-from fluke_async.verify.record import PointName, name_of, record
+from fluke_async.verify.record import PointName, add_states, name_of, record
 
 STRIDE = 7  # a chain takes one point in so many; as many chains take all
 BRANCHES = 40  # points that are tried in a copy too, evenly spread
+FOLLOWED_POINTS = 60  # behind a point that is tried alone, among which it is compared
 REISSUED = 20  # and waits that are tried in the re-issued form
 TO_THE_END_EVERY = 10  # one copy in so many runs to the end of the program
 NO_POINT: PointName = (0, 0, "no such point", 0, "none", 0)
@@ -105,16 +106,18 @@ class Check:
         result = self.result
         self.undisturbed = record(self.program, result.model, result.preemption)
         result.points = list(self.undisturbed.points)
-        wanted = self._wanted(len(result.points))
         self.taken: set[int] = set()
-        if self.instant is not None:
-            self._run_chain((), [self.instant])
-            return result
-        if self.only is None:
-            self._run_chains(wanted)
-            self._run_chains_of_instants()
+        wanted = [] if self.instant is not None else self._wanted(len(result.points))
+        chains = self._chains(wanted)
+        alone, reissued = self._alone(wanted)
+        states = {number for numbers, instants in chains for number in comparisons(self.undisturbed, numbers, instants)}
+        for number in alone | reissued:
+            states.update(range(number, number + FOLLOWED_POINTS))
+        add_states(self.undisturbed, self.program, result.model, result.preemption, states)
+        for numbers, instants in chains:
+            self._run_chain(numbers, instants)
         if self.form != AT_ONCE:
-            self._run_branches(wanted)
+            self._run_branches(alone | reissued | {number for number in wanted if number not in self.taken}, reissued)
         result.kernel_points = result.exact = len(self.taken)
         result.coverage = {row for row, number in self.undisturbed.first_of_row.items() if number in self.taken}
         return result
@@ -129,17 +132,20 @@ class Check:
 
     # -- chains ------------------------------------------------------------------------------------------------------
 
-    def _run_chains(self, wanted: Sequence[int]) -> None:
-        chains = -(-self.stride * len(wanted) // max(1, len(self.result.points)))
-        for first in range(chains):
-            self._run_chain(wanted[first::chains], ())
-
-    def _run_chains_of_instants(self) -> None:
-        end, count = self.undisturbed.end.time, self.instructions
+    def _chains(self, wanted: Sequence[int]) -> list[tuple[Sequence[int], Sequence[int]]]:
+        """Chains as what they take: numbers of points, or instants."""
+        if self.instant is not None:
+            return [((), [self.instant])]
+        if self.only is not None:
+            return []
+        end, count, point_count = self.undisturbed.end.time, self.instructions, max(1, len(self.result.points))
         instants = sorted({(2 * index + 1) * end // (2 * count) for index in range(count)})
-        chains = min(self.stride, -(-len(instants) * self.stride // max(1, len(self.result.points))))
-        for first in range(chains):
-            self._run_chain((), instants[first::chains])
+        of_points = -(-self.stride * len(wanted) // point_count)
+        of_instants = min(self.stride, -(-self.stride * len(instants) // point_count))
+        return [
+            *((wanted[first::of_points], ()) for first in range(of_points)),
+            *(((), instants[first::of_instants]) for first in range(of_instants)),
+        ]
 
     def _run_chain(self, numbers: Sequence[int], instants: Sequence[int]) -> None:
         """Run a chain; where it breaks, another goes on behind that point."""
@@ -167,12 +173,16 @@ class Check:
 
     # -- branches ----------------------------------------------------------------------------------------------------
 
-    def _run_branches(self, wanted: Sequence[int]) -> None:
-        """Try some points alone: those that no chain came to, and others, evenly spread."""
-        waits = [number for number in wanted if self._is_wait(number)] if self.program.indifferent else []
-        self.reissued = set(waits[:: max(1, len(waits) // REISSUED)])
-        self.wanted = {number for number in wanted if number not in self.taken}
-        self.wanted.update(wanted[:: max(1, len(wanted) // BRANCHES)], self.reissued)
+    def _alone(self, wanted: Sequence[int]) -> tuple[set[int], set[int]]:
+        """Points to be tried alone, evenly spread; and waits to be tried in the re-issued form."""
+        points = self.result.points
+        waits = [number for number in wanted if number < len(points) and points[number][2] == Point.WAIT.value]
+        reissued = waits[:: max(1, len(waits) // REISSUED)] if self.program.indifferent else []
+        return set(wanted[:: max(1, len(wanted) // BRANCHES)]), set(reissued)
+
+    def _run_branches(self, wanted: set[int], reissued: set[int]) -> None:
+        """Try points in copies."""
+        self.wanted, self.reissued = wanted, reissued
         if not self.wanted or len(self.result.divergences) >= FAILURES_MAX:
             return
         result = self.result
@@ -193,9 +203,6 @@ class Check:
         if self.wanted and len(result.divergences) < FAILURES_MAX:
             what = f"this point and {len(self.wanted) - 1} others never came in the second run"
             result.divergences.append(self._failure(min(self.wanted), "undisturbed", what))
-
-    def _is_wait(self, number: int) -> bool:
-        return number < len(self.result.points) and self.result.points[number][2] == Point.WAIT.value
 
     def _probe(self, point: Point, thread: Thread) -> bool:
         if self.branch is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,22 +44,21 @@ class UndisturbedRun:
     """
     The record of one run: its points, numbered in order, and the first that belongs to each row of the coverage.
 
-    `states` says for a point of return, by its number, the state, and how many calls had been completed; `times`, when
-    that was.
+    `returns` are the times of the points of return, by their numbers. `states` says for some of these, by their
+    numbers, the state, and how many calls had been completed.
     """
 
     points: dict[PointName, int] = field(default_factory=dict)
+    returns: dict[int, int] = field(default_factory=dict)
     states: dict[int, tuple[State, int]] = field(default_factory=dict)
-    times: dict[int, int] = field(default_factory=dict)
     first_of_row: dict[str, int] = field(default_factory=dict)
     completed: list[tuple[Any, ...]] = field(default_factory=list)
     end: End = End(None, b"", 0)
 
 
 def record(program: Program, model: str, preemption: str) -> UndisturbedRun:
-    """Run a program and take everything down."""
+    """Run a program and take everything down but the states."""
     run = ClosedRun(program, model, preemption)
-    observer = Observer(run.hart, run.output.data)
     result = UndisturbedRun()
 
     def probe(point: Point, thread: Thread) -> bool:
@@ -68,8 +68,7 @@ def record(program: Program, model: str, preemption: str) -> UndisturbedRun:
             for row in rows_of(run.core, point, thread, run.threads):
                 result.first_of_row.setdefault(row, number)
             if point is Point.RETURN:
-                result.states[number] = (observer.state(), len(run.completed))
-                result.times[number] = run.core.time
+                result.returns[number] = run.core.time
         return False
 
     try:
@@ -79,3 +78,24 @@ def record(program: Program, model: str, preemption: str) -> UndisturbedRun:
     finally:
         run.close()
     return result
+
+
+def add_states(
+    undisturbed: UndisturbedRun, program: Program, model: str, preemption: str, wanted: AbstractSet[int]
+) -> None:
+    """Run the program once more and take the states down, at the points of return of these numbers."""
+    run = ClosedRun(program, model, preemption)
+    observer = Observer(run.hart, run.output.data)
+    points, states = undisturbed.points, undisturbed.states
+
+    def probe(point: Point, thread: Thread) -> bool:
+        if point is Point.RETURN:
+            number = points[name_of(run.core, point, thread)]
+            if number in wanted and number not in states:
+                states[number] = (observer.state(), len(run.completed))
+        return False
+
+    try:
+        run.run(probe)
+    finally:
+        run.close()

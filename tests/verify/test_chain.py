@@ -12,7 +12,7 @@ from fluke_async.verify.chain import Chain, Links
 from fluke_async.verify.check import Check
 from fluke_async.verify.closed_run import ClosedRun
 from fluke_async.verify.programs import program
-from fluke_async.verify.record import UndisturbedRun, record
+from fluke_async.verify.record import UndisturbedRun, add_states, record
 from fluke_async.verify.recreate import recreate
 
 NAME, MODEL, PREEMPTION = "primes", "interrupt", "partial"
@@ -20,7 +20,9 @@ NAME, MODEL, PREEMPTION = "primes", "interrupt", "partial"
 
 @pytest.fixture(scope="module")
 def undisturbed() -> UndisturbedRun:
-    return record(program(NAME), MODEL, PREEMPTION)
+    run = record(program(NAME), MODEL, PREEMPTION)
+    add_states(run, program(NAME), MODEL, PREEMPTION, run.returns.keys())
+    return run
 
 
 def run_chain(undisturbed: UndisturbedRun, numbers: range, instants: range = range(0)) -> Links:

@@ -20,7 +20,7 @@ from fluke_async.verify.check import Failure, Result
 from fluke_async.verify.closed_run import ClosedRun
 from fluke_async.verify.coverage import rows
 from fluke_async.verify.programs import ARGUMENTS, program
-from fluke_async.verify.record import record
+from fluke_async.verify.record import add_states, record
 from tests.tidy import ROOT
 
 POINTS = 20  # of each program in each configuration
@@ -86,8 +86,12 @@ def test_wrong_usage_is_told_in_one_line(arguments: list[str], complaint: str) -
 def test_both_models_pass_through_the_same_points_and_states(name: str, preemption: str) -> None:
     interrupt = record(program(name), "interrupt", preemption)
     process = record(program(name), "process", preemption)
+    for run, model in ((interrupt, "interrupt"), (process, "process")):
+        add_states(run, program(name), model, preemption, run.returns.keys())
     assert list(interrupt.points) == list(process.points)
+    assert interrupt.returns == process.returns
     assert interrupt.states == process.states
+    assert interrupt.states.keys() == interrupt.returns.keys()
     assert interrupt.completed == process.completed
     assert interrupt.end == process.end
     assert len(interrupt.points) > 50
