@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fluke_async.abi.codes import MutexFlags
-from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.abi.entry_point import Class
+from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel import consistency
 from fluke_async.kernel.core import Core
@@ -128,6 +129,12 @@ def check_thread(core: Core, thread: Thread) -> None:
         assert inside, f"{thread}: a stack is left over"
         assert not thread.stopped, f"{thread} is stopped and has a stack"
     assert not (thread.waiting_for is not None and thread.in_kernel)
+    assert thread not in (thread.client, thread.server, thread.waiting_for), f"{thread} has a link to itself"
+    if thread.waiting_for is not None and thread.question is None and thread.packed is None:
+        entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
+        may_wait = entry is not None and entry.call_class not in (Class.TRIVIAL, Class.SHORT)
+        assert may_wait, f"{thread} waits in a call that cannot"
+    assert not (thread.waiting_for is not None and thread.run_order), f"{thread} waits and has a place among the ready"
     assert not (thread.exception and thread.waiting_for), f"{thread} is stopped by a mistake and waits"
     if thread.callee is not None:
         assert thread.callee.active

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import ExceptionCode, ObjectType
@@ -50,9 +51,9 @@ class Space(KernelObject):
         self._starts: list[int] = []
 
     @property
-    def mappings(self) -> tuple[Mapping, ...]:
-        """All mappings, in order of address."""
-        return tuple(self._mappings)
+    def mappings(self) -> Sequence[Mapping]:
+        """What is mapped here, in order of address."""
+        return self._mappings
 
     def mapping_at(self, address: int) -> Mapping | None:
         """The mapping that covers `address`."""

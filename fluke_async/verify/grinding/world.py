@@ -57,7 +57,7 @@ class World:
 
     def __init__(self, seed: int, configuration: Configuration, *, repeatable: bool = False) -> None:
         self.repeatable = repeatable
-        self.random, self.slices = Random(seed), Random(seed)  # noqa: S311 - nothing is to be kept secret
+        self.random, self.slices = Random(seed), Random(seed)
         values = Values(self.random, MAKING_SPACES if repeatable else ())
         memory_bytes = self.random.choice(MEMORY_BYTES)
         self.cpu = HostileCpu(memory_bytes, values)
