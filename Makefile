@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test verify grind hostile lint types fresh elf-check bench clean
+.PHONY: help demo test verify grind hostile mutants lint types fresh elf-check bench clean
 
 help:
 	@echo 'make demo       a tour of what this kernel does, in under a minute'
@@ -13,6 +13,7 @@ help:
 	@echo 'make verify     everything re-created at every point of every program, in some twenty minutes'
 	@echo 'make grind      two million random hostile calls on the kernel, in some minutes'
 	@echo 'make hostile    damaged programs and forged states, 100,000 of each, in some ten minutes'
+	@echo 'make mutants    how many small changes of the kernel the tests notice, in a quarter of an hour'
 	@echo 'make lint types fresh elf-check    style, types, generated files, built programs'
 	@echo 'make bench      the tables of measurements'
 	@echo 'make clean      remove .venv and everything built'
@@ -33,6 +34,9 @@ grind: $(VENV)/demo.stamp
 hostile: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.hostile_files --count 100000
 	$(RUN) -m fluke_async.verify.hostile_states --count 6000
+
+mutants: $(VENV)/dev.stamp
+	$(RUN) -m tests.verify.mutants
 
 lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check

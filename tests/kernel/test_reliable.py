@@ -85,3 +85,15 @@ def test_server_that_disconnects_while_it_serves_an_idempotent_call_still_serves
     assert machine.done(client)
     assert machine.word(received) == 6
     assert server.waiting_for is service.portset
+
+
+def test_a_table_of_empty_buffers_is_nothing_to_be_sent(machine: Machine) -> None:
+    """As with a message of no words: the receiver goes on waiting for some."""
+    service, into = Service(machine), {"receive_buffer": machine.buffer(4), "receive_words": 4}
+    empty = {"send_buffer_table": machine.buffer([0, 0]), "send_buffer_count": 1}
+    server = machine.spawn(machine.call("ipc_setup_wait_receive", portset=service.portset, **into))
+    client = machine.spawn(machine.call("ipc_client_connect_send", destination_ref=service.reference, **empty))
+    machine.run()
+    assert machine.done(client)
+    assert client.server is server
+    assert machine.stage(server) == "ipc_request_receive"

@@ -172,6 +172,19 @@ def test_the_end_of_time_in_a_chain_makes_the_lower_scheduler_ask(machine: Machi
     assert not machine.done(thread)
 
 
+def test_who_gives_to_a_donor_that_is_stopped_finds_it_blocked(machine: Machine) -> None:
+    scheduled = Scheduled(machine)
+    last = scheduled.thread(("burn", 900))
+    middle = scheduled.thread(machine.call("thread_schedule", thread=last, quantum=FOREVER))
+    donor = machine.spawn(machine.call("thread_schedule", thread=middle, quantum=FOREVER))
+    machine.run_for(300)
+    assert not machine.done(donor)
+    machine.core.stop(middle)
+    machine.run()
+    assert machine.done(donor)
+    assert machine.register(donor, "a0") == Status.THREAD_BLOCKED
+
+
 def test_of_several_donors_the_most_urgent_pays(machine: Machine) -> None:
     thread = Scheduled(machine).thread(("burn", 600), priority=1)
 

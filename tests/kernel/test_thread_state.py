@@ -53,6 +53,11 @@ def everything() -> dict[str, Any]:
     }
 
 
+def test_a_new_thread_has_no_handlers_and_no_entries(machine: Machine) -> None:
+    bits = machine.new(Thread).export_bits()
+    assert not any(value for name, value in bits.items() if "handler" in name or name.startswith(("saved", "server")))
+
+
 def test_every_field_comes_back(machine: Machine) -> None:
     thread = machine.new(Thread)
     assert set_state(machine, thread, everything()).exception is None

@@ -34,6 +34,27 @@ def keeper_not_exported() -> None:
     Region.export_link = export_link  # type: ignore[method-assign,assignment]
 
 
+def keeper_of_a_space_not_exported() -> None:
+    """A space that is read out does not say who keeps its threads."""
+    original = Space.export_link
+
+    def export_link(self: Space, name: str) -> KernelObject | None:
+        return None if name == "keeper" else original(self, name)
+
+    Space.export_link = export_link  # type: ignore[method-assign,assignment]
+
+
+def mistake_asked_about_not_exported() -> None:
+    """That a thread waits for a keeper's word is exported, and not about which mistake."""
+    original = thread_state.export_bits
+
+    def export_bits(thread: Thread) -> Any:
+        asks = isinstance(thread.question, thread_state.Mistake)
+        return {**original(thread), **({"exception": 0, "exception_subcode": 0} if asks else {})}
+
+    thread_state.export_bits = export_bits
+
+
 def asker_of_a_working_keeper_not_exported() -> None:
     """A server that resolves a fault does not say for whom."""
     original = Thread.export_link
@@ -59,6 +80,8 @@ def pages_taken_from_one_space_alone() -> None:
 MISTAKES: tuple[Callable[[], None], ...] = (
     wanted_page_not_exported,
     keeper_not_exported,
+    keeper_of_a_space_not_exported,
+    mistake_asked_about_not_exported,
     asker_of_a_working_keeper_not_exported,
     pages_taken_from_one_space_alone,
 )

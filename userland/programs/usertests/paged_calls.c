@@ -103,6 +103,22 @@ static void read_and_load(void)
     fluke_ref_destroy(ref);
 }
 
+/* A thread is stopped when there is room for its state, and not before: else the state would say so. */
+static void read_running(void)
+{
+    struct fluke_thread_state *state = (struct fluke_thread_state *)structure;
+
+    make_locked(&mutex);
+    struct worker *worker = start(lock_and_unlock, &mutex);
+    PAGED_CALL(2, fluke_thread_get_state(&worker->thread, state, NULL, NULL, NULL, NULL, NULL));
+    CHECK(!(state->flags & FLUKE_THREAD_STOPPED));
+    set_state(worker, state);
+    fluke_mutex_unlock(&mutex);
+    CHECK(worker->done);
+    end(worker);
+    fluke_mutex_destroy(&mutex);
+}
+
 static void interrupt_thread(void)
 {
     struct fluke_thread_state state;
@@ -270,6 +286,7 @@ static void create_paged(void) { in_both_ways(create); }
 static void move_paged(void) { in_both_ways(move); }
 static void reference_paged(void) { in_both_ways(reference); }
 static void read_and_load_paged(void) { in_both_ways(read_and_load); }
+static void read_running_paged(void) { in_both_ways(read_running); }
 static void handle_thread_paged(void) { in_both_ways(handle_thread); }
 static void lock_paged(void) { in_both_ways(lock); }
 static void wait_for_condition_paged(void) { in_both_ways(wait_for_condition); }
@@ -282,6 +299,7 @@ const struct usertest paged_call_tests[] = {
     {"paged_move", "Can objects be moved between pages that are away?", move_paged},
     {"paged_reference", "Can a reference in a page that is away be set to an object in another?", reference_paged},
     {"paged_state", "Can states be read out and loaded through pages that are away?", read_and_load_paged},
+    {"paged_running", "Is a thread read out as one that runs, where the page for its state is away?", read_running_paged},
     {"paged_thread", "Can a thread be interrupted, and saved registers be changed, in pages that are away?",
      handle_thread_paged},
     {"paged_mutex", "Can a mutex be locked and unlocked whose page is away?", lock_paged},

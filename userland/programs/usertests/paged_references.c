@@ -134,9 +134,14 @@ static void destroy_references(void)
     fluke_mutex_destroy(&other_mutex);
 }
 
+/* A word goes before the references, and must not arrive twice. */
+static uint64_t word, arrived[3];
+
 static void call_with_references(void *unused)
 {
-    struct fluke_ipc_params params = {.send_ref_table = table(GIVEN),
+    struct fluke_ipc_params params = {.send_buffer = &word,
+                                      .send_words = 1,
+                                      .send_ref_table = table(GIVEN),
                                       .send_ref_count = 2,
                                       .receive_ref_table = table(KEPT),
                                       .receive_ref_count = 2};
@@ -149,7 +154,8 @@ static void call_with_references(void *unused)
 
 static void send_references(void *unused)
 {
-    struct fluke_ipc_params params = {.send_ref_table = table(GIVEN), .send_ref_count = 2};
+    struct fluke_ipc_params params = {
+        .send_buffer = &word, .send_words = 1, .send_ref_table = table(GIVEN), .send_ref_count = 2};
 
     (void)unused;
     CHECK(fluke_ipc_send(&service.ref, &params) == FLUKE_SUCCESS);
@@ -158,10 +164,13 @@ static void send_references(void *unused)
 
 static void serve_references(void *unused)
 {
-    struct fluke_ipc_params params = {.receive_ref_table = table(TAKEN), .receive_ref_count = 2};
+    struct fluke_ipc_params params = {
+        .receive_buffer = arrived, .receive_words = 3, .receive_ref_table = table(TAKEN), .receive_ref_count = 2};
 
     (void)unused;
     CHECK(fluke_ipc_setup_wait_receive(&service.portset, &params, NULL) == FLUKE_SUCCESS);
+    CHECK(params.words_received == 1 && params.receive_words == 2 && params.receive_buffer == arrived + 1);
+    CHECK(arrived[0] == word && arrived[1] == 0);
     CHECK(params.receive_ref_count == 0 && params.receive_ref_table == table(TAKEN) + 2);
     CHECK(fluke_ref_compare(ref_of(TAKEN, 0), ref_of(GIVEN, 0)));
     CHECK(fluke_ref_compare(ref_of(TAKEN, 1), ref_of(GIVEN, 1)));
@@ -176,6 +185,7 @@ static void pass_references(enum when when, void (*clients)(void *), unsigned fi
     for (unsigned page = first_page; page < end_page; page++) {
         begin();
         create_references();
+        word++;
         meet(when, clients, serve_references, page);
         CHECK(clients == send_references || fluke_ref_compare(ref_of(KEPT, 0), ref_of(RETURNED, 0)));
         CHECK(fluke_ref_type(ref_of(KEPT, 1)) == FLUKE_NULL);

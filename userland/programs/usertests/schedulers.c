@@ -319,6 +319,46 @@ static void lend_priority(void)
     end(donee);
 }
 
+static void donate_all(void *quantum)
+{
+    fluke_thread_schedule(&donee->thread, quantum, FLUKE_SCHEDULE_NONE);
+}
+
+/* What is left of what a donor gives, which goes on with that priority. */
+static uint64_t left_of(struct worker *donor)
+{
+    struct fluke_thread_state state;
+
+    get_state(donor, &state);
+    state.priority = LOW;
+    set_state(donor, &state);
+    return state.x[A1];
+}
+
+/* Of two donors with the same priority the one pays that has given for longer, also when it was stopped meanwhile. */
+static void take_from_two(void)
+{
+    uint64_t first_quantum = PLENTY, second_quantum = PLENTY;
+
+    open_service(&service);
+    donee = start_scheduled(FIRST, compute, NULL);
+    CHECK(receive() == FIRST);
+    struct worker *first = start_at(LOW, donate_all, &first_quantum);
+    sleep_ns(QUANTUM);
+    struct worker *second = start_at(LOW + 1, donate_all, &second_quantum);
+    sleep_ns(QUANTUM);
+    uint64_t left_of_second = left_of(second), left_of_first = left_of(first);
+    CHECK(left_of_first < PLENTY && left_of_second < PLENTY); /* the second one was more urgent until now */
+    sleep_ns(QUANTUM);
+    CHECK(left_of(first) < left_of_first && left_of(second) == left_of_second);
+    end(first);
+    sleep_ns(QUANTUM);
+    CHECK(left_of(second) < left_of_second);
+    end(second);
+    end(donee);
+    close_service(&service);
+}
+
 static void donate_sensitively(void *quantum)
 {
     fluke_thread_schedule(&donee->thread, quantum, FLUKE_SCHEDULE_ON_REQUEST);
@@ -394,6 +434,7 @@ const struct usertest scheduler_tests[] = {
     {"schedule_exported", "Is what is left of a donation in the donor's registers?", export_a_donor},
     {"schedule_interrupted", "Does a donor that was interrupted go on giving?", interrupt_a_donor},
     {"schedule_priority", "Does a thread run with the priority of who gives it time?", lend_priority},
+    {"schedule_two_donors", "Whose time does a thread use that two give some?", take_from_two},
     {"schedule_mistakes", "Is a donation to what is no other thread a mistake?", make_mistakes},
     {"schedule_without_portset", "Is it a mistake to be sensitive to messages of no port set?", serve_nothing},
     {"schedule_paged", "Can the thread that is to be given time lie in a hidden page?", schedule_paged},
