@@ -5,12 +5,14 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test verify mutants lint types fresh elf-check bench clean
+.PHONY: help demo test verify grind hostile mutants lint types fresh elf-check bench clean
 
 help:
 	@echo 'make demo       a tour of what this kernel does, in under a minute'
 	@echo 'make test       the tests'
 	@echo 'make verify     everything re-created at every point of every program, in some twenty minutes'
+	@echo 'make grind      two million random hostile calls on the kernel, in some minutes'
+	@echo 'make hostile    damaged programs and forged states, 100,000 of each, in some ten minutes'
 	@echo 'make mutants    how many small changes of the kernel the tests notice, in a quarter of an hour'
 	@echo 'make lint types fresh elf-check    style, types, generated files, built programs'
 	@echo 'make bench      the tables of measurements'
@@ -24,6 +26,14 @@ test: $(VENV)/dev.stamp
 
 verify: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async verify --all --points all --instructions 10000 --report verification.md
+
+grind: $(VENV)/demo.stamp
+	$(RUN) -m fluke_async.verify.grind --calls 350000
+	$(RUN) -m fluke_async.verify.grind --again --calls 50000
+
+hostile: $(VENV)/demo.stamp
+	$(RUN) -m fluke_async.verify.hostile_files --count 100000
+	$(RUN) -m fluke_async.verify.hostile_states --count 6000
 
 mutants: $(VENV)/dev.stamp
 	$(RUN) -m tests.verify.mutants

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import io
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, Final
 
 from fluke_async.cpu.protocol import EXECUTE, PAGE_SIZE, READ, WRITE
@@ -29,8 +31,13 @@ _COMPILER_NAMES: Final = ("$", ".L")  # labels for the tools
 _PROGRAM_HEADER_BYTES: Final = 56
 _DYNAMIC_ENTRY: Final = struct.Struct("<qQ")  # tag, value
 _RELOCATION: Final = struct.Struct("<QQq")  # where, type and symbol, addend
+_SYMBOL: Final = struct.Struct("<IBBHQQ")  # name, information, other, section, value, size
+_SECTIONS_AT, _SECTIONS = struct.Struct("<Q"), struct.Struct("<HH")  # in the header: offset; size of one, number
+_SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")  # .type .. offset, size, link .. size of an entry
+_SHT_SYMTAB, _SHN_UNDEF, _SHN_ABS = 2, 0, 0xFFF1
 _R_RISCV_NONE, _R_RISCV_RELATIVE = 0, 3
 _DT_NEEDED, _DT_PLTRELSZ, _DT_RELA, _DT_RELASZ, _DT_JMPREL, _DT_RELRSZ = 1, 2, 7, 8, 23, 35
+_start: Final = attrgetter("address")
 _FLAG_PERMISSIONS: Final = ((4, READ), (2, WRITE), (1, EXECUTE))
 
 
@@ -60,22 +67,45 @@ class ElfImage:
     _file: bytes = field(repr=False)
 
     def symbols(self) -> dict[str, int]:
-        """Names and addresses from the symbol table; empty if it was stripped."""
-        try:
-            file = _open(self._file)
-            if file.num_sections() * file.header["e_shentsize"] > len(self._file):
-                raise ProgramError("it is truncated: its sections lie outside of the file")
-            table = file.get_section_by_name(".symtab") if file.header["e_shentsize"] else None
-            symbols = table.iter_symbols() if table is not None else ()
-            return {
-                symbol.name: symbol["st_value"] + self.load_base
-                for symbol in symbols
-                if symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS") and not symbol.name.startswith(_COMPILER_NAMES)
-            }
-        except ProgramError:
-            raise
-        except Exception as error:
-            raise ProgramError(f"its symbol table is damaged: {error}") from error
+        """Names and addresses from the symbol table; empty if it was stripped.
+
+        Raises ProgramError if the table is damaged.
+        """
+        symbols, names = _symbol_table(self._file)
+        found: dict[str, int] = {}
+        characters = 0
+        for name_at, _, _, section, value, _ in _SYMBOL.iter_unpack(symbols):
+            name = names[name_at : names.find(b"\0", name_at)].decode("latin-1")
+            characters += len(name)
+            if characters > len(self._file):  # they overlap; else this would be long work on a small file
+                raise ProgramError("its symbol table is damaged: the names are longer than the file")
+            if section not in (_SHN_UNDEF, _SHN_ABS) and not name.startswith(_COMPILER_NAMES):
+                found[name] = value + self.load_base
+        return found
+
+
+def _symbol_table(data: bytes) -> tuple[memoryview, bytes]:
+    """The symbols and their names; both are empty if there are none."""
+    start, (entry_size, number) = _SECTIONS_AT.unpack_from(data, 40)[0], _SECTIONS.unpack_from(data, 58)
+    if not number:
+        return memoryview(b""), b""
+    if entry_size != _SECTION_HEADER.size:
+        raise ProgramError(f"its symbol table is damaged: its section headers have {entry_size} bytes, not 64")
+    if start + number * entry_size > len(data):
+        raise ProgramError("it is truncated: its sections lie outside of the file")
+    headers = list(_SECTION_HEADER.iter_unpack(memoryview(data)[start : start + number * entry_size]))
+    contents = []
+    table = next((header for header in headers if header[1] == _SHT_SYMTAB), None)
+    if table is None:
+        return memoryview(b""), b""
+    if table[6] >= number or table[9] != _SYMBOL.size or table[5] % _SYMBOL.size:
+        raise ProgramError("its symbol table is damaged: it is no array of symbols with names")
+    for header in (table, headers[table[6]]):
+        offset, size = header[4:6]
+        if offset + size > len(data):
+            raise ProgramError("its symbol table is damaged: it lies outside of the file")
+        contents.append(memoryview(data)[offset : offset + size])
+    return contents[0], bytes(contents[1]).rstrip(b"\0") + b"\0"
 
 
 def load_elf(data: bytes, memory_limit: int = MEMORY_LIMIT) -> ElfImage:
@@ -206,12 +236,12 @@ def _relocate(
                 f"it has a relocation of type {kind}: link it with -static-pie or -no-pie, without undefined symbols"
             )
         index, offset = _find(segments, address, 8, "a relocation's target")
-        target = relocated.setdefault(index, bytearray())
-        if not target:
-            target += segments[index].data
+        target = relocated.get(index)
+        if target is None:
+            target = relocated[index] = bytearray(segments[index].data)
         target[offset : offset + 8] = (base + addend & 2**64 - 1).to_bytes(8, "little")
     return tuple(
-        replace(segment, data=bytes(relocated[index])) if index in relocated else segment
+        replace(segment, data=memoryview(relocated[index])) if index in relocated else segment
         for index, segment in enumerate(segments)
     )
 
@@ -258,8 +288,9 @@ def _dynamic_section(headers: list[Mapping[str, Any]], data: bytes) -> dict[int,
 
 def _find(segments: tuple[Segment, ...], address: int, size: int, what: str) -> tuple[int, int]:
     """The index of the segment whose data holds these bytes, and where in it they are."""
-    for index, segment in enumerate(segments):
-        offset = address - segment.address
-        if offset >= 0 and offset + size <= len(segment.data):
+    index = bisect_right(segments, address, key=_start) - 1
+    if index >= 0:
+        offset = address - segments[index].address
+        if offset + size <= len(segments[index].data):
             return index, offset
     raise ProgramError(f"{what}, {address:#x}, lies outside of its initialised data")

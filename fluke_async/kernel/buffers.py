@@ -127,6 +127,7 @@ def position(core: Core, thread: Thread, side: Side, done: int) -> Position:
         done -= words
         buffer, words = address, length_words
         table, count = table + ENTRY.size, count - 1
+    done = min(done, words)  # the message itself may have written over the table
     return (buffer + done * WORD_SIZE) & WORD_MASK, words - done, table & WORD_MASK, count
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.conversation import Role, State
+from fluke_async.abi.conversation import CONVERSATIONS, MEETINGS, Meeting, Role, State, Step
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.exceptions import POSTED, post
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 
 CLIENT, SERVER = Role
 NONE, SENDER, RECEIVER = State
+WAITING = {BY_NAME[call.name].number: (call.role, call.steps[0]) for call in CONVERSATIONS} | {
+    BY_NAME["ipc_request_receive"].number: (SERVER, Step.RECEIVE)
+}
+"""In which role and step a thread is that waits for its peer, by its call."""
+CALL = BY_NAME["ipc_call"].number
 ALERT = {CLIENT: POSTED[1], SERVER: POSTED[2]}  # of the role of the thread that gets it
 
 
@@ -49,6 +56,30 @@ def counts(thread: Thread, role: Role, peer: Thread) -> bool:
     if role is CLIENT:
         return peer.client is thread and peer.reliable and peer.server_sender is not thread.client_sender
     return peer.server is thread and peer.client_sender is not thread.server_sender
+
+
+def meeting_of(thread: Thread, role: Role, step: Step, peer: Thread) -> Meeting | None:
+    """What comes of it that a thread is in a step of their connection; None: it has to wait for the other end."""
+    if peer.waiting_for is not thread or peer.question is not None or not counts(thread, role, peer):
+        return None
+    its_role, its_step = WAITING.get(peer.registers[ENTRY_POINT], (role, step))
+    if its_role is role:
+        return None
+    return MEETINGS.get((step, its_step) if step is Step.SEND or step is Step.OVER else (its_step, step))
+
+
+def can_go_on(thread: Thread, peer: Thread) -> bool:
+    """Whether of two threads that wait for each other one has to do work, or may have to: who starts looks."""
+    for client, server in ((thread, peer), (peer, thread)):
+        if client.registers[ENTRY_POINT] == CALL:
+            return server.served is client
+    waiting = WAITING.get(thread.registers[ENTRY_POINT])
+    if waiting is None or waiting[1] is Step.CONNECT:
+        return True
+    role, step = waiting
+    if named_peer(thread, role) is not peer:  # a server that receives an idempotent request, for one
+        return True
+    return meeting_of(thread, role, step, peer) is not None
 
 
 def name_peer(thread: Thread, role: Role, peer: Thread | None, *, sender: bool) -> None:

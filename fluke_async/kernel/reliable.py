@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fluke_async.abi import registers as reg
 from fluke_async.abi.codes import WORD_SIZE, ExceptionCode, MessageKind, Status
-from fluke_async.abi.conversation import CONVERSATIONS, MEETINGS, MOVES, Conversation, Meeting, Role, State, Step
+from fluke_async.abi.conversation import CONVERSATIONS, MOVES, Conversation, Meeting, Role, State, Step
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.kernel.buffers import RECEIVING, SENDING, go_to, length, position
 from fluke_async.kernel.connection import (
@@ -31,6 +31,7 @@ from fluke_async.kernel.links import (
     CLIENT,
     SERVER,
     counts,
+    meeting_of,
     name_peer,
     peer_of,
     state_of,
@@ -65,8 +66,6 @@ def _stage(call: Conversation) -> Stage:
 
 
 STAGES = {BY_NAME[call.name].number: _stage(call) for call in CONVERSATIONS}
-WAITING = {number: (stage.role, stage.step) for number, stage in STAGES.items()} | {REQUEST_RECEIVE: (SERVER, RECEIVE)}
-"""In which role and step a thread is that waits for its peer, by its call."""
 
 
 def take_steps(core: Core, thread: Thread, stage: Stage) -> Suspension | Status | None:
@@ -99,11 +98,7 @@ def take_step(core: Core, thread: Thread, role: Role, step: Step) -> Suspension 
     if step is SEND and not has_more(core, thread):
         return None
     while True:
-        meeting = None
-        if peer.waiting_for is thread and peer.question is None and counts(thread, role, peer):
-            its_role, its_step = WAITING.get(peer.registers[reg.ENTRY_POINT], (role, step))
-            if its_role is not role:
-                meeting = MEETINGS.get((step, its_step) if is_sender else (its_step, step))
+        meeting = meeting_of(thread, role, step, peer)
         if meeting is None:
             core.park(thread, peer)
             return WAIT

@@ -63,7 +63,11 @@ class Output:
 
 
 class ClosedRun:
-    """One run. It is a device's `Host` too; `completed` holds the calls that have ended, in order."""
+    """
+    One run. It is a device's `Host` too.
+
+    `loaded` is what the program was put into; `completed` holds the calls that have ended, in order.
+    """
 
     def __init__(self, program: Program, model: str, preemption: str, memory_bytes: int = MEMORY_BYTES) -> None:
         self.cpu = UnicornCpu(memory_bytes)
@@ -75,8 +79,7 @@ class ClosedRun:
         self.on_pause: Callable[[], None] | None = None
         self._paused = False
         self._posted: list[Callable[[], None]] = []
-        loaded = load_program(self.core, program.elf, [program.name, *program.arguments], {})
-        self._account = loaded.account
+        self.loaded = loaded = load_program(self.core, program.elf, [program.name, *program.arguments], {})
         loaded.console.receiver = self._plug_in("console:Console", self.output, program.stdin)
         loaded.timer.receiver = self._plug_in("timer:Timer")
         loaded.parent.receiver = self._on_parent_request
@@ -92,24 +95,29 @@ class ClosedRun:
 
     def run(self, probe: Probe | None = None) -> None:
         """Run to the end of the program, showing every point to `probe`, if there is one."""
+        self.core.probe = probe
+        while self.step():
+            pass
+        self.core.probe = None
+
+    def step(self, effort: int = EFFORT) -> bool:
+        """Run for a while, worth about `effort` instructions; whether the program goes on."""
         core = self.core
-        core.probe = probe
-        while True:
-            self._fixed_point()
-            if self.exit is not None:
-                break
-            outcome = self.hart.run(EFFORT)
-            if self._paused:
-                self._paused = False
-                if self.on_pause is not None:
-                    self.on_pause()
-            if outcome is Outcome.IDLE and not core.requests and not self._posted:
-                next_time = core.timeline.next_time
-                if next_time is None:
-                    self.exit = ("deadlock", 1)
-                    break
+        self._fixed_point()
+        if self.exit is not None:
+            return False
+        outcome = self.hart.run(effort)
+        if self._paused:
+            self._paused = False
+            if self.on_pause is not None:
+                self.on_pause()
+        if outcome is Outcome.IDLE and not core.requests and not self._posted:
+            next_time = core.timeline.next_time
+            if next_time is None:
+                self.exit = ("deadlock", 1)
+            else:
                 core.time = max(core.time, next_time)
-        core.probe = None
+        return self.exit is None
 
     def close(self) -> None:
         """Free the engine."""
@@ -118,7 +126,7 @@ class ClosedRun:
     @property
     def threads(self) -> list[Thread]:
         """The program's threads, in order of creation."""
-        return sorted(self._account.threads, key=lambda thread: thread.hash)
+        return sorted(self.loaded.account.threads, key=lambda thread: thread.hash)
 
     def _fixed_point(self) -> None:
         core = self.core
@@ -133,7 +141,7 @@ class ClosedRun:
         while self._posted:
             self._posted.pop(0)()
         core.exceptions.clear()
-        if self.exit is None and all(thread.condition is Condition.EXCEPTION for thread in self._account.threads):
+        if self.exit is None and all(thread.condition is Condition.EXCEPTION for thread in self.loaded.account.threads):
             self.exit = ("exception", 1)
 
     # -- what a device asks of its host -----------------------------------------------------------------------------

@@ -171,6 +171,60 @@ def test_claimed_memory_is_not_allocated() -> None:
     assert len(image.segments[1].data) == 4
 
 
+def test_relocations_reach_each_of_many_segments() -> None:
+    count = SEGMENT_LIMIT - 3
+    targets = [0x3000 + index * PAGE_SIZE for index in range(count)]
+    table = b"".join(struct.pack("<QQq", target, RELATIVE, target) for target in targets)
+    dynamic = struct.pack("<qQqQ", 7, 0x2000, 8, len(table))
+    program = build(
+        replace(CODE, address=0x0),
+        Part(0x1000, dynamic, PF_R, PT_DYNAMIC),
+        Part(0x2000, table, PF_R),
+        *(Part(target, bytes(8), PF_R | PF_W) for target in reversed(targets)),
+        kind=ET_DYN,
+        entry=0,
+    )
+    image = load_elf(program)
+    words = [int.from_bytes(segment.data, "little") for segment in image.segments[2:]]
+    assert words == [segment.address for segment in image.segments[2:]] == [LOAD_BASE + target for target in targets]
+
+
+def with_symbols(*symbols: tuple[int, int, int], names: bytes, entry_size: int = 24, link: int = 2) -> bytes:
+    """A program with symbols: where their names are, sections, addresses."""
+    table = b"".join(struct.pack("<IBBHQQ", name, 0, 0, section, value, 0) for name, section, value in symbols)
+    offset = len(GOOD)
+    sections = (
+        (0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+        (0, 2, 0, 0, offset, len(table), link, 0, 8, entry_size),
+        (0, 3, 0, 0, offset + len(table), len(names), 0, 0, 1, 0),
+    )
+    headers = b"".join(struct.pack("<IIQQQQIIQQ", *section) for section in sections)
+    file = bytearray(GOOD + table + names + headers)
+    struct.pack_into("<Q", file, 40, offset + len(table) + len(names))
+    struct.pack_into("<HHH", file, 58, 64, len(sections), 0)
+    return bytes(file)
+
+
+def test_symbols_have_names_and_addresses() -> None:
+    symbols = ((0, 0, 0), (1, 1, 0x10000), (6, 1, 0x10002), (9, 1, 5), (14, 0xFFF1, 7))
+    program = with_symbols(*symbols, names=b"\0main\0go\0.L12\0absolute\0")
+    assert load_elf(program).symbols() == {"main": 0x10000, "go": 0x10002}
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (with_symbols((0, 1, 0), names=b"\0", entry_size=1), "no array of symbols"),
+        (with_symbols((0, 1, 0), names=b"\0", link=3), "no array of symbols"),
+        (with_symbols((0, 1, 0), names=b"\0")[:-1], "sections lie outside"),
+        (with_symbols(*((name, 1, 0) for name in range(100)), names=b"x" * 4000), "names are longer than the file"),
+    ],
+)
+def test_symbols_that_are_damaged_or_long_work_are_refused(program: bytes, reason: str) -> None:
+    with pytest.raises(ProgramError, match=reason):
+        load_elf(program).symbols()
+
+
 def check_refused_or_sound(data: bytes) -> None:
     try:
         image = load_elf(data)

@@ -89,8 +89,12 @@ class KernelObject:
         """Undo what ties this object to others; the core has taken its name away already."""
 
     def __lt__(self, other: KernelObject) -> bool:
-        """An order for what a program made equal: stamps and priorities can be set at will."""
-        return self.address < other.address
+        """
+        An order for what a program made equal: stamps and priorities can be set at will.
+
+        A queue relies on it while its members move, so the address decides only between hashes made equal too.
+        """
+        return (self.hash, self.address) < (other.hash, other.address)
 
     def __repr__(self) -> str:
         return f"{self.type.name.lower()} {self.hash}"

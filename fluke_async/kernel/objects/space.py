@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import ExceptionCode, ObjectType
@@ -48,6 +49,11 @@ class Space(KernelObject):
         self.account = Account()
         self._mappings: list[Mapping] = []  # an empty one comes before the one that it shares its start with
         self._starts: list[int] = []
+
+    @property
+    def mappings(self) -> Sequence[Mapping]:
+        """What is mapped here, in order of address."""
+        return self._mappings
 
     def mapping_at(self, address: int) -> Mapping | None:
         """The mapping that covers `address`."""

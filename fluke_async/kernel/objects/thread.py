@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fluke_async.abi.codes import PRIORITY_DEFAULT, ExceptionCode, ObjectType, ThreadFlags
 from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.kernel.exceptions import ProgramException
-from fluke_async.kernel.links import break_off
+from fluke_async.kernel.links import break_off, can_go_on
 from fluke_async.kernel.objects import packed_registers, thread_state
 from fluke_async.kernel.objects.base import KernelObject, Link, Links, StateBits
 from fluke_async.kernel.objects.thread_condition import Condition, Continuation, condition_of
@@ -282,7 +282,7 @@ class Thread(KernelObject):
 
     def expects(self, core: Core, thread: Thread) -> bool:
         meets = self.waiting_for is thread and self.question is None and thread.question is None
-        return self.active and not meets  # one of two that wait for each other has to do the work
+        return self.active and not (meets and can_go_on(thread, self))  # one of the two has to do the work
 
     def on_export(self, core: Core, by: Thread) -> None:
         if self is by:
@@ -303,6 +303,8 @@ class Thread(KernelObject):
             server.release()  # if it waits for this thread, it is among the waiters
         self.release()
         break_off(core, self)
+        for taker in tuple(self.takers or ()):  # who named it without being named has no client any more
+            taker.link_client(None)
         for mutex in self.owned or ():
             mutex.owner_died()
         self.owned = None

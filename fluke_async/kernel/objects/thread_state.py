@@ -281,6 +281,8 @@ def _load_links(core: Core, thread: Thread, bits: StateBits | None, links: Links
             thread.wait_order = wait_order
             core.park(thread, target)
             thread.asked = asked
+    if thread.waiting_for is not None:
+        thread.run_order = 0  # it will be given one when it becomes ready
     _ask_or_not(thread)
     tie_call(thread.client, thread)
     if thread.waiting_for is not None and thread.waiting_for.type is ObjectType.THREAD:

@@ -1,0 +1,126 @@
+"""
+What must hold of memory between any two steps of the kernel.
+
+Mappings are in order; page tables say nothing that a walk up the tree of mappings does not; each frame is a page's, or
+that of as many pages as share it; everything is charged, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping as Table
+from collections.abc import Sequence
+
+from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, ObjectType, Prot
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.mapping import Mapping
+from fluke_async.kernel.objects.region import Region
+from fluke_async.kernel.objects.space import Space
+from fluke_async.kernel.params import MAPPING_DEPTH_MAX
+from fluke_async.kernel.translation import FRAME_MASK, READ, WRITE
+
+Covering = Table[Space, Sequence[Mapping]]
+"""The mappings of each space that has some."""
+
+
+def check_memory(core: Core, objects: Sequence[KernelObject]) -> None:
+    """All that concerns memory."""
+    covering: dict[Space, list[Mapping]] = {}
+    for each in objects:
+        if isinstance(each, Mapping) and each.space is not None:
+            covering.setdefault(each.space, []).append(each)
+    frames = check_frames(core)
+    spaces = [core.root, *(each for each in objects if isinstance(each, Space))]
+    for space in spaces:
+        check_page_table(core, space, covering, frames)
+        check_mappings(space, covering.get(space, ()))
+    for each in objects:
+        if isinstance(each, Region):
+            check_region(each)
+    entries = sum(len(space.pages) for space in spaces)
+    assert core.tables.used == entries, f"{entries} translations, but {core.tables.used} are counted"
+    assert entries <= core.tables.capacity
+    check_charges(core, objects)
+
+
+def check_mappings(space: Space, mappings: Sequence[Mapping]) -> None:
+    """Mappings are in order and do not overlap; each knows its space and its region knows it."""
+    end = 0
+    for mapping in space.mappings:
+        assert mapping.active
+        assert mapping.space is space
+        if mapping.size:
+            assert mapping.start >= end, f"{mapping} overlaps another"
+            end = mapping.start + mapping.size
+        if mapping.region is not None:
+            assert mapping in mapping.region.mappings
+    assert len(space.mappings) == len(mappings), f"{space} knows {space.mappings}, of {mappings}"
+    for region in space.regions:
+        assert region.active
+        assert region.space is space
+
+
+def check_region(region: Region) -> None:
+    """A region and the mappings made of it know each other; its space is there."""
+    for mapping in region.mappings:
+        assert mapping.active
+        assert mapping.region is region
+    if region.space is not None:
+        assert region.space.active
+        assert region in region.space.regions
+
+
+def check_page_table(core: Core, space: Space, covering: Covering, frames: Table[int, int]) -> None:
+    """
+    Each entry is the frame and the access that a walk up the tree of mappings finds now.
+
+    The access to write may be missing, where the first write is, or was, to be noticed.
+    """
+    for page, entry in space.pages.items():
+        found = walk(core, covering, space, page * PAGE_SIZE)
+        assert entry in (found, found & ~WRITE), f"{space}: stale entry of {page:#x}"
+        assert not entry & WRITE or (found & FRAME_MASK) not in core.frames.sharers
+        assert entry & FRAME_MASK in frames, f"{space}: the frame of {page:#x} is nobody's"
+
+
+def walk(core: Core, covering: Covering, space: Space, address: int) -> int:
+    """The entry of an address by the rules of the tree of all mappings, written a second time; 0 if there is none."""
+    granted = int(Prot.ALL)
+    for _ in range(MAPPING_DEPTH_MAX):
+        if space is core.root:
+            frame = core.root.frame_at(core, address)
+            return 0 if frame is None else frame | granted
+        found = [each for each in covering.get(space, ()) if each.start <= address < each.start + each.size]
+        if not found:
+            return 0
+        (mapping,) = found
+        region: Region | None = mapping.region
+        if region is None or region.space is None:
+            return 0
+        granted &= mapping.prot & region.prot
+        granted &= granted if granted & READ else ~WRITE
+        offset = mapping.offset + address - mapping.start
+        if offset >= region.size or not granted:
+            return 0
+        space, address = region.space, region.start + offset
+    return 0
+
+
+def check_frames(core: Core) -> Table[int, int]:
+    """A frame is that of one page of the root, or of as many as share it, and all in use are; returns how many each."""
+    pages = Counter(frame for _, frame in core.root.frames())
+    shared = {frame: count for frame, count in pages.items() if count > 1}
+    assert shared == core.frames.sharers, f"frames are shared as {core.frames.sharers}, but pages have {shared}"
+    assert len(pages) == core.frames.in_use, f"{len(pages)} frames have pages, {core.frames.in_use} are in use"
+    assert all(0 <= frame < len(core.hardware.ram) and not frame % PAGE_SIZE for frame in pages)
+    for target in core.objects.values():
+        assert target.address & FRAME_MASK in pages, f"{target} is in no page"
+    return pages
+
+
+def check_charges(core: Core, objects: Sequence[KernelObject]) -> None:
+    """What is used is what the objects and the frames cost, no more and no less."""
+    cost = sum(OBJECT_CHARGE_BYTES[ObjectType(each.type)] for each in objects)
+    assert core.quota.used_bytes == cost + core.frames.in_use * PAGE_SIZE
+    assert core.quota.used_bytes <= core.quota.limit_bytes
