@@ -1,8 +1,7 @@
 """
 Mistakes by somebody who knows the kernel's code and not the check: what is kept beside the state, or left out of it.
 
-As in `mistakes`: each replaces a function of the kernel for the rest of its process. A first group keeps progress where
-a restart does not find it, a second leaves something out of the exported state, a third loses what somebody waits for.
+As in `mistakes`: each replaces a function of the kernel. The first keep progress where a restart does not find it.
 """
 
 from __future__ import annotations
@@ -25,11 +24,9 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.suspension import COPY
 from tests.verify.mistakes import replace_exported, replace_handler
 
-ASKED, ALERTS, SENDERS = (
-    int(ThreadFlags.ASKED),
-    int(ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT),
-    int(ThreadFlags.CLIENT_SENDER | ThreadFlags.SERVER_SENDER),
-)
+ASKED = int(ThreadFlags.ASKED)
+ALERTS = int(ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT)
+SENDERS = int(ThreadFlags.CLIENT_SENDER | ThreadFlags.SERVER_SENDER)
 FLOATING_FLAGS = 0x1F
 
 # -- progress beside the state ------------------------------------------------------------------------------------
