@@ -64,7 +64,7 @@ class HostileCpu:
     have come to `stop_at`, the loop is to come back.
     """
 
-    def __init__(self, ram_size: int, values: Values) -> None:
+    def __init__(self, ram_size: int, values: Values, states: States) -> None:
         self.time = 0
         self.code_frames: set[int] = set()
         self.find_page: Callable[[int, int, int], int | None] | None = None
@@ -77,7 +77,7 @@ class HostileCpu:
         self.calls = 0
         self.stop_at = 0
         self.values = values
-        self.states = States(values)
+        self.states = states
         self.random = values.random
         self._pages: dict[int, int] = {}
         self._floating: array[int] | None = None
@@ -183,7 +183,7 @@ class HostileCpu:
             return None
         if self.random.random() < 0.7:
             return address, WRITE, self.states.draw(type_, thread)
-        word = address + WORD_SIZE * self.random.randrange(layout.size // WORD_SIZE)
+        word = address + WORD_SIZE * self.states.word_of(layout.size // WORD_SIZE)
         return word, WRITE, _bytes(self.values.anything())
 
     def _draw_access(self) -> tuple[int, int, bytes]:

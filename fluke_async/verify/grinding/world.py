@@ -30,6 +30,7 @@ from fluke_async.kernel.recreation import capture, closed_set, destroy, restore
 from fluke_async.verify.grinding import places
 from fluke_async.verify.grinding.hostile_cpu import HostileCpu
 from fluke_async.verify.grinding.places import KIND_OF_SLOT, TYPE_OF_REFERENCE
+from fluke_async.verify.grinding.states import States
 from fluke_async.verify.grinding.values import WORDS, Values
 
 SPACES = 3
@@ -51,8 +52,8 @@ class World:
     One kernel, made and ground by one seed.
 
     If it is `repeatable`, nothing happens that is known to be different where everything is created again: devices
-    answer before that (a request is no part of a state), and all spaces have the code of their threads (a thread that
-    is about to look again in its call has to fetch the `ecall` anew when it has been created again).
+    answer before that (a request is no part of a state), and there is an `ecall` in the code of all threads that are in
+    a call (one that is about to look again has to fetch it anew when it has been created again).
     """
 
     def __init__(self, seed: int, configuration: Configuration, *, repeatable: bool = False) -> None:
@@ -60,7 +61,7 @@ class World:
         self.random, self.slices = Random(seed), Random(seed)
         values = Values(self.random, MAKING_SPACES if repeatable else ())
         memory_bytes = self.random.choice(MEMORY_BYTES)
-        self.cpu = HostileCpu(memory_bytes, values)
+        self.cpu = HostileCpu(memory_bytes, values, States(values, in_calls=repeatable))
         self.core = core = Core(self.cpu, memory_bytes)
         self.cpu.core = core
         model, preemption = configuration
