@@ -1,7 +1,7 @@
 """The engines of one processor on Unicorn: alike, on the same memory, each with one address space in its TLB.
 
 A flush costs what has to be looked up again after it, so an address space keeps its engine while it can, and the thread
-that ran there last finds its registers where they were. An engine is
+that ran there last finds its registers where they were. Spaces share one engine until they have come often: another is
 opened when the flushes that it would have saved have cost about what it costs; so a processor with one space has one.
 What holds for all of them, which frames are code and where the last answers went, is the one `UnicornTlb`'s.
 """
@@ -19,8 +19,9 @@ from fluke_async.cpu.unicorn_tlb import UnicornTlb
 from fluke_async.errors import KernelBug
 
 ENGINES_MAX: Final = 8  # each takes about 3 MiB
-_NO_REGISTERS: Final = memoryview(array("Q", bytes(8 * 32)))
 FLUSHES_PER_ENGINE: Final = 200  # an engine takes about 2 ms, and what is looked up after a flush 10 us
+SPACES_COUNTED: Final = 64  # more than that taking turns: none of them comes often
+_NO_REGISTERS: Final = memoryview(array("Q", bytes(8 * 32)))
 
 
 class Engine:
@@ -68,8 +69,8 @@ class Engines:
         self._memory = memory_address, memory_size
         self._callback = binding.FillCallback(tlb.answer)
         self._finalizers: list[weakref.finalize[Any, Any]] = []
-        self._flushes = 0  # since the last engine was opened, that one more might have saved
-        self.current = self._open()
+        self._visits: dict[int, int] = {}  # of spaces without engines of their own, since all were last forgotten
+        self.current = self._shared = self._open()
         self._by_pages = {id(tlb.pages): self.current}  # the one that was used last comes last
         self.current.pages = tlb.pages
 
@@ -111,17 +112,25 @@ class Engines:
             engine.registers.release()
 
     def _find_for(self, pages: dict[int, int]) -> Engine:
-        """An engine for another address space: a new one, or the one that has not been used for longest."""
-        self._flushes += 1
-        count = len(self._by_pages)
-        if count < ENGINES_MAX and self._flushes > FLUSHES_PER_ENGINE * count:
-            self._flushes = 0
-            engine = self._open()
+        """The shared engine for a space that comes now and then; one of its own, for who has come often."""
+        visits = self._visits.get(id(pages), 0)
+        if visits >= FLUSHES_PER_ENGINE and ENGINES_MAX > 1:
+            self._visits.pop(id(pages), None)
+            engine = self._open() if len(self._by_pages) < ENGINES_MAX else self._take_away()
         else:
-            engine = self._by_pages.pop(next(iter(self._by_pages)))
+            if len(self._visits) >= SPACES_COUNTED:
+                self._visits.clear()
+            self._visits[id(pages)] = visits + 1
+            engine = self._shared
+            del self._by_pages[id(engine.pages)]
         engine.pages = pages  # and keeps it, so that no other has its identity
         engine.stale = True
         return engine
+
+    def _take_away(self) -> Engine:
+        """The engine of the space that has not been entered for longest; not the shared one."""
+        key = next(key for key, engine in self._by_pages.items() if engine is not self._shared)
+        return self._by_pages.pop(key)
 
     def _open(self) -> Engine:
         handle = binding.open_engine()

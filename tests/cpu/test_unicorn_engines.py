@@ -10,7 +10,7 @@ import pytest
 from fluke_async.cpu import unicorn_engines
 from fluke_async.cpu.protocol import PAGE_SIZE, READ, Cause
 from fluke_async.cpu.unicorn_cpu import UnicornCpu
-from fluke_async.cpu.unicorn_engines import ENGINES_MAX, FLUSHES_PER_ENGINE
+from fluke_async.cpu.unicorn_engines import ENGINES_MAX, FLUSHES_PER_ENGINE, SPACES_COUNTED
 from tests.cpu import rv64
 from tests.cpu.conftest import MachineFactory
 from tests.cpu.machine import CODE, CODE_FRAME, DATA, DATA_FRAME, FREE_FRAME, RW, RWX, RX, Machine
@@ -53,11 +53,23 @@ def test_engines_are_opened_for_those_who_take_turns_and_not_without_end(unicorn
         assert machine.run().cause == Cause.ECALL
         counts.append(engine_count(machine))
     assert (counts[0], counts[-1]) == (1, 2)
-    for turn in range(ENGINES_MAX * ENGINES_MAX * FLUSHES_PER_ENGINE):
-        machine.cpu.set_pages(space((CODE, CODE_FRAME | RX)))
-        if turn % 100 == 0:
+    spaces = [space((CODE, CODE_FRAME | RX)) for _ in range(ENGINES_MAX + 4)]
+    for turn in range(3 * FLUSHES_PER_ENGINE * len(spaces)):
+        machine.cpu.set_pages(spaces[turn % len(spaces)])
+        if turn % 97 == 0:
             assert machine.run().cause == Cause.ECALL
     assert engine_count(machine) == ENGINES_MAX
+
+
+def test_a_crowd_of_spaces_shares_one_engine(unicorn_machine: MachineFactory) -> None:
+    """Nothing would be saved by more: each of them comes when it has been forgotten."""
+    machine = unicorn_machine(rv64.code(rv64.ECALL))
+    spaces = [space((CODE, CODE_FRAME | RX)) for _ in range(SPACES_COUNTED + 1)]
+    for turn in range(2 * FLUSHES_PER_ENGINE * len(spaces)):
+        machine.cpu.set_pages(spaces[turn % len(spaces)])
+        if turn % 97 == 0:
+            assert machine.run().cause == Cause.ECALL
+    assert engine_count(machine) == 1
 
 
 @pytest.mark.usefixtures("eager")
