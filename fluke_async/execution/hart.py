@@ -184,10 +184,9 @@ class Hart:
 
     def park_resident(self) -> None:
         """Bring home what the processor has of threads, so that all of it stands in them."""
-        if self.resident is not None:
-            self._park(self.resident, self.cpu.registers)
-            self.resident.floating = self.cpu.save_floating()
-            self.resident = None
+        resident, self.resident = self.resident, None
+        if resident is not None and resident.registers is self.cpu.registers:
+            resident.floating = self.cpu.save_floating()
         for thread in self._seated.values():
             if isinstance(thread.registers, memoryview):
                 self._park(thread, thread.registers)
@@ -197,9 +196,11 @@ class Hart:
         """Make a thread the resident; only who has used floating point is taken home, if it is another's turn."""
         assert thread.space is not None
         cpu, before = self.cpu, self.resident
-        if before is not None and (floating := cpu.save_floating()) is not None:
-            self._park(before, cpu.registers)
-            before.floating = floating
+        if before is not None and before.registers is cpu.registers:  # else a state was loaded into it meanwhile
+            floating = cpu.save_floating()
+            if floating is not None:
+                self._park(before, cpu.registers)
+                before.floating = floating
         cpu.set_pages(thread.space.pages)
         registers = cpu.registers
         if thread.registers is not registers:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CLIENT, SERVER = Role
 NONE, SENDER, RECEIVER = State
-SENDERS_STEPS = frozenset({Step.SEND, Step.OVER})
+SENDING_STEPS = frozenset({Step.SEND, Step.OVER})
 WAITING = {BY_NAME[call.name].number: (call.role, call.steps[0]) for call in CONVERSATIONS} | {
     BY_NAME["ipc_request_receive"].number: (SERVER, Step.RECEIVE)
 }
@@ -66,7 +66,7 @@ def meeting_of(thread: Thread, role: Role, step: Step, peer: Thread) -> Meeting 
     its_role, its_step = WAITING.get(peer.registers[ENTRY_POINT], (role, step))
     if its_role is role:
         return None
-    return MEETINGS.get((step, its_step) if step in SENDERS_STEPS else (its_step, step))
+    return MEETINGS.get((step, its_step) if step in SENDING_STEPS else (its_step, step))
 
 
 def can_go_on(thread: Thread, peer: Thread) -> bool:

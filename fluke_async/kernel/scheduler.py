@@ -291,10 +291,7 @@ class Scheduler:
         """Commit a stage of the running thread's call: what remains is entry point `number`."""
         thread.registers[ENTRY_POINT] = number
         thread.wait_order = 0
-        self.time += STAGE_COST
-        thread.quantum_left -= STAGE_COST
-        if thread.donors is not None:
-            pay(self, thread, STAGE_COST)
+        self.charge(STAGE_COST)
         if self.trace is not None:
             self.trace((self.time, Event.STAGE, thread.hash, BY_NUMBER[number].name))
 

@@ -69,7 +69,7 @@ class Observer:
     def _thread_bits(self, thread: Thread) -> tuple[bytes, int]:
         """A thread's bits, also where they are in the engine."""
         hart = self._hart
-        if thread is not hart.resident:
+        if thread is not hart.resident or thread.registers is not hart.cpu.registers:
             return _bits(thread), thread.effective_priority
         kept = thread.floating
         thread.floating = hart.cpu.save_floating()

@@ -197,6 +197,26 @@ def test_state_loaded_between_two_turns_is_what_the_thread_goes_on_with(model: s
     assert [machine.register(victim, name) for name in ("s2", "s4", "s5")] == [2, 77, 2]
 
 
+@pytest.mark.parametrize("read_out", [False, True])
+def test_state_loaded_into_the_resident_thread_is_what_it_goes_on_with(model: str, read_out: bool) -> None:
+    """Nobody else has run since: what the processor has of it counts no more."""
+    machine = Machine(model, effort=COARSE)
+    victim = machine.spawn(("fli", "f7", 5), ("burn", 1000), ("fmv", "s4", "f7"), ("add", "s5", "s2", 0))
+    machine.run_for(500)
+    assert machine.hart.resident is victim
+    machine.core.current = None
+    machine.core.stop(victim)
+    state = victim.export_bits()
+    x, f = (list(words) for words in (state["x"], state["f"]) if isinstance(words, tuple))
+    x[18], f[7] = 2, 77
+    victim.import_state(machine.core, None, {**state, "x": tuple(x), "f": tuple(f)}, {})
+    if read_out:
+        machine.hart.park_resident()
+    machine.core.start(victim)
+    machine.run()
+    assert [machine.register(victim, name) for name in ("s4", "s5")] == [77, 2]
+
+
 def test_reservations_do_not_survive_another_thread(machine: Machine) -> None:
     machine.effort = COARSE
     cell = machine.buffer(1)

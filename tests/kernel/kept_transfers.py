@@ -12,7 +12,6 @@ from typing import Any
 
 from fluke_async.abi.codes import ExceptionCode, Status
 from fluke_async.abi.registers import ENTRY_POINT, PROGRESS_WORDS, SEND_WORDS
-from fluke_async.execution.hart import Outcome
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
 from fluke_async.kernel.objects.region import Region
@@ -22,11 +21,10 @@ from tests.kernel.invariants import check
 from tests.kernel.keeping import REPLY_OFFSET, STOP, Keeping
 from tests.kernel.machine import Machine, Part
 from tests.kernel.paging import Paging
-from tests.kernel.torn import GONE
+from tests.kernel.torn import GONE, moments_of
 from tests.kernel.transfers import LOST_AT, OTHER, PAGES, REPLY, ROLES, Kind, Side, Transfer
 
 RAM_BYTES = 2 << 20
-STEPS_MAX = 1000
 HELPERS_WORDS = 30_000  # the first word of what a helper sends
 FAULTS = (ExceptionCode.LOAD_FAULT, ExceptionCode.STORE_FAULT)
 
@@ -93,15 +91,7 @@ class KeptTransfer:
 
     def moments(self) -> list[int]:
         """After how many steps there is something new to be seen."""
-        found, before = [], None
-        for step in range(STEPS_MAX):
-            now = self.look()
-            if now != before:
-                found.append(step)
-            before = now
-            if self.machine.step() is Outcome.IDLE:
-                return found
-        raise AssertionError("the transfer does not end")
+        return moments_of(self.machine, self.look)
 
     # -- what must come of it ---------------------------------------------------------------------------------------
 

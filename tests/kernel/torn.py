@@ -54,6 +54,19 @@ def play(machine: Machine, steps: int) -> None:
     core.trace = trace
 
 
+def moments_of(machine: Machine, look: Callable[[], object]) -> list[int]:
+    """Run to the end; after how many steps there is something new to be seen by `look`."""
+    found, before = [], None
+    for step in range(STEPS_MAX):
+        now = look()
+        if now != before:
+            found.append(step)
+        before = now
+        if machine.step() is Outcome.IDLE:
+            return found
+    raise AssertionError("it does not end")
+
+
 class Exchange:
     """
     A request and its reply, or a one-way message; one of the two ends comes late.
@@ -143,15 +156,7 @@ class Exchange:
 
     def moments(self) -> list[int]:
         """After how many steps there is something new to be seen."""
-        found, before = [], None
-        for step in range(STEPS_MAX):
-            now = self.look()
-            if now != before:
-                found.append(step)
-            before = now
-            if self.machine.step() is Outcome.IDLE:
-                return found
-        raise AssertionError("the exchange does not end")
+        return moments_of(self.machine, self.look)
 
     def act(self, name: str, **operands: Any) -> None:
         """A call by somebody who comes before all others; nobody else runs, and it is no mistake."""

@@ -104,7 +104,6 @@ def test_an_export_that_runs_the_kernel_is_a_stall(monkeypatch: pytest.MonkeyPat
     export = Thread.export_bits
 
     def export_in_time(thread: Thread) -> object:
-        run.core.time += 0
         run.core.statistics.switches += 1
         return export(thread)
 
