@@ -78,6 +78,10 @@ class Cpu(Protocol):
         """
         ...
 
+    def is_call(self, pc: int, pages: dict[int, int]) -> bool | None:
+        """Whether `run` would trap at once with ECALL there; None if a page is missing for a fetch."""
+        ...
+
     def load(self, registers: array[int] | memoryview, floating: array[int] | None) -> None:
         """Make a parked thread's register file the engine's, and clear the reservation.
 

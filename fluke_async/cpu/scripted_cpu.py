@@ -179,6 +179,12 @@ class ScriptedCpu:
             return int(trap.cause), pc, trap.address, retired
         return int(Cause.LIMIT), pc, 0, retired
 
+    def is_call(self, pc: int, pages: dict[int, int]) -> bool | None:
+        try:
+            return self._fetch(pc & _WORD - 1)[0][0] == "ecall"
+        except _Trap:
+            return False
+
     def load(self, registers: array[int] | memoryview, floating: array[int] | None) -> None:
         self.registers[:] = memoryview(registers)
         self.registers[0] = 0

@@ -22,7 +22,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.kernel.scheduling import settle
 from fluke_async.kernel.trace import Event
-from fluke_async.kernel.translation import EXECUTE, READ, WRITE, resolve, resolve_softly
+from fluke_async.kernel.translation import EXECUTE, FRAME_MASK, READ, WRITE, resolve, resolve_softly
 
 TRAP_EFFORT = 1000  # what a trap costs the host, in guest instructions: some 3 us at 300 MIPS
 EFFORT_PER_LINK = 1000  # likewise a thread ranked anew, where priorities are inherited along a chain of waits
@@ -112,7 +112,7 @@ class Hart:
                 core.end_quantum(thread)
                 continue
             effort -= TRAP_EFFORT
-            if thread.in_kernel:
+            if thread.in_kernel and self._is_at_its_call(thread):
                 dispatcher.dispatch(thread)
                 continue
             if thread.host is not None:
@@ -170,6 +170,30 @@ class Hart:
         if entry is not None:
             self._pages_found += 1
         return entry
+
+    def _is_at_its_call(self, thread: Thread) -> bool:
+        """
+        Whether a thread in the kernel is on the call that its registers speak of.
+
+        It looks again as if its `ecall` were executed anew, as it is if the thread was created again meanwhile; so where
+        there is none any more, nobody has been in a call.
+        """
+        space = thread.space
+        if space is None or thread.host is not None:
+            return True
+        there = self.cpu.is_call(thread.pc, space.pages)
+        if there is None:
+            try:
+                for page in sorted({thread.pc & FRAME_MASK, thread.pc + 2 & FRAME_MASK}):
+                    resolve(self.core, thread, page, EXECUTE)
+            except ProgramException:
+                there = False
+            else:
+                there = self.cpu.is_call(thread.pc, space.pages)
+        if not there:
+            thread.in_kernel = False
+            thread.drop_stack()
+        return bool(there)
 
     def _turn_of_host(self, thread: Thread, host: HostCalls) -> None:
         """A thread without code begins the call that its task has issued, or is back from one."""

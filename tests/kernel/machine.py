@@ -32,6 +32,7 @@ from fluke_async.abi.codes import (
 )
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ABI_NAMES, ENTRY_POINT, NUMBER_OF
+from fluke_async.cpu.protocol import Cpu
 from fluke_async.cpu.scripted_cpu import Line, ScriptedCpu, assemble
 from fluke_async.execution.configuration import MODELS, Preemption
 from fluke_async.execution.dispatcher import Dispatcher
@@ -81,11 +82,13 @@ class Machine:
         *,
         memory_bytes: int = RAM_SIZE,
         effort: int = 1,
+        cpu: Cpu | None = None,
     ) -> None:
         self.effort, self.forged = effort, False
         self.programs: dict[int, Any] = {}
         self.next_code = CODE
-        self.cpu = ScriptedCpu(max(memory_bytes + -memory_bytes % PAGE_SIZE, PAGE_SIZE), self.programs)
+        ram_size = max(memory_bytes + -memory_bytes % PAGE_SIZE, PAGE_SIZE)
+        self.cpu: Cpu = cpu or ScriptedCpu(ram_size, self.programs)
         self.events: list[tuple[Any, ...]] = []
         self.core = Core(self.cpu, memory_bytes, self.events.append)
         self.hart = Hart(self.core, self.cpu, Dispatcher(self.core, MODELS[model](), Preemption(preemption)))

@@ -94,7 +94,7 @@ class HostileCpu:
             return int(Cause.LIMIT), pc, 0, turn(limit)
         if not self._pages.get(pc // PAGE_SIZE, 0) & EXECUTE:
             return int(Cause.FETCH_FAULT), pc, pc, 0
-        if pc % WORD_SIZE == 4:
+        if pc % WORD_SIZE == ECALL % WORD_SIZE:
             return int(Cause.ECALL), pc, 0, 0
         if pc % WORD_SIZE:
             return int(Cause.ILLEGAL), pc, 0, 0
@@ -204,6 +204,11 @@ class HostileCpu:
         return BUFFER_TABLES + len(words) * random.randrange(32), WRITE, words
 
     # -- the rest of the protocol ------------------------------------------------------------------------------------
+
+    def is_call(self, pc: int, pages: dict[int, int]) -> bool | None:
+        if not pages.get(pc // PAGE_SIZE, 0) & EXECUTE:
+            return None
+        return pc % WORD_SIZE == ECALL % WORD_SIZE
 
     def load(self, registers: array[int] | memoryview, floating: array[int] | None) -> None:
         self.registers[:] = memoryview(registers)

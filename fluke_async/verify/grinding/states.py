@@ -7,7 +7,6 @@ from typing import Any
 
 from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, WORD_SIZE, ExceptionCode, ObjectType, Prot, ThreadFlags
 from fluke_async.abi.entry_points import BY_NUMBER
-from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
@@ -25,17 +24,15 @@ from fluke_async.verify.grinding.places import (
 from fluke_async.verify.grinding.values import Values
 
 ECALL = CODE + 4
-PC_WORD = THREAD_STATE.offset_of("pc") // WORD_SIZE
 ENTRIES = (0, 0, CODE, HANDLER)
 FLAGS = (ThreadFlags.EXCEPTION_ENABLE, ThreadFlags.PENDING_INTERRUPT, ThreadFlags.PENDING_CLIENT_ALERT)
 RARE_FLAGS = (*ThreadFlags,)
 
 
 class States:
-    """Draws states; `in_calls`: those of threads have their program counter on an `ecall`, always."""
+    """Draws states."""
 
-    def __init__(self, values: Values, *, in_calls: bool = False) -> None:
-        self.in_calls = in_calls
+    def __init__(self, values: Values) -> None:
         self.values = values
         self.random = values.random
 
@@ -54,8 +51,7 @@ class States:
 
     def word_of(self, count: int) -> int:
         """The number of a word of a state of so many words, which may be changed."""
-        number = self.random.randrange(count)
-        return 0 if self.in_calls and number == PC_WORD else number
+        return self.random.randrange(count)
 
     def thread(self, thread: Thread, *, va: int = 0) -> dict[str, Any]:
         """The state of a thread that begins a call, or is in the middle of one."""
@@ -80,7 +76,7 @@ class States:
             "wait_order": choose((0, 0, random.randrange(1000))),
             "run_order": choose((0, 0, random.randrange(1000))),
             "quantum_left": choose((QUANTUM_INSTRUCTIONS, 3000, 1000, 1, 0, 2**64 - 1)),
-            "pc": choose((ECALL if self.in_calls else CODE, ECALL, ECALL)),
+            "pc": choose((CODE, ECALL, ECALL)),
             "x": tuple(x),
             "trap_handler": choose((0, HANDLER, HANDLER)),
             "interrupt_handler": choose(ENTRIES),

@@ -40,7 +40,6 @@ EFFORTS = (1, 5_000, 100_000, 10_000_000)  # a slice of one step, and longer one
 INTERVALS = (100, 1_000, 20_000)  # instructions between two interrupts from outside
 SHARED, OWN = 0x1_0000, 0x10_0000  # in the slab: what all share, and where what is of one space begins
 PARENT = 0x1000_0000  # in the slab: objects that nobody can name
-MAKING_SPACES = ("space_create", "space_create_hash")
 STEPS_MAX = 5_000
 ENABLED = ThreadFlags.EXCEPTION_ENABLE
 
@@ -52,16 +51,15 @@ class World:
     One kernel, made and ground by one seed.
 
     If it is `repeatable`, nothing happens that is known to be different where everything is created again: devices
-    answer before that (a request is no part of a state), and there is an `ecall` in the code of all threads that are in
-    a call (one that is about to look again has to fetch it anew when it has been created again).
+    answer before that, for a request is no part of a state.
     """
 
     def __init__(self, seed: int, configuration: Configuration, *, repeatable: bool = False) -> None:
         self.repeatable = repeatable
         self.random, self.slices = Random(seed), Random(seed)
-        values = Values(self.random, MAKING_SPACES if repeatable else ())
+        values = Values(self.random)
         memory_bytes = self.random.choice(MEMORY_BYTES)
-        self.cpu = HostileCpu(memory_bytes, values, States(values, in_calls=repeatable))
+        self.cpu = HostileCpu(memory_bytes, values, States(values))
         self.core = core = Core(self.cpu, memory_bytes)
         self.cpu.core = core
         model, preemption = configuration
@@ -211,7 +209,7 @@ class World:
         core = self.core
         address = self.physical(page + number * SLOT_SIZE)
         found = core.objects.get(address)
-        if found is None and not (self.repeatable and KIND_OF_SLOT[number] is Space):
+        if found is None:
             found = core.create(KIND_OF_SLOT[number], address)
         if isinstance(found, Thread):
             if not found.runnable and found not in self.cpu.well_behaved:
