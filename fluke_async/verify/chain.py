@@ -117,8 +117,8 @@ class Chain:
 
     def _pause(self) -> None:
         now = self._closed.core.time
-        if self._next >= len(self._instants):
-            return
+        if self._next >= len(self._instants) or self._instants[self._next] > now:
+            return  # a call has run over several instants, which are one point
         self._recreate(now)
         self.links.instants += 1
         self._next = bisect_right(self._instants, now, self._next)

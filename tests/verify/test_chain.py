@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.probe import Point
 from fluke_async.verify import chain
 from fluke_async.verify.chain import Chain, Links
 from fluke_async.verify.check import Check
@@ -57,6 +58,21 @@ def test_a_chain_of_instants_takes_them_between_instructions(undisturbed: Undist
     links = run_chain(undisturbed, range(0), instants)
     assert (links.broken, links.stalls) == ("", {})
     assert links.instants > 0.9 * len(instants)
+
+
+def test_instants_that_one_call_runs_over_are_taken_as_one() -> None:
+    """The first of them is due at the marked point in the middle of the call, the second at its end."""
+    of = program("pipeline"), MODEL, PREEMPTION
+    undisturbed = record(*of)
+    times = [(name[2], name[0]) for name in undisturbed.points]
+    marked = next(number for number, (kind, _) in enumerate(times) if kind == Point.MARKED.value)
+    begun, middle = times[marked - 1][1], times[marked][1]
+    end, another = [time for time in undisturbed.returns.values() if time > middle][:2]
+    instants = [(begun + middle) // 2, (middle + end) // 2, another + 1]
+    add_states(undisturbed, *of, undisturbed.returns.keys())
+    links = Chain(*of, undisturbed, (), instants).run()
+    assert (links.broken, links.stalls) == ("", {})
+    assert links.instants == 2
 
 
 def add_to_a_register(run: ClosedRun) -> None:
