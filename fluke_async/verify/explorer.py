@@ -37,7 +37,7 @@ Schedule = tuple[Departure, ...]
 
 
 class Explorer(Turns):
-    """Turns that follow a schedule; `choices` are those that the run has had: how many candidates, and the usual one."""
+    """Turns that follow a schedule; `choices` has of each that came how many candidates it had, and the usual one."""
 
     def __init__(self, harts: int, schedule: Schedule = ()) -> None:
         super().__init__(harts)
@@ -98,7 +98,7 @@ def _moment(scheduler: Scheduler) -> tuple[int, int, int]:
 
 @dataclass(slots=True)
 class Explored:
-    """How many schedules were run, the most choices in one, whether that was all; what failed, and by which schedule."""
+    """How many schedules were run, the most choices in one, whether that was all; what failed, and which schedule."""
 
     schedules: int = 0
     choices: int = 0

@@ -1,9 +1,9 @@
 """
 Programs under many interleavings: `python -m fluke_async.verify.interleavings`.
 
-Small programs go through all schedules that depart little from the usual one; larger ones through turns that are drawn by one seed after
-the other, down to single instructions. Whatever the interleaving, a program must end as it does undisturbed, with the
-same output if it promises that, and the invariants of the kernel must hold wherever a schedule departs from the usual.
+Small programs go through all schedules that depart little from the usual one, and through short turns that are drawn
+by one seed after the other. Whatever the interleaving, a program must end as it does undisturbed, with the same output
+if that does not tell the time, and the invariants of the kernel must hold wherever a schedule departs.
 """
 
 from __future__ import annotations
