@@ -1,4 +1,4 @@
-"""Programs end well under many interleavings, on any number of harts; what goes wrong is shown again by its schedule."""
+"""Programs end well under many interleavings, on any number of harts; what goes wrong comes with its schedule."""
 
 from __future__ import annotations
 
