@@ -1,0 +1,156 @@
+/* A process that is destroyed and created again while it runs: checkpoint [-n TIMES] [-e MICROSECONDS] [WORK]. */
+
+/*
+ * The parent makes a child out of its own memory, which runs this program too, and serves its console and its exit.
+ * Every so many microseconds it writes down all that the child is, wherever that has come to, destroys it, fills its
+ * memory with something else, and creates it again from what was written down. The child does not notice.
+ */
+
+#include "child.h"
+
+enum { TAKER_STACK_SIZE = 16 * 1024, MOST_OBJECTS = 400, RECORD_SIZE = 1024 };
+
+static struct child child;
+static struct fluke_checkpoint checkpoint;
+static long times, period_us, rounds;
+
+/* What was done, and met. */
+static struct {
+    long times;
+    uint64_t objects, pages;
+    struct fluke_checkpoint_counts threads;
+    bool is_done;
+} taken;
+
+static void add_counts(const struct fluke_checkpoint_counts *counts)
+{
+    taken.threads.stopped += counts->stopped;
+    taken.threads.ready += counts->ready;
+    taken.threads.outside += counts->outside;
+    for (int type = FLUKE_THREAD; type < FLUKE_REF; type++)
+        taken.threads.inside[type] += counts->inside[type];
+}
+
+static _Noreturn void fail(const char *step, int error)
+{
+    printf("%s the child failed with error %d: the link %s of the object at %p\n", step, error,
+           checkpoint.link == NULL ? "-" : checkpoint.link, checkpoint.address);
+    exit(1);
+}
+
+/* Takes the child down, wherever it is, and creates it again. */
+static void take_down(void)
+{
+    const struct fluke_image *image = checkpoint.records;
+    int error = fluke_checkpoint_capture(&checkpoint);
+
+    if (error != FLUKE_CHECKPOINT_DONE)
+        fail("writing down", error);
+    fluke_checkpoint_destroy(&checkpoint);
+    unmake_outside(&child);
+    memset(child.memory, 0xa5, child.size);
+    make_outside(&child);
+    error = fluke_checkpoint_restore(&checkpoint);
+    if (error != FLUKE_CHECKPOINT_DONE)
+        fail("creating", error);
+    taken.times++;
+    taken.objects += image->object_count;
+    taken.pages += image->page_count;
+    add_counts(&checkpoint.counts);
+}
+
+static bool is_over(void)
+{
+    fluke_mutex_lock(&child.mutex);
+    bool over = child.has_exited;
+    fluke_mutex_unlock(&child.mutex);
+    return over;
+}
+
+/* A thread, of the highest priority. */
+static void take_down_often(void *unused)
+{
+    (void)unused;
+    for (long i = 0; i < times && !is_over(); i++) {
+        fluke_sleep_us((uint64_t)period_us);
+        take_down();
+    }
+    fluke_mutex_lock(&child.mutex);
+    taken.is_done = true;
+    fluke_cond_broadcast(&child.changed);
+    fluke_mutex_unlock(&child.mutex);
+}
+
+static bool start_taker(void)
+{
+    struct fluke_thread_state state;
+
+    checkpoint = (struct fluke_checkpoint){.region = &child.memory_region,
+                                           .names = child.names,
+                                           .name_count = NAMES,
+                                           .room = child.size + MOST_OBJECTS * RECORD_SIZE};
+    checkpoint.records = malloc(checkpoint.room);
+    fluke_thread_t *taker = fluke_thread_start(take_down_often, NULL, TAKER_STACK_SIZE);
+    if (checkpoint.records == NULL || taker == NULL)
+        return false;
+    fluke_thread_get_state(taker, &state, NULL, NULL, NULL, NULL, NULL);
+    state.priority = FLUKE_PRIORITY_MAX;
+    state.flags &= ~(uint64_t)FLUKE_THREAD_STOPPED;
+    fluke_thread_set_state(taker, &state, NULL, NULL, NULL, NULL, NULL);
+    return true;
+}
+
+static void report(void)
+{
+    const struct fluke_checkpoint_counts *threads = &taken.threads;
+    const uint64_t *waiting = threads->inside;
+
+    printf("taken down and created again %ld times: %lu objects, %lu pages\n", taken.times, taken.objects, taken.pages);
+    printf("threads met: %lu ready, %lu stopped; waiting for %lu mutexes, %lu conditions, %lu port sets, %lu ports, "
+           "%lu threads, %lu outside\n",
+           threads->ready, threads->stopped, waiting[FLUKE_MUTEX], waiting[FLUKE_COND], waiting[FLUKE_PORTSET],
+           waiting[FLUKE_PORT], waiting[FLUKE_THREAD], threads->outside);
+}
+
+static int run_parent(void)
+{
+    if (!make_child(&child, rounds) || !start_taker()) {
+        puts("not enough memory for a child");
+        return 1;
+    }
+    start_child(&child);
+    fluke_mutex_lock(&child.mutex);
+    while (!child.has_exited || !taken.is_done)
+        fluke_cond_wait(&child.changed, &child.mutex);
+    fluke_mutex_unlock(&child.mutex);
+    printf("the child exited with %d\n", child.status);
+    if (times > 0)
+        report();
+    return child.status;
+}
+
+/* Takes the options and arguments; false if they are not as they should be. */
+static bool take_arguments(int argc, char **argv)
+{
+    int i = 1;
+
+    times = 10;
+    period_us = 300;
+    rounds = 8;
+    for (; i + 1 < argc && argv[i][0] == '-'; i += 2)
+        if (strcmp(argv[i], "-n") == 0 ? !fluke_number(argv[i + 1], 0, 1000000, &times)
+                                       : strcmp(argv[i], "-e") != 0 || !fluke_number(argv[i + 1], 0, 1000000, &period_us))
+            return false;
+    return i == argc || (i == argc - 1 && fluke_number(argv[i], 1, 1000, &rounds));
+}
+
+int main(int argc, char **argv)
+{
+    const char *role = getenv("ROLE"); /* the host gives none */
+
+    if (!take_arguments(argc, argv)) {
+        puts("usage: checkpoint [-n TIMES] [-e MICROSECONDS] [WORK], with a WORK of at least 1");
+        return 2;
+    }
+    return role == NULL ? run_parent() : work(rounds);
+}
