@@ -235,18 +235,29 @@ static void sort_running(struct fluke_image *image)
 
 /* -- The whole ---------------------------------------------------------------------------------------------------- */
 
+static bool is_zero(const uint64_t *words)
+{
+    for (size_t i = 0; i < FLUKE_PAGE_SIZE / FLUKE_WORD_SIZE; i++)
+        if (words[i] != 0)
+            return false;
+    return true;
+}
+
 static bool copy_pages(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_page_search search = {0};
     uint64_t offset;
 
     while (fluke_next_page(checkpoint, &search, &offset)) {
-        struct fluke_image_page *page = append(checkpoint, sizeof *page);
+        const char *here = checkpoint->memory + offset;
 
+        if (is_zero((const uint64_t *)here))
+            continue;
+        struct fluke_image_page *page = append(checkpoint, sizeof *page);
         if (page == NULL)
             return false;
         page->offset = offset;
-        memcpy(page->words, checkpoint->memory + offset, FLUKE_PAGE_SIZE);
+        memcpy(page->words, here, FLUKE_PAGE_SIZE);
         image_of(checkpoint)->page_count++;
     }
     return true;

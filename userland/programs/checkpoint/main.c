@@ -19,7 +19,7 @@ static struct {
     long times;
     uint64_t objects, pages;
     struct fluke_checkpoint_counts threads;
-    bool is_done;
+    bool is_done, is_right;
 } taken;
 
 static void add_counts(const struct fluke_checkpoint_counts *counts)
@@ -31,32 +31,50 @@ static void add_counts(const struct fluke_checkpoint_counts *counts)
         taken.threads.inside[type] += counts->inside[type];
 }
 
-static _Noreturn void fail(const char *step, int error)
+/* Why a step could not be taken, in one line. */
+static void explain(const char *step, int error)
 {
-    printf("%s the child failed with error %d: the link %s of the object at %p\n", step, error,
-           checkpoint.link == NULL ? "-" : checkpoint.link, checkpoint.address);
-    exit(1);
+    static const char *const types[] = {
+        [FLUKE_THREAD] = "thread",   [FLUKE_SPACE] = "space",      [FLUKE_REGION] = "region",
+        [FLUKE_MAPPING] = "mapping", [FLUKE_PORT] = "port",        [FLUKE_PORTSET] = "port set",
+        [FLUKE_MUTEX] = "mutex",     [FLUKE_COND] = "condition",   [FLUKE_REF] = "reference"};
+    static const char *const reasons[] = {
+        [FLUKE_CHECKPOINT_NO_ROOM] = "there is no room for the records",
+        [FLUKE_CHECKPOINT_UNKNOWN] = "the records have a name that nobody knows",
+        [FLUKE_CHECKPOINT_MEMORY] = "the kernel has no memory for the objects",
+        [FLUKE_CHECKPOINT_DAMAGED] = "the records are damaged"};
+
+    if (error == FLUKE_CHECKPOINT_UNNAMED)
+        printf("%s: the link '%s' of the %s at offset 0x%lx leads to something without a name\n", step, checkpoint.link,
+               types[checkpoint.type], (uint64_t)((char *)checkpoint.address - child.memory));
+    else
+        printf("%s: %s\n", step, reasons[error]);
 }
 
-/* Takes the child down, wherever it is, and creates it again. */
-static void take_down(void)
+/* Takes the child down, wherever it is, and creates it again. False if it could not be written down: then it goes on. */
+static bool take_down(void)
 {
     const struct fluke_image *image = checkpoint.records;
     int error = fluke_checkpoint_capture(&checkpoint);
 
-    if (error != FLUKE_CHECKPOINT_DONE)
-        fail("writing down", error);
+    if (error != FLUKE_CHECKPOINT_DONE) {
+        explain("the child was not taken down", error);
+        return false;
+    }
     fluke_checkpoint_destroy(&checkpoint);
     unmake_outside(&child);
     memset(child.memory, 0xa5, child.size);
     make_outside(&child);
     error = fluke_checkpoint_restore(&checkpoint);
-    if (error != FLUKE_CHECKPOINT_DONE)
-        fail("creating", error);
+    if (error != FLUKE_CHECKPOINT_DONE) {
+        explain("the child is lost", error);
+        exit(1);
+    }
     taken.times++;
     taken.objects += image->object_count;
     taken.pages += image->page_count;
     add_counts(&checkpoint.counts);
+    return true;
 }
 
 static bool is_over(void)
@@ -71,11 +89,14 @@ static bool is_over(void)
 static void take_down_often(void *unused)
 {
     (void)unused;
-    for (long i = 0; i < times && !is_over(); i++) {
+    bool right = true;
+
+    for (long i = 0; right && i < times && !is_over(); i++) {
         fluke_sleep_us((uint64_t)period_us);
-        take_down();
+        right = take_down();
     }
     fluke_mutex_lock(&child.mutex);
+    taken.is_right = right;
     taken.is_done = true;
     fluke_cond_broadcast(&child.changed);
     fluke_mutex_unlock(&child.mutex);
@@ -126,7 +147,7 @@ static int run_parent(void)
     printf("the child exited with %d\n", child.status);
     if (times > 0)
         report();
-    return child.status;
+    return taken.is_right ? child.status : 1;
 }
 
 /* Takes the options and arguments; false if they are not as they should be. */
