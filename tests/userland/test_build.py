@@ -54,20 +54,6 @@ def test_an_unknown_program_is_refused_with_what_there_is() -> None:
         programs.find_program("nothing")
 
 
-@pytest.fixture
-def userland_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of `userland` that may be spoiled."""
-    original, copy = programs.userland_directory(), tmp_path / "userland"
-    for source in original.rglob("*"):
-        if source.is_file():
-            target = copy / source.relative_to(original)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
-    monkeypatch.setattr(programs, "userland_directory", lambda: copy)
-    monkeypatch.setattr(toolchain, "userland_directory", lambda: copy)
-    return copy
-
-
 @pytest.mark.parametrize(
     ("path", "complaint"),
     [

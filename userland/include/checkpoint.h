@@ -25,12 +25,12 @@
  * its wait: the call is made again from the registers. So requests to outside must be idempotent, as those to devices
  * are. The program's servers go on while all this happens: an answer to a thread that has been destroyed goes nowhere.
  *
- * Call these in a thread of a higher priority than the child has (or FLUKE_PRIORITY_MAX). Else threads of the child that
- * still run while others are stopped could see that those are, if they look at their states.
+ * Call these in a thread of a higher priority than the child's. Else threads of the child that still run while others
+ * are stopped could see that those are, if they look at their states. On several harts they run anyhow.
  *
- * Not handled: connections with threads outside, and clients outside of a server inside, which are refused; objects of
- * the program's own in the child's memory, which are taken for the child's; time, which goes on while the child is
- * away; what a port that was served had been told and not written down by who serves it.
+ * Not handled, and refused: connections with threads outside, clients outside of a server inside. Not handled, and not
+ * seen: objects of the program's own that lie in the child's memory are taken for the child's; time goes on while the
+ * child is away; the records are read on the kernel that wrote them, whose stamps of order they have.
  */
 
 #ifndef CHECKPOINT_H
@@ -85,7 +85,7 @@ struct fluke_image_page {
 enum fluke_checkpoint_error {
     FLUKE_CHECKPOINT_DONE    = 0,
     FLUKE_CHECKPOINT_NO_ROOM = 1, /* for the records */
-    FLUKE_CHECKPOINT_UNNAMED = 2, /* `address` and `link` say what leads out of the memory to something without a name */
+    FLUKE_CHECKPOINT_UNNAMED = 2, /* `address` and `link` say what leads to something without a name */
     FLUKE_CHECKPOINT_UNKNOWN = 3, /* `link` is a name in the records that the table does not have */
     FLUKE_CHECKPOINT_MEMORY  = 4, /* the kernel has none for the objects */
     FLUKE_CHECKPOINT_DAMAGED = 5, /* these are no records of a memory of this size */
@@ -101,7 +101,7 @@ struct fluke_checkpoint_counts {
 
 /* A checkpoint; the first part is to be filled in. The structure is too large for a small stack. */
 struct fluke_checkpoint {
-    fluke_region_t *region;            /* over the child's memory, in the program's own space, for reading and writing */
+    fluke_region_t *region;            /* over the child's memory, in the program's own space, for all access */
     const struct fluke_service *names; /* what a child may refer to outside */
     uint64_t name_count;
     void *records; /* where they are, or are to be, on whole words */
@@ -129,8 +129,8 @@ int fluke_checkpoint_resume(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_destroy(struct fluke_checkpoint *checkpoint);
 
 /*
- * Steps 5 and 6. The memory may be another of the same size, in which there are no objects; the names may refer to other
- * objects. After FLUKE_CHECKPOINT_MEMORY some objects have been made, which fluke_checkpoint_destroy finds.
+ * Steps 5 and 6. The memory may be another of the same size, without objects; the names may refer to other objects.
+ * After FLUKE_CHECKPOINT_MEMORY some objects have been made, which fluke_checkpoint_destroy finds.
  */
 int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint);
 

@@ -26,8 +26,10 @@ enum { PARENT_PORT, CONSOLE_PORT, PORTS };
 /* What a child may refer to outside its memory. */
 enum { SPACE_NAME, PARENT_NAME, CONSOLE_NAME, TIMER_NAME, SERVER_NAME, NAMES };
 
+enum { MOST_BLOCKS = 2 };
+
 struct child {
-    void *block; /* of the parent's heap: the child's memory lies in it, on whole pages */
+    void *blocks[MOST_BLOCKS]; /* of the parent's heap: the child's memory lies in one of them, on whole pages */
     char *memory;
     size_t size;
     struct {
@@ -59,8 +61,11 @@ struct child {
     uint64_t written; /* how far the child's output has come; the server's own */
 };
 
-/* Makes a process that will run this program as a child. False if there is no memory for it. */
-bool make_child(struct child *child, long rounds);
+/* Makes a process that will run this program as a child, and takes so many blocks. False if there is no memory. */
+bool make_child(struct child *child, long rounds, long blocks);
+
+/* Moves the memory of a child of which nothing is left to another of its blocks, and fills that with rubbish. */
+void move_memory(struct child *child, long block);
 
 /* Makes the child's first thread, which begins to run. */
 void start_child(struct child *child);

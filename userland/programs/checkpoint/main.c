@@ -1,9 +1,15 @@
-/* A process that is destroyed and created again while it runs: checkpoint [-n TIMES] [-e MICROSECONDS] [WORK]. */
+/* A process that is destroyed and created again while it runs: checkpoint [OPTIONS] [WORK]. */
 
 /*
  * The parent makes a child out of its own memory, which runs this program too, and serves its console and its exit.
  * Every so many microseconds it writes down all that the child is, wherever that has come to, destroys it, fills its
  * memory with something else, and creates it again from what was written down. The child does not notice.
+ *
+ *     -n TIMES         how often, at most; the child may be done before (10)
+ *     -e MICROSECONDS  how long it runs in between (300)
+ *     -k TIMES         how often it is only written down and goes on, before all that (0)
+ *     -b BLOCKS        between how many blocks of memory it is moved: 1 or 2 (1)
+ *     WORK             how much it has to do (8)
  */
 
 #include "child.h"
@@ -12,11 +18,11 @@ enum { TAKER_STACK_SIZE = 16 * 1024, MOST_OBJECTS = 400, RECORD_SIZE = 1024 };
 
 static struct child child;
 static struct fluke_checkpoint checkpoint;
-static long times, period_us, rounds;
+static long times, period_us, kept, blocks, rounds;
 
 /* What was done, and met. */
 static struct {
-    long times;
+    long times, kept;
     uint64_t objects, pages;
     struct fluke_checkpoint_counts threads;
     bool is_done, is_right;
@@ -51,21 +57,41 @@ static void explain(const char *step, int error)
         printf("%s: %s\n", step, reasons[error]);
 }
 
-/* Takes the child down, wherever it is, and creates it again. False if it could not be written down: then it goes on. */
+/* Writes the child down; false if it could not be, and goes on. */
+static bool write_down(void)
+{
+    int error = fluke_checkpoint_capture(&checkpoint);
+
+    if (error != FLUKE_CHECKPOINT_DONE)
+        explain("the child was not written down", error);
+    return error == FLUKE_CHECKPOINT_DONE;
+}
+
+/* Writes the child down, and lets it go on where it was. */
+static bool write_down_only(void)
+{
+    if (!write_down())
+        return false;
+    int error = fluke_checkpoint_resume(&checkpoint);
+    if (error != FLUKE_CHECKPOINT_DONE) {
+        explain("the child stands still", error);
+        exit(1);
+    }
+    taken.kept++;
+    return true;
+}
+
+/* Takes the child down, wherever it is, and creates it again. */
 static bool take_down(void)
 {
     const struct fluke_image *image = checkpoint.records;
-    int error = fluke_checkpoint_capture(&checkpoint);
-
-    if (error != FLUKE_CHECKPOINT_DONE) {
-        explain("the child was not taken down", error);
+    if (!write_down())
         return false;
-    }
     fluke_checkpoint_destroy(&checkpoint);
     unmake_outside(&child);
-    memset(child.memory, 0xa5, child.size);
+    move_memory(&child, (taken.times + 1) % blocks);
     make_outside(&child);
-    error = fluke_checkpoint_restore(&checkpoint);
+    int error = fluke_checkpoint_restore(&checkpoint);
     if (error != FLUKE_CHECKPOINT_DONE) {
         explain("the child is lost", error);
         exit(1);
@@ -91,9 +117,9 @@ static void take_down_often(void *unused)
     (void)unused;
     bool right = true;
 
-    for (long i = 0; right && i < times && !is_over(); i++) {
+    for (long i = 0; right && i < kept + times && !is_over(); i++) {
         fluke_sleep_us((uint64_t)period_us);
-        right = take_down();
+        right = i < kept ? write_down_only() : take_down();
     }
     fluke_mutex_lock(&child.mutex);
     taken.is_right = right;
@@ -135,7 +161,7 @@ static void report(void)
 
 static int run_parent(void)
 {
-    if (!make_child(&child, rounds) || !start_taker()) {
+    if (!make_child(&child, rounds, blocks) || !start_taker()) {
         puts("not enough memory for a child");
         return 1;
     }
@@ -145,6 +171,8 @@ static int run_parent(void)
         fluke_cond_wait(&child.changed, &child.mutex);
     fluke_mutex_unlock(&child.mutex);
     printf("the child exited with %d\n", child.status);
+    if (taken.kept > 0)
+        printf("written down %ld times\n", taken.kept);
     if (times > 0)
         report();
     return taken.is_right ? child.status : 1;
@@ -153,15 +181,26 @@ static int run_parent(void)
 /* Takes the options and arguments; false if they are not as they should be. */
 static bool take_arguments(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        long *value, usual, least, most;
+    } options[] = {{"-n", &times, 10, 0, 1000000},
+                   {"-e", &period_us, 300, 0, 1000000},
+                   {"-k", &kept, 0, 0, 1000000},
+                   {"-b", &blocks, 1, 1, MOST_BLOCKS}};
+    const size_t count = sizeof options / sizeof *options;
     int i = 1;
 
-    times = 10;
-    period_us = 300;
     rounds = 8;
-    for (; i + 1 < argc && argv[i][0] == '-'; i += 2)
-        if (strcmp(argv[i], "-n") == 0 ? !fluke_number(argv[i + 1], 0, 1000000, &times)
-                                       : strcmp(argv[i], "-e") != 0 || !fluke_number(argv[i + 1], 0, 1000000, &period_us))
+    for (size_t n = 0; n < count; n++)
+        *options[n].value = options[n].usual;
+    for (; i + 1 < argc && argv[i][0] == '-'; i += 2) {
+        size_t n = 0;
+        while (n < count && strcmp(options[n].name, argv[i]) != 0)
+            n++;
+        if (n == count || !fluke_number(argv[i + 1], options[n].least, options[n].most, options[n].value))
             return false;
+    }
     return i == argc || (i == argc - 1 && fluke_number(argv[i], 1, 1000, &rounds));
 }
 
@@ -170,7 +209,7 @@ int main(int argc, char **argv)
     const char *role = getenv("ROLE"); /* the host gives none */
 
     if (!take_arguments(argc, argv)) {
-        puts("usage: checkpoint [-n TIMES] [-e MICROSECONDS] [WORK], with a WORK of at least 1");
+        puts("usage: checkpoint [-n TIMES] [-e MICROSECONDS] [-k TIMES] [-b BLOCKS] [WORK]");
         return 2;
     }
     return role == NULL ? run_parent() : work(rounds);

@@ -18,7 +18,18 @@ static size_t whole_pages(size_t size)
     return (size + FLUKE_PAGE_SIZE - 1) / FLUKE_PAGE_SIZE * FLUKE_PAGE_SIZE;
 }
 
-static bool take_memory(struct child *child)
+/* Where the memory lies: in a block, on whole pages. */
+static void lay_out(struct child *child, long block)
+{
+    char *here = child->memory = (char *)whole_pages((size_t)child->blocks[block]);
+
+    for (int i = 0; i < PARTS; i++) {
+        child->parts[i].here = here;
+        here += child->parts[i].size;
+    }
+}
+
+static bool take_memory(struct child *child, long blocks)
 {
     const struct {
         uint64_t at;
@@ -30,19 +41,29 @@ static bool take_memory(struct child *child)
         [HEAP] = {HEAP_AT, HEAP_SIZE},
     };
 
-    for (int i = 0; i < PARTS; i++)
-        child->size += whole_pages(layout[i].size);
-    child->block = malloc(child->size + FLUKE_PAGE_SIZE);
-    if (child->block == NULL)
-        return false;
-    char *here = child->memory = (char *)whole_pages((size_t)child->block);
     for (int i = 0; i < PARTS; i++) {
         child->parts[i].at = layout[i].at;
         child->parts[i].size = whole_pages(layout[i].size);
-        child->parts[i].here = here;
-        here += child->parts[i].size;
+        child->size += child->parts[i].size;
     }
+    for (long i = 0; i < blocks; i++) {
+        child->blocks[i] = malloc(child->size + FLUKE_PAGE_SIZE);
+        if (child->blocks[i] == NULL)
+            return false;
+    }
+    lay_out(child, 0);
     return true;
+}
+
+void move_memory(struct child *child, long block)
+{
+    struct fluke_region_state state;
+
+    lay_out(child, block);
+    memset(child->memory, 0xa5, child->size);
+    fluke_region_get_state(&child->memory_region, &state, NULL, NULL);
+    state.start_va = (uint64_t)child->memory;
+    fluke_region_set_state(&child->memory_region, &state, NULL, NULL);
 }
 
 static void set_region(fluke_region_t *region, const void *start, size_t size, uint64_t prot)
@@ -161,10 +182,10 @@ static void write_start(struct child *child, long rounds)
     };
 }
 
-bool make_child(struct child *child, long rounds)
+bool make_child(struct child *child, long rounds, long blocks)
 {
     /* Variables that are not zero at the start would have to be copied from before anybody changed them. */
-    if (fluke_bss_start - fluke_data_start != 0 || !take_memory(child))
+    if (fluke_bss_start - fluke_data_start != 0 || !take_memory(child, blocks))
         return false;
     set_region(&child->memory_region, child->memory, child->size, READ_WRITE);
     fluke_portset_create(&child->portset);

@@ -106,12 +106,31 @@ static void echo_input(void)
         printf("line %d: %s\n", number, line);
 }
 
+/* What objects are known by, inside and outside, stays the same. */
+static uint64_t sum_of_hashes(void)
+{
+    fluke_ref_t ref;
+    uint64_t sum = fluke_ref_hash(fluke_start_block->space_ref) + fluke_ref_hash(fluke_start_block->parent_ref)
+                 + fluke_ref_hash(fluke_start_block->console_ref) + fluke_ref_hash(fluke_start_block->timer_ref);
+
+    fluke_ref_create(&ref);
+    fluke_mutex_reference(&mutex, &ref);
+    sum += fluke_ref_hash(&ref);
+    fluke_cond_reference(&changed, &ref);
+    sum += fluke_ref_hash(&ref);
+    fluke_thread_reference(&sleeper, &ref);
+    sum += fluke_ref_hash(&ref);
+    fluke_ref_destroy(&ref);
+    return sum;
+}
+
 int work(long rounds)
 {
     bool right = make_sleeper();
 
     fluke_mutex_create(&mutex);
     fluke_cond_create(&changed);
+    uint64_t hashes = sum_of_hashes();
     for (size_t i = 0; i < JOBS; i++) {
         jobs[i] = (struct job){.name = works[i].name, .run = works[i].run, .rounds = rounds};
         start(run, &jobs[i]);
@@ -119,7 +138,10 @@ int work(long rounds)
     echo_input();
     for (size_t i = 0; i < JOBS; i++)
         right &= wait_for(&jobs[i]);
-    right &= !sleepers_job.is_done;
+    if (sleepers_job.is_done || sum_of_hashes() != hashes) {
+        puts("the child has noticed something");
+        right = false;
+    }
     start_sleeper();
     right &= wait_for(&sleepers_job);
     return right ? 0 : 1;
