@@ -102,6 +102,7 @@ int main(int argc, char **argv)
     }
 
     prepare_cases();
+    occupy_harts();
     puts("usertests:");
     wait_for_line();
     for (int i = first; i < argc; i++)

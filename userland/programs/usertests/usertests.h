@@ -81,6 +81,9 @@ struct worker *start_with(hook_t *hook, void (*function)(void *), void *argument
 struct worker *start_in(fluke_ref_t *space_ref, void (*function)(void *), void *argument);
 void end(struct worker *worker); /* destroys it, wherever it is */
 
+/* Where a thread waits that has nothing more to do, until it is destroyed. */
+void rest_for_ever(void);
+
 /* The record of the thread that runs the cases. */
 extern struct worker runner;
 
@@ -104,6 +107,15 @@ void set_state(struct worker *worker, const struct fluke_thread_state *state);
 bool is_on_call(const struct fluke_thread_state *state, uint64_t number);
 
 enum { SP = 2, A0 = 10, A1 = 11, A7 = 17 }; /* registers in a thread's state */
+
+/*
+ * Where there are several harts, threads of the highest priority spin on all but one, so that a case sees what it would
+ * on a single one, with turns of others in between everything. A case about several frees them, and takes them back
+ * when its workers have ended.
+ */
+void occupy_harts(void);
+void free_harts(void);
+unsigned hart_count(void);
 
 /* A port in a port set, and a reference to the port; its alias is SERVICE_ALIAS. */
 enum { SERVICE_ALIAS = 0x5e41ce };

@@ -105,11 +105,16 @@ void prepare_cases(void)
     let_others_run();
 }
 
+void rest_for_ever(void)
+{
+    fluke_mutex_lock(&rest);
+}
+
 static void run(struct worker *worker)
 {
     worker->function(worker->argument);
     worker->done = true;
-    fluke_mutex_lock(&rest);
+    rest_for_ever();
 }
 
 static struct worker *start_worker(fluke_ref_t *space_ref, unsigned priority, hook_t *hook, void (*function)(void *),
