@@ -7,7 +7,8 @@
 
 #include "usertests.h"
 
-enum { MOST_SPINNERS = 15, SPINS = 10000, SPINNER_STACK_SIZE = 256 };
+enum { MOST_SPINNERS = 15, SPINNER_STACK_SIZE = 256 };
+enum { TURN = 10000 /* instructions, at most */, SPINS = TURN /* of some instructions each */ };
 
 enum answer { OPEN, BESIDE, ALONE };
 
@@ -77,4 +78,9 @@ void free_harts(void)
 unsigned hart_count(void)
 {
     return most + 1;
+}
+
+uint64_t time_for(uint64_t instructions)
+{
+    return spinning == 0 ? instructions : (instructions + 2 * TURN) * hart_count();
 }

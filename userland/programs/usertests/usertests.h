@@ -117,6 +117,9 @@ void occupy_harts(void);
 void free_harts(void);
 unsigned hart_count(void);
 
+/* The time in which a case comes to execute so many instructions, with those of the other harts in between. */
+uint64_t time_for(uint64_t instructions);
+
 /* A port in a port set, and a reference to the port; its alias is SERVICE_ALIAS. */
 enum { SERVICE_ALIAS = 0x5e41ce };
 struct service {
