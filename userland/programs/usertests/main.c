@@ -17,7 +17,7 @@ static const struct usertest *const tables[] = {
     paged_failure_tests, second_keeper_tests, conversation_tests, connection_tests,
     operand_tests,   message_operand_tests, register_tests, step_tests,
     arrival_tests,
-    scheduler_tests,
+    scheduler_tests, hart_tests,
 };
 enum { TABLES = sizeof tables / sizeof *tables };
 

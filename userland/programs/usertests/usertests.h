@@ -18,7 +18,7 @@ extern const struct usertest thread_tests[], thread_state_tests[], link_tests[],
     keeper_tests[], second_keeper_tests[], paged_call_tests[], paged_wait_tests[], paged_message_tests[],
     paged_reference_tests[], paged_failure_tests[], conversation_tests[], connection_tests[], operand_tests[],
     message_operand_tests[], register_tests[], step_tests[], scheduler_tests[],
-    arrival_tests[], exhausting_tests[], hidden_tests[];
+    arrival_tests[], hart_tests[], exhausting_tests[], hidden_tests[];
 
 /* An address at which nothing is mapped, and one that can be read only; both aligned for an object. */
 #define NOWHERE ((void *)0x3000000000)
@@ -79,6 +79,7 @@ struct worker *start(void (*function)(void *), void *argument);
 struct worker *start_at(unsigned priority, void (*function)(void *), void *argument);
 struct worker *start_with(hook_t *hook, void (*function)(void *), void *argument);
 struct worker *start_in(fluke_ref_t *space_ref, void (*function)(void *), void *argument);
+struct worker *start_in_at(fluke_ref_t *space_ref, unsigned priority, void (*function)(void *), void *argument);
 void end(struct worker *worker); /* destroys it, wherever it is */
 
 /* Where a thread waits that has nothing more to do, until it is destroyed. */
@@ -86,6 +87,9 @@ void rest_for_ever(void);
 
 /* The record of the thread that runs the cases. */
 extern struct worker runner;
+
+/* Whether the worker that asks has made a mistake since the last check. */
+bool has_made_a_mistake(void);
 
 /* Ends the workers that a case has forgotten; how many there were. */
 unsigned end_forgotten(void);
