@@ -75,6 +75,18 @@ def test_instants_that_one_call_runs_over_are_taken_as_one() -> None:
     assert links.instants == 2
 
 
+@pytest.mark.parametrize("harts", [1, 2])
+def test_nobody_is_created_again_between_lr_and_sc(harts: int) -> None:
+    """For the reservation is no part of a state: SC would fail, and the loop around it go round once more."""
+    of = program("usertests", ("harts_add",), harts), MODEL, PREEMPTION
+    undisturbed = record(*of)
+    instants = range(1000, undisturbed.end.time, 499)
+    add_states(undisturbed, *of, undisturbed.returns.keys())
+    links = Chain(*of, undisturbed, (), instants).run()
+    assert (links.broken, links.stalls) == ("", {})
+    assert links.instants > 0.9 * len(instants)
+
+
 def add_to_a_register(run: ClosedRun) -> None:
     run.threads[0].registers[9] += 1
 
