@@ -75,16 +75,28 @@ def test_instants_that_one_call_runs_over_are_taken_as_one() -> None:
     assert links.instants == 2
 
 
-@pytest.mark.parametrize("harts", [1, 2])
-def test_nobody_is_created_again_between_lr_and_sc(harts: int) -> None:
+def test_nobody_is_created_again_between_lr_and_sc() -> None:
     """For the reservation is no part of a state: SC would fail, and the loop around it go round once more."""
-    of = program("usertests", ("harts_add",), harts), MODEL, PREEMPTION
-    undisturbed = record(*of)
-    instants = range(1000, undisturbed.end.time, 499)
-    add_states(undisturbed, *of, undisturbed.returns.keys())
-    links = Chain(*of, undisturbed, (), instants).run()
-    assert (links.broken, links.stalls) == ("", {})
-    assert links.instants > 0.9 * len(instants)
+    run = ClosedRun(program("usertests", ("harts_add",)), MODEL, PREEMPTION)
+    late = []
+
+    def pause() -> None:
+        assert not run.cpu.is_reserved
+        late.append(run.core.time - due)
+        pause_in_a_while()
+
+    def pause_in_a_while() -> None:
+        nonlocal due
+        due = run.core.time + 101
+        run.pause_at(due)
+
+    due = 0
+    run.on_pause = pause
+    pause_in_a_while()
+    run.run()
+    assert run.exit == ("exited", 0)
+    run.close()
+    assert late.count(1) > 50
 
 
 def add_to_a_register(run: ClosedRun) -> None:
