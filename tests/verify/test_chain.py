@@ -78,7 +78,8 @@ def test_instants_that_one_call_runs_over_are_taken_as_one() -> None:
 def test_nobody_is_created_again_between_lr_and_sc() -> None:
     """For the reservation is no part of a state: SC would fail, and the loop around it go round once more."""
     run = ClosedRun(program("usertests", ("harts_add",)), MODEL, PREEMPTION)
-    late = []
+    late: list[int] = []
+    due = 0
 
     def pause() -> None:
         assert not run.cpu.is_reserved
@@ -90,7 +91,6 @@ def test_nobody_is_created_again_between_lr_and_sc() -> None:
         due = run.core.time + 101
         run.pause_at(due)
 
-    due = 0
     run.on_pause = pause
     pause_in_a_while()
     run.run()
