@@ -1,0 +1,86 @@
+"""A server that a state lets wait for a message while it has a client: whoever takes it frees that client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from fluke_async.abi.codes import Status
+from fluke_async.abi.conversation import Role
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.kernel.objects.thread import Thread
+from tests.kernel.ends import link
+from tests.kernel.keeping import Keeping
+from tests.kernel.machine import Machine
+from tests.kernel.messages import Service
+from tests.kernel.states import NO_MISTAKE, state_of
+
+WAIT_RECEIVE = BY_NAME["ipc_wait_receive"].number
+
+
+class Forged:
+    """A server that waits at its port set, as its state says, and the client that it has nevertheless."""
+
+    def __init__(self, machine: Machine, *, reliable: bool) -> None:
+        self.machine, self.service = machine, Service(machine)
+        room = {"receive_buffer": machine.buffer(4), "receive_words": 4}
+        self.server = machine.spawn(machine.call("ipc_setup_wait_receive", portset=self.service.portset, **room))
+        machine.run()
+        if reliable:
+            self.client = machine.spawn(machine.call("ipc_client_receive", **room), start=False)
+            link(self.client, Role.CLIENT, self.server, is_sender=False)
+            machine.core.start(self.client)
+        else:
+            self.client, _ = self.service.client([5])
+        machine.run()
+        assert self.client.waiting_for is self.server
+        state = state_of(machine, self.server)
+        words = list(state["x"])
+        words[ENTRY_POINT] = WAIT_RECEIVE
+        state |= {"x": tuple(words), "pc": self.server.pc - 4, **NO_MISTAKE}
+        machine.load(self.server, state, waiting_for=self.service.portset)
+        machine.run()
+        assert self.server.waiting_for is self.service.portset
+        assert self.server.client is self.client
+        assert self.client.waiting_for is self.server
+
+
+def call(forged: Forged) -> Thread:
+    return forged.service.client([6])[0]
+
+
+def connection(forged: Forged) -> Thread:
+    machine = forged.machine
+    message = {"send_buffer": machine.buffer(5), "send_words": 5}  # more than there is room for
+    reference = forged.service.reference
+    return machine.spawn(machine.call("ipc_client_connect_send", destination_ref=reference, **message))
+
+
+def question(forged: Forged) -> Thread:
+    machine, service = forged.machine, forged.service
+    keeping = Keeping(machine)
+    machine.load(keeping.space, keeper=service.port)
+    return keeping.spawn(("illegal",))
+
+
+@pytest.mark.parametrize("arrival", [call, connection, question], ids=lambda arrival: arrival.__name__)
+@pytest.mark.parametrize("reliable", [False, True], ids=["call", "connection"])
+def test_a_client_is_free_when_somebody_else_takes_its_server(
+    machine: Machine, arrival: Callable[[Forged], Thread], reliable: bool
+) -> None:
+    forged = Forged(machine, reliable=reliable)
+    newcomer = arrival(forged)
+    machine.run()
+    assert machine.done(forged.server)
+    assert forged.server.client is newcomer
+    if reliable:
+        assert machine.done(forged.client)
+        assert machine.register(forged.client, "a0") == Status.IPC_RECV_DISCONNECTED
+        assert forged.client.server is None
+    else:
+        assert forged.client.waiting_for is forged.service.port, "its call looks for another server"
+        forged.service.server()
+        machine.run()
+        assert machine.done(forged.client)
