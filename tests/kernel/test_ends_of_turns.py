@@ -104,7 +104,7 @@ def test_a_server_whose_last_words_are_taken_comes_last_among_those_that_wait(ma
     link(client, Role.CLIENT, first, is_sender=False)
     machine.core.start(first)
     machine.run()
-    assert first.waiting_for is client
+    assert client.first_waiter() is first
     early = first.wait_order
     second = service.server()
     machine.run()

@@ -9,7 +9,6 @@ import pytest
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, PRIORITY_MAX, Status
 from fluke_async.abi.entry_points import BY_NAME, CHUNK_COST, COMPLETION_COST, STAGE_COST, VISIT_COST
-from fluke_async.cpu.protocol import Cause
 from fluke_async.kernel.donation import pay
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.region import Region
@@ -34,14 +33,14 @@ def of_trace(event: tuple[Any, ...]) -> int:
     """What an event stands for, in instructions."""
     match event[1:]:
         case Event.FINISH, _, name, _:
-            return BY_NAME[name].cost
+            return int(BY_NAME[name].cost)
         case Event.COMPLETE, *_:
             return COMPLETION_COST
         case Event.STAGE, *_:
             return STAGE_COST
         case Event.CHUNK, _, words:
             assert words, "nothing has moved"
-            return CHUNK_COST * words // COPY_CHUNK_WORDS
+            return CHUNK_COST * int(words) // COPY_CHUNK_WORDS
     return 0
 
 
@@ -50,7 +49,7 @@ def count_retired(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[int
     retired: list[int] = []
     run = machine.cpu.run
 
-    def counted(pc: int, limit: int) -> tuple[Cause, int, int, int]:
+    def counted(pc: int, limit: int) -> tuple[int, int, int, int]:
         outcome = run(pc, limit)
         retired.append(outcome[3])
         return outcome

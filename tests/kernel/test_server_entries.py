@@ -85,7 +85,7 @@ def question(machine: Machine) -> Message:
 def request_for_time(machine: Machine) -> Message:
     scheduled = Scheduled(machine)
     return Message(
-        scheduled.portset, lambda: scheduled.thread(), SCHEDULERS_ALIAS, "idempotent", MessageKind.SCHEDULE, 2
+        scheduled.portset, scheduled.thread, SCHEDULERS_ALIAS, "idempotent", MessageKind.SCHEDULE, 2
     )
 
 
@@ -103,7 +103,9 @@ def test_server_is_told_what_has_come_and_goes_on_where_it_wants_to(
 ) -> None:
     message = make(machine)
     room = {"receive_buffer": machine.buffer([0] * QUESTION_WORDS), "receive_words": QUESTION_WORDS}
-    labels = [part for number, entry in enumerate(ENTRIES, 1) for part in (entry, ("li", "s5", number), ("jump", "end"))]
+    labels = [
+        part for number, entry in enumerate(ENTRIES, 1) for part in (entry, ("li", "s5", number), ("jump", "end"))
+    ]
     server = machine.spawn(
         machine.call("ipc_setup_wait_receive", portset=message.portset, **room),
         ("li", "s5", 9),
@@ -114,7 +116,7 @@ def test_server_is_told_what_has_come_and_goes_on_where_it_wants_to(
     )
     if has_entries:
         at = machine.programs[server.pc].labels
-        server.server_registration = (0, STACK, *(server.pc + 4 * at[entry] for entry in ENTRIES))  # type: ignore[assignment]
+        server.server_registration = (0, STACK, *(server.pc + 4 * at[entry] for entry in ENTRIES))
     if not server_first:
         message.send()
         machine.run()

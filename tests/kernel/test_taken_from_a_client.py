@@ -84,3 +84,31 @@ def test_a_client_is_free_when_somebody_else_takes_its_server(
         forged.service.server()
         machine.run()
         assert machine.done(forged.client)
+
+
+@pytest.mark.parametrize("when", ["before it connects", "while it waits for a server"])
+def test_a_server_is_free_when_its_client_connects_to_another(machine: Machine, when: str) -> None:
+    """Where a client has come to wait for a port first, its state has given it the server since."""
+    service = Service(machine)
+    room = {"receive_buffer": machine.buffer(4), "receive_words": 4}
+    message = {"send_buffer": machine.buffer(5), "send_words": 5}
+    old = machine.spawn(machine.call("ipc_server_receive", **room), start=False)
+    client = machine.spawn(
+        machine.call("ipc_client_connect_send", destination_ref=service.reference, **message), start=False
+    )
+    if when == "before it connects":
+        link(client, Role.CLIENT, old, is_sender=True)
+    for thread in (client, old):
+        machine.core.start(thread)
+        if when != "before it connects":
+            link(client, Role.CLIENT, old, is_sender=True)
+        machine.run()
+    assert client.waiting_for is service.port
+    told_before = machine.done(old)
+    assert told_before == (when == "before it connects")
+    new = machine.spawn(machine.call("ipc_setup_wait_receive", portset=service.portset, **room))
+    machine.run()
+    assert machine.done(old, new)
+    assert machine.register(old, "a0") == Status.IPC_RECV_DISCONNECTED
+    assert old.client is None
+    assert (client.server, new.client) == (new, client)

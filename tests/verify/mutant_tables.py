@@ -1,0 +1,82 @@
+"""The tables of the mutation run: by which tests each module is tried, and what is known of mutants that live."""
+
+from __future__ import annotations
+
+TESTS: dict[str, tuple[str, ...]] = {
+    "reliable": (
+        *("ends_of_turns", "reliable", "taken_from_a_client", "server_entries", "alerts", "recreated_connections"),
+        *("message_tables", "connections_named_midway"),
+    ),
+    "ipc": (
+        *("parked_by_a_state", "taken_from_a_client", "ipc", "ipc_mistakes", "ipc_references", "server_entries"),
+        *("paid_work", "keepers_in_calls", "in_call", "interrupt", "away_created_again", "rings_of_calls"),
+        *("loaded_faults", "ipc_ends"),
+    ),
+    "connection": (
+        *("parked_by_a_state", "taken_from_a_client", "server_entries", "ipc", "ends_of_turns", "keepers_in_calls"),
+        *("space_keeper_ends", "recreated_connections", "rings_of_calls", "loaded_faults", "ipc_ends"),
+        *("connections_named_midway",),
+    ),
+    "message": (
+        *("ipc_references", "ipc_mistakes", "ipc", "ends_of_turns", "paid_work", "keepers_in_calls"),
+        *("torn_transfers", "scattered_messages", "message_tables"),
+    ),
+    "buffers": (
+        *("ipc_mistakes", "ipc", "ends_of_turns", "keepers_in_calls", "scattered_messages", "message_tables"),
+        *("torn_transfers",),
+    ),
+    "links": (
+        *("ends_of_turns", "reliable", "dormant_created_again", "alerts", "thread_state", "recreated_connections"),
+        *("connections_named_midway", "ipc_ends"),
+    ),
+    "scheduler": (
+        *("core", "equal_stamps", "packing", "mutex", "paid_work", "schedule_requests", "ends_of_turns", "cond"),
+        *("thread_schedule", "priority", "in_call", "interrupt", "asking_threads", "thread_state", "priority_ends"),
+        *("loaded_again", "loaded_faults", "execution/models", "execution/probe"),
+    ),
+    "scheduling": ("schedule_requests", "paid_work", "thread_schedule", "server_entries", "random_schedules"),
+    "donation": ("schedule_requests", "paid_work", "thread_schedule", "random_schedules"),
+    "recreation": ("recreated_connections", "thread_schedule", "loaded_faults", "first_law"),
+    "questions": ("fault_states", "space_keeper_ends", "keeper_kinds", "keeper_ends", "keepers", "space_keepers"),
+    "asking": ("server_entries", "space_keeper_ends", "keeper_ends", "keepers", "space_keepers"),
+    "objects.thread_state": (
+        *("parked_by_a_state", "loaded_again", "equal_stamps", "thread_state", "in_call", "asking_threads"),
+        *("thread_schedule", "recreated_connections", "loaded_faults", "away_created_again", "first_law"),
+    ),
+    "objects.mutex": ("mutex", "equal_stamps", "priority", "priority_ends"),
+    "objects.cond": ("cond", "equal_stamps", "paid_work", "cond_changes", "priority", "priority_ends"),
+    "objects.thread": (
+        *("packing", "core", "thread_calls", "thread_state", "in_call", "recreated_connections", "priority_ends"),
+        *("alerts", "pulled_away", "ipc_ends", "execution/models"),
+    ),
+    "region_scan": ("paid_work", "scans_cut_off", "region_changed", "region_search", "region_consumers"),
+    "revocation": ("parked_by_a_state", "tables", "mapping", "translation", "memory_pulled_away"),
+}
+"""The modules that are changed, and by which files of tests each is tried, the quickest first; see `file_of`."""
+
+HARMLESS = {
+    (
+        "revocation",
+        "other constant: 0 in first, last = (max(start - region.start, 0), min(end - re...",
+    ): "the same page",
+    ("revocation", "other comparison: low < high"): "it forgets what can be looked up again",
+    (
+        "objects.thread",
+        "removed: self.stack.close()",
+    ): "nobody else knows the coroutine, which closes as it is forgotten",
+    (
+        "objects.thread",
+        "removed: self.scheduler.scheduled = self.scheduler.scheduled or None",
+    ): "an empty table will do",
+    ("ipc", "other constant: 0 in registers[reg.PROGRESS_WORDS] = 0"): "whoever is captured next begins to count anew",
+}
+"""What no trial can notice, by module and change, and why."""
+
+SURVIVORS: dict[tuple[str, str], str] = {}
+"""What could be noticed, and is not; by module and change, and why not."""
+
+
+def file_of(name: str) -> str:
+    """Where a file of tests is: `mutex` is the kernel's, `execution/models` another package's."""
+    package, _, stem = name.rpartition("/")
+    return f"tests/{package or 'kernel'}/test_{stem}.py"
