@@ -37,7 +37,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "scheduling": ("schedule_requests", "paid_work", "thread_schedule", "server_entries", "random_schedules"),
     "donation": ("schedule_requests", "paid_work", "thread_schedule", "random_schedules"),
     "recreation": ("recreated_connections", "thread_schedule", "loaded_faults", "first_law"),
-    "questions": ("fault_states", "space_keeper_ends", "keeper_kinds", "keeper_ends", "keepers", "space_keepers"),
+    "questions": ("fault_states", "asking_threads", "space_keeper_ends", "keeper_kinds", "keeper_ends", "keepers", "space_keepers"),
     "asking": ("server_entries", "space_keeper_ends", "keeper_ends", "keepers", "space_keepers"),
     "objects.thread_state": (
         *("parked_by_a_state", "loaded_again", "equal_stamps", "thread_state", "in_call", "asking_threads"),
