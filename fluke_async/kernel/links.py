@@ -52,8 +52,6 @@ def state_of(thread: Thread, role: Role, peer: Thread | None) -> State:
 
 def counts(thread: Thread, role: Role, peer: Thread) -> bool:
     """Whether the other end, which `thread` names, says the same."""
-    if not thread.active:
-        return False
     if role is CLIENT:
         return peer.client is thread and peer.reliable and peer.server_sender is not thread.client_sender
     return peer.server is thread and peer.client_sender is not thread.server_sender
