@@ -151,3 +151,16 @@ def test_a_new_thread_comes_last_among_those_of_its_priority(machine: Machine) -
     machine.core.stop(first)
     machine.core.start(first)
     assert machine.core.ready.head() is first, "it was ready before, and keeps its place"
+
+
+def test_the_trace_says_who_stops_and_starts_a_thread(machine: Machine) -> None:
+    """A thread by its hash; 0 is somebody outside."""
+    thread = machine.spawn(("burn", 5), start=False)
+    machine.core.start(thread)
+    machine.core.stop(thread)
+    by = machine.spawn(machine.call("thread_get_state", thread=thread))
+    machine.run()
+    said = [(event[1], *event[2:]) for event in machine.events if event[1] in (Event.STOP, Event.START)]
+    assert (Event.START, 0, thread.hash) in said
+    assert said[-2:] == [(Event.START, 0, by.hash), (Event.STOP, by.hash, thread.hash)]
+    assert (Event.STOP, 0, thread.hash) in said

@@ -33,7 +33,7 @@ def test_a_quantum_is_overdrawn_by_a_call_and_no_more(machine: Machine) -> None:
     assert give(machine, thread, 100) == (Status.SUCCESS, 1 - cost)
 
 
-@pytest.mark.parametrize("way", ["stop", "destroy", "move", "lose the space", "exception", "halt"])
+@pytest.mark.parametrize("way", ["stop", "destroy", "move", "lose the space", "destroy the space", "exception", "halt"])
 def test_what_takes_a_donee_away_ends_the_donation(machine: Machine, way: str) -> None:
     space = machine.new_space()
     space.account = Account()
@@ -51,6 +51,8 @@ def test_what_takes_a_donee_away_ends_the_donation(machine: Machine, way: str) -
         case "lose the space":
             core.stop(thread)
             machine.load(thread, space=None)
+        case "destroy the space":
+            core.destroy(space)
         case "halt":
             space.account.is_suspended = True
             core.settle(space.account)

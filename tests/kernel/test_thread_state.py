@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from fluke_async.abi.codes import ExceptionCode, ThreadFlags
+from fluke_async.abi.codes import PRIORITY_MAX, ExceptionCode, ThreadFlags
 from fluke_async.abi.entry_points import BY_NAME, ENTRY_POINTS
 from fluke_async.abi.layouts import THREAD_STATE
+from fluke_async.errors import KernelBug
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_condition import Condition
-from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
+from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX
 from tests.kernel.invariants import check
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
@@ -207,6 +208,8 @@ def test_destroyed_peer_posts_nothing_to_a_stopped_thread(model: str) -> None:
         ("run_order", 2**64 - 1),
         ("quantum_left", QUANTUM_INSTRUCTIONS + 1),
         ("fcsr", 0x100),
+        ("fcsr", 1 << 63),
+        ("exception", max(ExceptionCode) + 1),
     ],
 )
 def test_impossible_states_are_refused_whole(machine: Machine, field: str, value: int) -> None:
@@ -215,6 +218,69 @@ def test_impossible_states_are_refused_whole(machine: Machine, field: str, value
     result = set_state(machine, thread, {**everything(), field: value})
     assert result.exception is ExceptionCode.INVALID_STATE
     assert thread.export_bits() == before
+
+
+def test_the_greatest_values_that_are_possible_come_back(machine: Machine) -> None:
+    """And of the stamps, as late ones as the kernel's own allow when the state is loaded."""
+    thread = machine.new(Thread)
+    state = everything() | {"priority": PRIORITY_MAX, "quantum_left": QUANTUM_INSTRUCTIONS, "fcsr": 0xFF}
+    assert set_state(machine, thread, state).exception is None
+    assert {name: value for name, value in state_of(machine, thread).items() if state.get(name, value) != value} == {}
+    core = machine.core
+    for name in ("run_order", "wait_order"):
+        latest = core.stamp + STAMP_LEAD_MAX
+        bits = THREAD_STATE.unpack(THREAD_STATE.pack(state | {name: latest}))
+        thread.import_state(core, None, bits, {})
+        assert thread.export_bits()[name] == core.stamp == latest
+        bits = THREAD_STATE.unpack(THREAD_STATE.pack(state | {name: core.stamp + STAMP_LEAD_MAX + 1}))
+        with pytest.raises(KernelBug):
+            thread.import_state(core, None, bits, {})
+
+
+@pytest.mark.parametrize(
+    ("words", "result"),
+    [((0,) * 32, 0), ((0,) * 31 + (1,), 0), ((1,) + (0,) * 31, 0), ((0,) * 32, 1), ((0,) * 32, 0xFF)],
+    ids=["nothing", "last", "first", "an exception flag", "all flags"],
+)
+def test_floating_point_is_what_was_loaded(machine: Machine, words: tuple[int, ...], result: int) -> None:
+    thread = machine.new(Thread)
+    assert set_state(machine, thread, everything() | {"f": words, "fcsr": result}).exception is None
+    state = state_of(machine, thread)
+    assert (state["f"], state["fcsr"]) == (words, result)
+    assert (thread.floating is None) == (not any(words) and not result)
+
+
+def test_a_thread_that_a_mistake_has_stopped_is_given_no_place_by_being_started(machine: Machine) -> None:
+    """Nor an order among the ready ones; the next that is started comes where it would have come."""
+    thread = machine.spawn(("illegal",), ("burn", 1))
+    machine.run()
+    state = state_of(machine, thread) | {"run_order": 0, "flags": 0}
+    stamp = machine.core.stamp
+    thread.import_state(machine.core, None, state, {})
+    assert not thread.stopped
+    assert (thread.run_order, thread.place, machine.core.stamp) == (0, None, stamp)
+    machine.core.stop(thread)
+    assert set_state(machine, thread, state | NO_MISTAKE | {"pc": thread.pc + 4}).exception is None
+    machine.run()
+    assert machine.done(thread)
+
+
+def test_a_thread_that_waits_is_not_cut_off_in_its_call_whatever_its_state_says(machine: Machine) -> None:
+    """When its call is done, nothing remains to go on with."""
+    service = Service(machine)
+    client, received = service.client([3])
+    machine.run()
+    assert client.waiting_for is service.port
+    state = state_of(machine, client)
+    state["flags"] = (state["flags"] | ThreadFlags.IN_CALL) & ~ThreadFlags.STOPPED
+    assert set_state(machine, client, state).exception is None
+    assert not state_of(machine, client)["flags"] & ThreadFlags.IN_CALL
+    machine.core.start(client)
+    server = service.server()
+    machine.run()
+    assert machine.done(client)
+    assert machine.word(received) == 4
+    assert server.waiting_for is service.portset
 
 
 def test_nobody_can_use_up_the_stamps(machine: Machine) -> None:
@@ -252,17 +318,20 @@ def test_a_thread_can_be_parked_only_in_a_call_that_may_wait(entry: Any) -> None
     assert (thread.waiting_for is not None) == sleeps
 
 
-def test_pc_wraps_at_the_end_of_the_address_space(machine: Machine) -> None:
+@pytest.mark.parametrize(("pc", "after"), [(2**64 - 4, 0), (2**64 - 1, 3), (0x1001, 0x1005)], ids=hex)
+def test_pc_moves_past_the_call_and_wraps_at_the_end_of_the_address_space(
+    machine: Machine, pc: int, after: int
+) -> None:
     mutex, thread = machine.new(Mutex), machine.new(Thread)
     x = [0] * 32
     x[10], x[17] = machine.addresses[mutex], BY_NAME["mutex_lock"].number
-    state = {"pc": 2**64 - 4, "x": tuple(x), "flags": ThreadFlags.STOPPED, "priority": 16}
+    state = {"pc": pc, "x": tuple(x), "flags": ThreadFlags.STOPPED, "priority": 16}
     links = {"waiting_for_ref": mutex, "space_ref": machine.space}
     references = {name: machine.reference(target) for name, target in links.items()}
     assert set_state(machine, thread, state, **references).exception is None
     machine.invoke("mutex_set_state", mutex=mutex, owner_ref=machine.reference())
     assert mutex.owner is thread
-    assert state_of(machine, thread)["pc"] == 0
+    assert state_of(machine, thread)["pc"] == after
 
 
 def test_link_to_oneself_is_refused(machine: Machine) -> None:
