@@ -163,7 +163,7 @@ CALLS_IN_A_RING = ("mutex_lock", "ipc_send", "ipc_wait_receive", "ipc_client_con
 def test_two_that_wait_for_each_other_in_calls_that_wait_for_nobody_such_make_them(
     machine: Machine, name: str, connected: bool
 ) -> None:
-    """Neither has to do anything for the other: who starts first does what its registers say, the other when it ends."""
+    """Who starts first does what its registers say, the other when that one ends."""
     portset, port = machine.new(Portset), machine.new(Port)
     machine.load(port, None, portset=portset)
     mine = {operand.name for operand in BY_NAME[name].arguments}

@@ -84,9 +84,7 @@ def question(machine: Machine) -> Message:
 
 def request_for_time(machine: Machine) -> Message:
     scheduled = Scheduled(machine)
-    return Message(
-        scheduled.portset, scheduled.thread, SCHEDULERS_ALIAS, "idempotent", MessageKind.SCHEDULE, 2
-    )
+    return Message(scheduled.portset, scheduled.thread, SCHEDULERS_ALIAS, "idempotent", MessageKind.SCHEDULE, 2)
 
 
 MESSAGES = (

@@ -33,6 +33,23 @@ def test_a_quantum_is_overdrawn_by_a_call_and_no_more(machine: Machine) -> None:
     assert give(machine, thread, 100) == (Status.SUCCESS, 1 - cost)
 
 
+@pytest.mark.parametrize(
+    ("quantum", "left", "executed"),
+    [(0, 0, 0), (1, 0, 1), (2, 0, 2), ((1 << 64) - 1, -1, 0), (1 << 63, -(1 << 63), 0), ((1 << 63) - 1, None, 9)],
+)
+def test_a_quantum_is_used_to_its_last_instruction_and_one_that_is_overdrawn_is_none(
+    machine: Machine, quantum: int, left: int | None, executed: int
+) -> None:
+    thread = Scheduled(machine).thread(("burn", 9))
+    begin = thread.pc
+    status, rest = give(machine, thread, quantum)
+    if left is None:
+        assert (status, rest) == (Status.THREAD_BLOCKED, quantum - executed)
+    else:
+        assert (status, rest) == (Status.SUCCESS, left)
+    assert thread.pc == begin + 4 * executed
+
+
 @pytest.mark.parametrize("way", ["stop", "destroy", "move", "lose the space", "destroy the space", "exception", "halt"])
 def test_what_takes_a_donee_away_ends_the_donation(machine: Machine, way: str) -> None:
     space = machine.new_space()

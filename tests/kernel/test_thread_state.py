@@ -220,6 +220,14 @@ def test_impossible_states_are_refused_whole(machine: Machine, field: str, value
     assert thread.export_bits() == before
 
 
+@pytest.mark.parametrize("left", [0, 1, QUANTUM_INSTRUCTIONS, 2**63, 2**64 - 1], ids=hex)
+def test_what_is_left_of_a_time_slice_may_be_overdrawn(machine: Machine, left: int) -> None:
+    thread = machine.new(Thread)
+    assert set_state(machine, thread, everything() | {"quantum_left": left}).exception is None
+    assert state_of(machine, thread)["quantum_left"] == left
+    assert thread.quantum_left == (left - 2**64 if left >> 63 else left)
+
+
 def test_the_greatest_values_that_are_possible_come_back(machine: Machine) -> None:
     """And of the stamps, as late ones as the kernel's own allow when the state is loaded."""
     thread = machine.new(Thread)

@@ -18,12 +18,12 @@ TESTS: dict[str, tuple[str, ...]] = {
         *("connections_named_midway",),
     ),
     "message": (
-        *("ipc_references", "ipc_mistakes", "ipc", "ends_of_turns", "paid_work", "keepers_in_calls"),
+        *("message_limits", "ipc_references", "ipc_mistakes", "ipc", "ends_of_turns", "paid_work", "keepers_in_calls"),
         *("torn_transfers", "scattered_messages", "message_tables"),
     ),
     "buffers": (
-        *("ipc_mistakes", "ipc", "ends_of_turns", "keepers_in_calls", "scattered_messages", "message_tables"),
-        *("torn_transfers",),
+        *("message_limits", "ipc_mistakes", "ipc", "ends_of_turns", "keepers_in_calls", "scattered_messages"),
+        *("message_tables", "torn_transfers"),
     ),
     "links": (
         *("ends_of_turns", "reliable", "dormant_created_again", "alerts", "thread_state", "recreated_connections"),
@@ -37,7 +37,15 @@ TESTS: dict[str, tuple[str, ...]] = {
     "scheduling": ("schedule_requests", "paid_work", "thread_schedule", "server_entries", "random_schedules"),
     "donation": ("schedule_requests", "paid_work", "thread_schedule", "random_schedules"),
     "recreation": ("recreated_connections", "thread_schedule", "loaded_faults", "first_law"),
-    "questions": ("fault_states", "asking_threads", "space_keeper_ends", "keeper_kinds", "keeper_ends", "keepers", "space_keepers"),
+    "questions": (
+        "fault_states",
+        "asking_threads",
+        "space_keeper_ends",
+        "keeper_kinds",
+        "keeper_ends",
+        "keepers",
+        "space_keepers",
+    ),
     "asking": ("server_entries", "space_keeper_ends", "keeper_ends", "keepers", "space_keepers"),
     "objects.thread_state": (
         *("parked_by_a_state", "loaded_again", "equal_stamps", "thread_state", "in_call", "asking_threads"),
