@@ -30,13 +30,13 @@ class Machine:
     preemption: Preemption = "partial"
     """Where a system call may be preempted; "full" needs the process model."""
     cpus: int = 1
-    """Number of processors; one for now."""
+    """Number of harts: so many threads run at a time."""
     memory: str = "64M"
     """Size of the kernel's memory, in bytes or as 64K, 64M, 1G."""
     clock: Literal["virtual", "real"] = "virtual"
     """Virtual time counts instructions and skips idle time."""
     seed: int = 0
-    """Decides what is left to chance."""
+    """Draws the turns of several harts: each seed is another interleaving; 0 draws nothing."""
     trace: Path | None = None
     """Write the trace to this file, as JSON lines."""
 

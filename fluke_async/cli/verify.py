@@ -41,6 +41,10 @@ class Selection:
     """How many boundaries between two instructions are taken of each program in each configuration, evenly spread."""
     all_points_at_once: Annotated[bool, Parameter(negative="")] = False
     """Create everything again at every kernel point, one after the other, without a rest in between."""
+    cpus: int = 1
+    """Number of harts: so many threads run at a time."""
+    seed: int = 0
+    """Draws the turns of the harts, and ends time slices early: each seed is another interleaving; 0 draws nothing."""
 
 
 def verify(
@@ -65,8 +69,7 @@ def verify(
     from fluke_async.verify.programs import programs as programs_named  # noqa: PLC0415
 
     selection = selection or Selection()
-    if selection.all and programs:
-        raise UsageError(f"--all and {programs[0]} exclude each other; give one of them")
+    _check(selection, programs)
     chosen = configurations(selection.model, selection.preemption)
     if not chosen:
         raise UsageError(f"--preemption {selection.preemption} needs --model process")
@@ -85,7 +88,7 @@ def verify(
             selection.instant,
             at_once,
         )
-        for program in programs_named(programs)
+        for program in programs_named(programs, selection.cpus, selection.seed)
         for model, preemption in chosen
     ]
     if not json:
@@ -114,6 +117,27 @@ def verify(
         for row in missed:
             print(f"never passed: {row}")
     return 1 if summary["divergences"] or summary["stalls"] or missed else 0
+
+
+def _check(selection: Selection, programs: tuple[str, ...]) -> None:
+    """See that what was given goes together."""
+    at_least(1, "--cpus", selection.cpus)
+    at_least(0, "--seed", selection.seed)
+    one_of = (
+        {
+            "--all": selection.all,
+            programs[0] if programs else "": bool(programs),
+        },
+        {
+            "--point": selection.point is not None,
+            "--instant": selection.instant is not None,
+            "--all-points-at-once": selection.all_points_at_once,
+        },
+    )
+    for alternatives in one_of:
+        given = [name for name, is_given in alternatives.items() if is_given]
+        if len(given) > 1:
+            raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one of them")
 
 
 _TITLES = ("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls", "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fluke_async.cpu.protocol import FIRST_COUNTER, LAST_COUNTER, PAGE_SIZE
+from fluke_async.cpu.protocol import EXECUTE, FIRST_COUNTER, LAST_COUNTER, PAGE_SIZE
 
 ENVIRONMENT_CALL = 0x0000_0073
 
@@ -77,6 +77,16 @@ def instructions_before_page_end(halfwords: memoryview, pages: Mapping[int, int]
         index += 1 if is_compressed(halfwords[index]) else 2
         number += 1
     return number
+
+
+def is_call(halfwords: memoryview, pages: Mapping[int, int], pc: int) -> bool | None:
+    """Whether an `ecall` is at pc; None if a page that it would lie in cannot be fetched from."""
+    for address, wanted in ((pc & -2, ENVIRONMENT_CALL), (pc + 2 & _WORD - 1, 0)):
+        if not pages.get(address // PAGE_SIZE, 0) & EXECUTE:
+            return None
+        if halfwords[_halfword_index(pages, address)] != wanted:
+            return False
+    return True
 
 
 def _halfword_index(pages: Mapping[int, int], pc: int) -> int:

@@ -181,7 +181,7 @@ class ScriptedCpu:
 
     def is_call(self, pc: int, pages: dict[int, int]) -> bool | None:
         try:
-            return self._fetch(pc & _WORD - 1)[0][0] == "ecall"
+            return self._fetch(pc & _WORD - 1)[0] == ("ecall",)
         except _Trap:
             return False
 

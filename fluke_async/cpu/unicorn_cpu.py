@@ -20,9 +20,10 @@ from fluke_async.cpu.instructions import (
     instruction_at,
     instructions_before_page_end,
     is_atomic_store,
+    is_call,
     may_be_atomic,
 )
-from fluke_async.cpu.protocol import EXECUTE, FLOATING_WORDS, PAGE_SIZE, Cause
+from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, Cause
 from fluke_async.cpu.unicorn_engines import Engines, raise_unexplained
 from fluke_async.cpu.unicorn_tlb import FETCH_FROM_DATA, NOTHING, STORE_TO_CODE, UnicornTlb
 from fluke_async.errors import FlukeError
@@ -31,7 +32,6 @@ _FRAME: Final = ~(PAGE_SIZE - 1)
 _OFFSET: Final = PAGE_SIZE - 1
 _LAST_HALFWORD: Final = PAGE_SIZE - 2
 _WORD: Final = 2**64 - 1
-_EVEN: Final = 2**64 - 2
 _PAGE_NUMBERS: Final = 2**52 - 1
 _ZERO: Final = c_uint64(0)
 _NO_FLOATING: Final = array("Q", bytes(8 * FLOATING_WORDS))
@@ -122,13 +122,7 @@ class UnicornCpu:
         return int(cause), pc, address, retired
 
     def is_call(self, pc: int, pages: dict[int, int]) -> bool | None:
-        for address, wanted in ((pc & -2, ENVIRONMENT_CALL), (pc + 2 & _EVEN, 0)):
-            entry = pages.get(address >> 12, 0)
-            if not entry & EXECUTE:
-                return None
-            if self._halfwords[(entry & _FRAME | address & _OFFSET) >> 1] != wanted:
-                return False
-        return True
+        return is_call(self._halfwords, pages, pc)
 
     def _execute(self, pc: int, count: int) -> int:
         handle, context = self._engine.handle, self._engine.context

@@ -30,6 +30,7 @@ from fluke_async.execution.configuration import MODELS
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart
 from fluke_async.kernel.core import Core
+from fluke_async.kernel.turns import turns_of
 from fluke_async.programs import find_program
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ class Kernel:
         model: "interrupt" keeps a continuation record of a blocked call, "process" keeps its stack.
         preemption: "none"; "partial": also on the copy path of long messages; "full", of the process model: after each
             page copied and each object visited.
-        cpus: harts; one for now.
+        cpus: harts, up to 16: so many threads run at a time, in turns that end at exact counts of instructions.
         memory: RAM, and the quota of all that programs make the kernel allocate; bytes or a text such as "64M".
         clock: "virtual" counts instructions and jumps over idle time; "real" is the host's.
-        seed: for what is drawn at random, which is nothing so far; equal seeds and inputs give equal runs.
+        seed: with several harts, draws who has which turn, and makes turns short, which costs time: each seed is
+            another interleaving; 0 draws nothing. Equal seeds and inputs give equal runs.
         trace: file for the trace, as JSON lines.
         logger: a structlog logger to take the trace instead.
 
@@ -111,7 +113,8 @@ class Kernel:
         if self._trace_path is not None or self._logger is not None:
             writer = TraceWriter(self._trace_path, self._logger)
         cpu = UnicornCpu(options.memory_bytes)
-        core = Core(cpu, options.memory_bytes, None if writer is None else writer.take)
+        turns = turns_of(options.cpus, options.seed) if options.cpus > 1 else None
+        core = Core(cpu, options.memory_bytes, None if writer is None else writer.take, turns)
         hart = Hart(core, cpu, Dispatcher(core, MODELS[options.model](), options.preemption))
         clock = RealClock() if options.clock == "real" else VirtualClock(core)
         driver = Driver(core, hart, clock)

@@ -11,6 +11,7 @@ from typing import Literal
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.errors import FlukeError
 from fluke_async.execution.configuration import CONFIGURATIONS, MODELS, Configuration, Preemption
+from fluke_async.kernel.params import HARTS_MAX
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 MEMORY_MIN, MEMORY_MAX = 1 << 20, 64 << 30
@@ -27,10 +28,11 @@ class Options:
     preemption: Preemption
     memory_bytes: int
     clock: str
+    cpus: int
     seed: int
 
 
-def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: str, seed: object) -> Options:
+def check(*, model: str, preemption: str, cpus: object, memory: str | int, clock: str, seed: object) -> Options:
     """
     Options from what the embedder wrote.
 
@@ -45,11 +47,11 @@ def check(*, model: str, preemption: str, cpus: int, memory: str | int, clock: s
             f'give model="process", or preemption="partial"'
         )
     _one_of("clock", clock, ("virtual", "real"))
-    if cpus != 1:
-        raise FlukeError(f"cpus={cpus!r}: more than one hart is not yet there: use cpus=1")
+    if not isinstance(cpus, int) or isinstance(cpus, bool) or not 1 <= cpus <= HARTS_MAX:
+        raise FlukeError(f"cpus={cpus!r} is no number of harts from 1 to {HARTS_MAX}: give one, such as cpus=1")
     if not isinstance(seed, int) or seed < 0:
         raise FlukeError(f"seed={seed!r} is not a number from 0 up: give one, such as seed=0")
-    return Options(model, Preemption(preemption), memory_size(memory), clock, seed)
+    return Options(model, Preemption(preemption), memory_size(memory), clock, cpus, seed)
 
 
 def check_spawn(

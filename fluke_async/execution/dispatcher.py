@@ -160,4 +160,4 @@ class Dispatcher:
             core.current = thread
         if thread.quantum_left <= 0 or core.unsettled:
             return True
-        return core.ready.head() is not thread or thread.interruptible
+        return core.chosen() is not thread or thread.interruptible

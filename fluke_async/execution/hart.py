@@ -72,7 +72,7 @@ class Hart:
         """Run guest code and kernel work worth about `effort` instructions."""
         core, cpu, dispatcher = self.core, self.cpu, self.dispatcher
         ready, statistics = core.ready, core.statistics
-        last, timeline = self.last, core.timeline
+        last, timeline, turns = self.last, core.timeline, core.turns
         dispatcher.points_left = effort // EFFORT_PER_POINT
         if core.unfinished is not None:
             if core.requests:
@@ -94,7 +94,7 @@ class Hart:
                 core.current = None
                 core.act()
                 continue
-            thread = ready.head()
+            thread = ready.head() if turns is None else turns.choose(core)
             if thread is None:
                 core.current = None
                 return Outcome.IDLE
@@ -124,6 +124,8 @@ class Hart:
             limit = thread.quantum_left
             if next_action_time is not None and next_action_time - core.time < limit:
                 limit = next_action_time - core.time
+            if turns is not None:
+                limit = min(limit, turns.left(core.time))
             account = space.account
             left = account.instructions_left
             if left is not None and left < limit:
@@ -175,8 +177,8 @@ class Hart:
         """
         Whether a thread in the kernel is on the call that its registers speak of.
 
-        It looks again as if its `ecall` were executed anew, as it is if the thread was created again meanwhile; so where
-        there is none any more, nobody has been in a call.
+        It looks again by executing its `ecall` anew, as it does if it is created again meanwhile; where there is none
+        any more, it executes what there is.
         """
         space = thread.space
         if space is None or thread.host is not None:

@@ -25,6 +25,7 @@ from fluke_async.kernel.scheduler import Scheduler
 from fluke_async.kernel.tables import Tables
 from fluke_async.kernel.timeline import Timeline
 from fluke_async.kernel.trace import Event, Trace
+from fluke_async.kernel.turns import Turns
 
 if TYPE_CHECKING:
     from fluke_async.kernel.device_request import DeviceRequest
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 class Core(Scheduler):
     """One kernel."""
 
-    def __init__(self, hardware: Hardware, memory_bytes: int, trace: Trace | None = None) -> None:
-        super().__init__(trace)
+    def __init__(
+        self, hardware: Hardware, memory_bytes: int, trace: Trace | None = None, turns: Turns | None = None
+    ) -> None:
+        super().__init__(trace, turns)
         self.hardware = hardware
         self.tables = Tables(memory_bytes)
         self.quota = Quota(max(0, memory_bytes - self.tables.capacity * TRANSLATION_CHARGE_BYTES))

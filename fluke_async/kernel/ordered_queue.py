@@ -47,6 +47,19 @@ class OrderedQueue:
             self._stale -= 1
         return None
 
+    def first(self, count: int) -> list[Thread]:
+        """The first threads in order, at most so many; in a time that does not depend on how many follow."""
+        found: list[Thread] = []
+        entries = self._entries
+        reached = [(entries[0], 0)] if self.head() is not None else []  # places in the heap, whose parents were seen
+        while reached and len(found) < count:
+            entry, index = heappop(reached)
+            if entry[2].place is entry:
+                found.append(entry[2])
+            for below in range(2 * index + 1, min(2 * index + 3, len(entries))):
+                heappush(reached, (entries[below], below))
+        return found
+
     def remove(self, thread: Thread) -> None:
         """Take the place of `thread`, which must be in this queue."""
         assert thread.place is not None, f"{thread} is in no queue"

@@ -26,6 +26,7 @@ from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, UNPACKED_WAITS_MAX
 from fluke_async.kernel.priority import renew
 from fluke_async.kernel.statistics import Counters
 from fluke_async.kernel.trace import Event, Trace
+from fluke_async.kernel.turns import Turns
 
 if TYPE_CHECKING:
     from fluke_async.kernel.objects.base import KernelObject
@@ -40,8 +41,9 @@ new_tuple = tuple.__new__  # what a named tuple's own constructors call at last
 class Scheduler:
     """The threads of one kernel. `attention` is raised when somebody outside has to look before guest code runs on."""
 
-    def __init__(self, trace: Trace | None) -> None:
+    def __init__(self, trace: Trace | None, turns: Turns | None = None) -> None:
         self.trace = trace
+        self.turns = turns  # None: one hart, on which the first of the ready runs
         self.time = 0
         self.stamp = 0
         self.current: Thread | None = None
@@ -53,6 +55,10 @@ class Scheduler:
         self.unsettled: list[tuple[int, int, Port | Thread]] = []  # who has to look before the next thread runs
         self.sensitive: dict[Thread, None] = {}  # donors that are to look when somebody calls at their port sets
         self._waits: deque[tuple[Thread, int]] = deque()
+
+    def chosen(self) -> Thread | None:
+        """The thread that is to go on now; None if none is ready."""
+        return self.ready.head() if self.turns is None else self.turns.choose(self)
 
     # -- order --------------------------------------------------------------------------------------------------
 

@@ -123,6 +123,9 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
 def replay(result: Result, failure: Failure) -> str:
     """The command that shows a failure again, alone if it comes alone."""
     command = f"fluke verify {result.program} --model {result.model} --preemption {result.preemption}"
+    for option, value, usual in (("--cpus", result.harts, 1), ("--seed", result.seed, 0)):
+        if value != usual:
+            command += f" {option} {value}"
     if failure.form == AT_ONCE:
         return f"{command} --all-points-at-once"
     return f"{command} {'--instant' if failure.is_instant else '--point'} {failure.number}"

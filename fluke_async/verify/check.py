@@ -59,6 +59,8 @@ class Result:
     program: str
     model: str
     preemption: str
+    harts: int = 1
+    seed: int = 0
     kernel_points: int = 0
     instruction_points: int = 0
     exact: int = 0
@@ -92,7 +94,7 @@ class Check:
         at_once: bool = False,
     ) -> None:
         self.program = program
-        self.result = Result(program.name, model, preemption)
+        self.result = Result(program.name, model, preemption, program.harts, program.seed)
         self.points_max = points
         self.instructions = instructions
         self.only = only

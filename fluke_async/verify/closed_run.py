@@ -26,6 +26,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.probe import Probe
 from fluke_async.kernel.trace import Event
+from fluke_async.kernel.turns import turns_of
 
 MEMORY_BYTES = 16 << 20
 EFFORT = 10_000_000  # nothing else waits for its turn
@@ -44,6 +45,8 @@ class Program:
     arguments: tuple[str, ...] = ()
     stdin: bytes = b""
     indifferent: bool = False
+    harts: int = 1
+    seed: int = 0
 
 
 class Output:
@@ -71,7 +74,7 @@ class ClosedRun:
 
     def __init__(self, program: Program, model: str, preemption: str, memory_bytes: int = MEMORY_BYTES) -> None:
         self.cpu = UnicornCpu(memory_bytes)
-        self.core = Core(self.cpu, memory_bytes, self._note)
+        self.core = Core(self.cpu, memory_bytes, self._note, turns_of(program.harts, program.seed))
         self.hart = Hart(self.core, self.cpu, Dispatcher(self.core, MODELS[model](), Preemption(preemption)))
         self.output = Output()
         self.exit: tuple[str, int] | None = None

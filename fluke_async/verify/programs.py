@@ -33,19 +33,15 @@ SENSITIVE = ("clock", "foreign", "inversion", "pingpong", "shared_memory", "user
 """These tell the time, do what they are asked for as often as they are asked, or test what happens when."""
 
 
-def program(name: str, arguments: tuple[str, ...] | None = None) -> Program:
-    """A program to verify; by default with the arguments of the table."""
+def program(name: str, arguments: tuple[str, ...] | None = None, harts: int = 1, seed: int = 0) -> Program:
+    """A program to verify; by default with the arguments of the table, on one hart."""
     if arguments is None:
         arguments = ARGUMENTS.get(name, ())
-    return Program(name, find_program(name), arguments, STDIN, name in ARGUMENTS and name not in SENSITIVE)
+    is_indifferent = name in ARGUMENTS and name not in SENSITIVE
+    return Program(name, find_program(name), arguments, STDIN, is_indifferent, harts, seed)
 
 
-def all_programs() -> list[Program]:
-    """Every program of the table."""
-    return [program(name) for name in ARGUMENTS]
-
-
-def programs(names: tuple[str, ...]) -> list[Program]:
+def programs(names: tuple[str, ...], harts: int = 1, seed: int = 0) -> list[Program]:
     """
     The programs named; all of the table if none is.
 
@@ -54,4 +50,4 @@ def programs(names: tuple[str, ...]) -> list[Program]:
     """
     if len(set(names)) < len(names):
         raise FlukeError(f"a program is named twice among {', '.join(names)}: name each once")
-    return [program(name) for name in names] or all_programs()
+    return [program(name, harts=harts, seed=seed) for name in names or ARGUMENTS]

@@ -47,6 +47,7 @@ from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_state import Handlers
 from fluke_async.kernel.trace import Event
+from fluke_async.kernel.turns import turns_of
 from tests.kernel.invariants import check
 
 RAM_SIZE = 16 << 20
@@ -83,14 +84,16 @@ class Machine:
         memory_bytes: int = RAM_SIZE,
         effort: int = 1,
         cpu: Cpu | None = None,
+        harts: int = 1,
+        seed: int = 0,
     ) -> None:
         self.effort, self.forged = effort, False
         self.programs: dict[int, Any] = {}
         self.next_code = CODE
         ram_size = max(memory_bytes + -memory_bytes % PAGE_SIZE, PAGE_SIZE)
-        self.cpu: Cpu = cpu or ScriptedCpu(ram_size, self.programs)
+        self.cpu = cpu or ScriptedCpu(ram_size, self.programs)
         self.events: list[tuple[Any, ...]] = []
-        self.core = Core(self.cpu, memory_bytes, self.events.append)
+        self.core = Core(self.cpu, memory_bytes, self.events.append, turns_of(harts, seed))
         self.hart = Hart(self.core, self.cpu, Dispatcher(self.core, MODELS[model](), Preemption(preemption)))
         self.requests: list[DeviceRequest] = []
         self.slab = self.core.root.new_slab()

@@ -31,6 +31,19 @@ def test_order_is_priority_then_stamp() -> None:
     assert len(queue) == 4
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(1, 8))
+def test_first_are_those_that_come_first_in_order(entries: list[tuple[int, bool]], count: int) -> None:
+    queue = OrderedQueue()
+    waiters = [waiter(stamp) for stamp in range(len(entries))]
+    for each, (priority, _) in zip(waiters, entries, strict=True):
+        queue.push((-priority, each.name, each))
+    for each, (_, leaves) in zip(waiters, entries, strict=True):
+        if leaves:
+            queue.remove(each)
+    first: list[Any] = queue.first(count)
+    assert [thread.name for thread in first] == names(queue)[:count]
+
+
 def test_head_of_an_empty_queue() -> None:
     queue = OrderedQueue()
     assert queue.head() is None
