@@ -10,6 +10,7 @@ from fluke_async.abi.codes import Status
 from fluke_async.abi.conversation import Role
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
 from tests.kernel.ends import link
 from tests.kernel.keeping import Keeping
@@ -112,3 +113,30 @@ def test_a_server_is_free_when_its_client_connects_to_another(machine: Machine, 
     assert machine.register(old, "a0") == Status.IPC_RECV_DISCONNECTED
     assert old.client is None
     assert (client.server, new.client) == (new, client)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["runs", "waits"])
+def test_a_client_is_served_by_another_where_the_server_that_a_state_gave_it_does_something_else(
+    machine: Machine, waits: bool
+) -> None:
+    """To name a client gives nothing, though the server is of the same port set."""
+    service, mutex = Service(machine), machine.new(Mutex)
+    machine.load(mutex, {"locked": 1})
+    room = {"receive_buffer": machine.buffer(4), "receive_words": 4}
+    does = machine.call("mutex_lock", mutex=mutex) if waits else [("li", "a7", 0), ("burn", 100_000)]
+    busy = machine.spawn(machine.call("ipc_setup_wait_receive", portset=service.portset, **room), does, priority=5)
+    machine.run()
+    machine.spawn(machine.call("ipc_send", destination_ref=service.reference))
+    machine.run_for(3000)
+    assert machine.stage(busy) == "mutex_lock" if waits else machine.register(busy, "a7") == 0
+    client, _ = service.client([3], start=False)
+    machine.core.stop(busy)
+    busy.link_client(client)
+    machine.core.start(busy)
+    machine.core.start(client)
+    machine.run_for(500)
+    assert client.waiting_for is service.port
+    other = service.server()
+    machine.run_for(3000)
+    assert machine.done(client)
+    assert other.waiting_for is service.portset
