@@ -171,3 +171,26 @@ def test_a_device_that_answers_where_nothing_can_be_written_is_asked_again(machi
     assert machine.failure(client) is ExceptionCode.STORE_FAULT
     assert len(machine.requests) == 1
     assert not request.is_open
+
+
+@pytest.mark.parametrize("words", range(7))
+def test_a_buffer_that_is_full_is_left_for_the_next_one(machine: Machine, words: int) -> None:
+    """Whoever goes on does so where there is room, or something left; in the last one there may be none."""
+    lengths = (2, 0, 3)
+    places = [machine.buffer([0] * 4) for _ in lengths]
+    table = machine.buffer(
+        [word for place, length in zip(places[1:], lengths[1:], strict=True) for word in (length, place)]
+    )
+    room = {
+        "receive_buffer": places[0],
+        "receive_words": lengths[0],
+        "receive_buffer_table": table,
+        "receive_buffer_count": 2,
+    }
+    server, client = exchange(
+        machine, {"send_buffer": machine.buffer([9] * 8), "send_words": words}, room, server_first=True
+    )
+    assert machine.done(server, client)
+    begun, done = (0, words) if words < 2 else (2, min(words, 5) - 2)
+    said = [machine.register(server, name) for name in ("a3", "a4", "t4", "t5")]
+    assert said == [places[begun] + 8 * done, lengths[begun] - done, table + 16 * begun, 2 - begun]
