@@ -102,6 +102,38 @@ def test_the_clock_shows_what_was_executed_and_what_was_done(
         assert paid == machine.core.time
 
 
+@pytest.mark.parametrize("in_table", [False, True])
+@pytest.mark.parametrize("words", [0, 1, COPY_CHUNK_WORDS, COPY_CHUNK_WORDS + 1])
+@pytest.mark.parametrize("name", ["ipc_send", "ipc_call", "ipc_client_connect_send"])
+def test_each_word_that_moves_is_counted_traced_and_paid_for(
+    machine: Machine, name: str, words: int, in_table: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, place = Service(machine), machine.buffer([7] * (words + 1))
+    machine.spawn(
+        machine.call(
+            "ipc_setup_wait_receive",
+            portset=service.portset,
+            receive_buffer=machine.buffer(words + 1),
+            receive_words=words + 1,
+        )
+    )
+    machine.run()
+    message = {"send_buffer": place, "send_words": words}
+    if in_table:
+        message = {"send_buffer_table": machine.buffer([words, place]), "send_buffer_count": 1}
+    retired, time, count = count_retired(machine, monkeypatch), machine.core.time, len(machine.events)
+    machine.spawn(machine.call(name, destination_ref=service.reference, **message))
+    machine.run()
+    events = machine.events[count:]
+    expected = min(words, COPY_CHUNK_WORDS) if name == "ipc_send" else words
+    chunks = [event[3] for event in events if event[1] is Event.CHUNK]
+    assert sum(chunks) == machine.core.statistics.words_copied == expected
+    others = sum(of_trace(event) for event in events if event[1] is not Event.CHUNK)
+    paid = machine.core.time - time - sum(retired) - others
+    assert paid == sum(CHUNK_COST * chunk // COPY_CHUNK_WORDS for chunk in chunks)
+    assert (paid > 0) == (words > 0)
+
+
 def test_each_waiter_that_a_broadcast_wakes_is_paid_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     room = WaitingRoom(machine)
     room.waiters(10, 11, 12)
