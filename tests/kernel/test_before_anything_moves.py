@@ -108,7 +108,7 @@ def test_who_waits_is_believed_in_nothing_when_the_other_comes(
     service, place = Service(machine), machine.buffer([5, 6])
     into = place if role == "receive" else machine.buffer([0, 0])
     call = operands(machine, service, name)
-    sent = {key: value for key, value in call.items() if key.startswith("send")}
+    sent: dict[str, Value] = {key: value for key, value in call.items() if key.startswith("send")}
     if role == "send":
         sent |= {"send_buffer": place, "send_words": 2}
     client = machine.spawn(machine.call(name, destination_ref=service.reference, **sent), start=False)
@@ -136,13 +136,17 @@ def test_who_waits_is_believed_in_nothing_when_the_other_comes(
 @pytest.mark.parametrize("bad", ["nothing", "another object", "no slot"])
 def test_a_server_that_names_no_port_set_stays_registered_where_it_was(machine: Machine, bad: str) -> None:
     service = Service(machine)
-    place: Value = {"nothing": machine.slot(), "another object": machine.new(Mutex), "no slot": UNMAPPED}[bad]
+    places: dict[str, Value] = {
+        "nothing": machine.slot(),
+        "another object": machine.new(Mutex),
+        "no slot": UNMAPPED,
+    }
     code = {
         "nothing": ExceptionCode.NO_OBJECT,
         "another object": ExceptionCode.NOT_PORTSET,
         "no slot": ExceptionCode.LOAD_FAULT,
     }[bad]
-    thread = machine.spawn(machine.call("ipc_setup_wait_receive", portset=place))
+    thread = machine.spawn(machine.call("ipc_setup_wait_receive", portset=places[bad]))
     before = (machine.addresses[service.portset], 1, 2, 3, 4)
     thread.server_registration = before
     machine.run()

@@ -7,7 +7,7 @@ import pytest
 from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, Prot
 from fluke_async.abi.conversation import Role
 from fluke_async.abi.entry_points import BY_NAME
-from fluke_async.abi.registers import NUMBER_OF
+from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel import message
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.base import KernelObject
@@ -166,19 +166,20 @@ def test_two_that_wait_for_each_other_in_calls_that_wait_for_nobody_such_make_th
     """Who starts first does what its registers say, the other when that one ends."""
     portset, port = machine.new(Portset), machine.new(Port)
     machine.load(port, None, portset=portset)
-    mine = {operand.name for operand in BY_NAME[name].arguments}
-    threads = []
+    entry, threads = BY_NAME[name], []
     for _ in range(2):
         named: dict[str, KernelObject] = {
             "destination_ref": machine.reference(port),
             "mutex": machine.new(Mutex),
             "thread": machine.spawn(start=False),
         }
-        call = machine.call(name, **{key: target for key, target in named.items() if key in mine})
+        mine = [operand for operand in entry.arguments if operand.name in named]
+        call = machine.call(name, **{operand.name: named[operand.name] for operand in mine})
         thread = machine.spawn(call, start=False)
         thread.server_registration = (machine.addresses[portset], 0, 0, 0, 0)
-        for step in call[:-1]:
-            thread.registers[NUMBER_OF[step[1]]] = step[2]
+        thread.registers[ENTRY_POINT] = entry.number
+        for operand in mine:
+            thread.registers[operand.register] = machine.value(named[operand.name])
         threads.append(thread)
     for thread, other in (threads, threads[::-1]):
         machine.load(thread, None, waiting_for=other)

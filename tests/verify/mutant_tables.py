@@ -31,8 +31,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "scheduler": (
         *("core", "equal_stamps", "packing", "mutex", "paid_work", "schedule_requests", "ends_of_turns", "cond"),
-        *("thread_schedule", "priority", "in_call", "interrupt", "asking_threads", "thread_state", "priority_ends"),
-        *("loaded_again", "loaded_faults", "execution/models", "execution/probe"),
+        *("thread_schedule", "priority", "in_call", "interrupt", "asking_threads", "thread_state", "possible_states"),
+        *("priority_ends", "loaded_again", "loaded_faults", "execution/models", "execution/probe"),
     ),
     "scheduling": ("schedule_requests", "paid_work", "thread_schedule", "server_entries", "random_schedules"),
     "donation": ("schedule_requests", "paid_work", "thread_schedule", "random_schedules"),
@@ -51,8 +51,15 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "asking": ("server_entries", "space_keeper_ends", "keeper_ends", "keepers", "space_keepers"),
     "objects.thread_state": (
-        *("parked_by_a_state", "loaded_again", "equal_stamps", "thread_state", "in_call", "asking_threads"),
-        *("cond_changes", "thread_schedule", "recreated_connections", "loaded_faults", "away_created_again"),
+        *("parked_by_a_state", "loaded_again", "equal_stamps", "possible_states", "thread_state", "in_call"),
+        *(
+            "asking_threads",
+            "cond_changes",
+            "thread_schedule",
+            "recreated_connections",
+            "loaded_faults",
+            "away_created_again",
+        ),
         *("first_law",),
     ),
     "objects.mutex": ("mutex", "equal_stamps", "priority", "priority_ends"),
