@@ -184,3 +184,38 @@ def test_a_thread_that_has_waited_asks_anew_also_where_its_donor_does_not_come_t
     machine.run()
     assert machine.done(server)
     assert thread.asked
+
+
+def test_a_thread_that_a_donor_finds_stopped_asks_anew_when_it_is_started(machine: Machine) -> None:
+    scheduled, buffer = Scheduled(machine), machine.buffer(4)
+    thread = scheduled.thread(("burn", 100))
+    machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert thread.asked
+    machine.core.stop(thread)
+    assert give(machine, thread, 50) == (Status.THREAD_BLOCKED, 50)
+    assert not thread.asked
+    machine.core.start(thread)
+    again = machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert machine.done(again)
+
+
+def test_a_scheduler_that_gives_the_time_on_that_it_has_asked_for_need_not_ask_again(machine: Machine) -> None:
+    upper, lower = Scheduled(machine), Scheduled(machine)
+    thread = lower.thread(("burn", 5000))
+    inner = upper.thread(lower.donate(thread, 300), ("burn", 50))
+    machine.spawn(upper.receive(machine.buffer(4)))
+    machine.run()
+    assert inner.asked
+    donor = machine.spawn(upper.donate(inner, 200), priority=20)
+    while thread.donors is None:
+        machine.step()
+    assert inner.asked, "it uses its time, as far as its own scheduler can tell"
+    machine.run()
+    assert machine.register(donor, "a0") == Status.SUCCESS
+    assert inner.waiting_for is None, "what it gives has gone with what it was given"
+    assert inner.asked
+    server = machine.spawn(upper.receive(machine.buffer(4)))
+    machine.run()
+    assert server.waiting_for is upper.portset

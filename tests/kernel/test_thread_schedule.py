@@ -6,7 +6,7 @@ import pytest
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, ExceptionCode, Status
 from fluke_async.abi.entry_points import BY_NAME
-from fluke_async.abi.registers import A7
+from fluke_async.abi.registers import A0, A1, A2, A7
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.thread import Thread
@@ -252,6 +252,27 @@ def test_a_ring_made_by_states_falls_apart(machine: Machine, scheduled: bool) ->
     machine.run()
     assert not any(thread.donee for thread in threads)
     assert all(thread.waiting_for is None for thread in threads)
+
+
+def test_who_gives_to_a_ring_that_states_have_made_finds_its_own_way_out(machine: Machine) -> None:
+    """It is the first that looks, and goes round no more than once."""
+    machine.forged = True
+    ring = [machine.spawn(("burn", 3000), start=False) for _ in range(3)]
+    machine.core.start(ring[0])
+    donor = machine.spawn(machine.call("thread_schedule", thread=ring[0], quantum=FOREVER), priority=20)
+    machine.run_for(200)
+    assert donor.donee is ring[0]
+    machine.core.stop(ring[0])
+    after = [*ring[1:], ring[0]]
+    for thread, target in zip(ring, after, strict=True):
+        thread.registers[A0], thread.registers[A1] = machine.addresses[target], FOREVER
+        thread.registers[A2], thread.registers[A7] = 0, BY_NAME["thread_schedule"].number
+        machine.load(thread, None, waiting_for=target)
+    for thread in ring:
+        machine.core.start(thread)
+    assert [thread.donee for thread in (donor, *ring)] == [ring[0], *after]
+    machine.run()
+    assert machine.done(donor, *ring)
 
 
 def test_a_long_message_is_cut_off_where_the_quantum_ends(model: str) -> None:
