@@ -131,7 +131,7 @@ class Tally:
             "",
             "Small changes of the kernel's code for waiting and for export, drawn at random, and whether the tests or",
             "the checks of `fluke verify` notice them.",
-            f"`python -m tests.verify.mutants --seed {self.seed} --count {drawn}`, on {day}.",
+            f"`python -m tests.verify.mutants --seed {self.seed} --count {drawn}`, of the code of {day}.",
             "",
             "| drawn | change nothing | killed | survived | killed of those that could be noticed |",
             "|---|---|---|---|---|",
@@ -140,8 +140,13 @@ class Tally:
         lived = [*self.survivors, *self.harmless]
         if lived:
             lines += ["", "| lived | what was changed | why |", "|---|---|---|"]
-            lines += [f"| `{each.place}` | `{each.mutation.what}` | {reason_of(each)} |" for each in lived]
+            lines += [f"| `{each.place}` | `{_cell(each.mutation.what)}` | {reason_of(each)} |" for each in lived]
         return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """What a cell of a table can hold."""
+    return text.replace("|", "\\|")
 
 
 def reason_of(mutant: Mutant) -> str:

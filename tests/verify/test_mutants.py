@@ -94,6 +94,14 @@ def test_a_tally_says_what_lived_and_why(capsys: pytest.CaptureFixture[str]) -> 
         assert f"| `{lived.place}` | `{lived.mutation.what}` | {reason_of(lived)} |" in report
 
 
+def test_the_bars_of_a_change_are_no_bars_of_the_table() -> None:
+    mutant = next(each for each in all_mutants(["recreation"]) if "|" in each.mutation.what)
+    tally = Tally(seed=7)
+    tally.add(mutant, "")
+    row = tally.report(date(2026, 11, 29)).splitlines()[-1]
+    assert row.replace("\\|", "").count("|") == 4
+
+
 @pytest.mark.parametrize(
     ("module", "what", "trial"),
     [
