@@ -11,7 +11,10 @@ from fluke_async.cpu.elf import load_elf
 from fluke_async.cpu.protocol import EXECUTE, READ, WRITE
 from fluke_async.errors import FlukeError, ProgramError
 
-MAX_BYTES = {"usertests": 340_000}  # which asks a great deal
+MAX_BYTES = {
+    "usertests": 340_000,
+    "checkpoint": 45_000,
+}  # the one asks a great deal, the other is for all that there is
 MAX_BYTES_OF_OTHERS = 30_000
 NAMES = sorted(programs.build_record()["programs"])
 

@@ -95,6 +95,20 @@ async def test_harts_that_run_the_child_meanwhile_change_nothing(cpus: int, seed
     assert (child, status, end) == (await undisturbed("3"), "0", DONE)
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_child_that_takes_down_a_child_of_its_own_is_taken_down_in_the_middle(
+    model: str, preemption: str
+) -> None:
+    """All that a checkpoint is made with can be in a checkpoint."""
+    child, rest, end = await run(["-d", "2", "-n", "12", "-e", "400", "2"], model=model, preemption=preemption)
+    assert (child, end) == (await undisturbed("2"), DONE)
+    inner, outer = (numbers(line)[0] for line in rest if line.startswith("taken down"))
+    assert inner >= 2
+    assert outer == 12
+    stopped = numbers(rest[-1])[1]
+    assert stopped > outer, "never in the middle of its own procedure"
+
+
 async def test_input_that_comes_late_reaches_a_child_that_has_been_created_again(model: str, preemption: str) -> None:
     """It was taken down while its request was with its parent's server, and that one's with the console."""
     feed = Feed()
@@ -126,7 +140,9 @@ async def test_program_that_gets_its_budget_in_steps_prints_the_same(model: str,
     assert b"sleeper: 1, right\nthe child exited with 0\ntaken down and created again 2 times" in output
 
 
-@pytest.mark.parametrize("args", [["0"], ["-n"], ["-n", "-1"], ["-x", "1"], ["-b", "3"], ["1", "2"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "args", [["0"], ["-n"], ["-n", "-1"], ["-x", "1"], ["-b", "3"], ["-d", "5"], ["1", "2"]], ids=" ".join
+)
 async def test_wrong_arguments_are_told(args: list[str]) -> None:
     output, _, end = await run(args)
     assert (output[:18], end) == ("usage: checkpoint ", fluke.Exit("exited", 2))

@@ -8,13 +8,15 @@
 /* The parts of a child's memory, in the order in which they lie in its parent's heap. */
 enum { START, STACK, DATA, HEAP, PARTS };
 
+enum { MOST_ARGUMENTS = 10 };
+
 /* What a child finds when it starts: its first objects, start block, and what that leads to. */
 struct start_page {
     fluke_thread_t thread;
     fluke_ref_t space_ref, parent_ref, console_ref, timer_ref;
     struct fluke_start_block block;
-    char *argv[3], *environment[2];
-    char name[16], rounds[16], role[16];
+    char *argv[MOST_ARGUMENTS + 1], *environment[2];
+    char arguments[MOST_ARGUMENTS][16], level[16];
 };
 
 /* Where a child has its start page. */
@@ -61,8 +63,15 @@ struct child {
     uint64_t written; /* how far the child's output has come; the server's own */
 };
 
+/* What a child is to be: its arguments; its level, one below that of its parent; how many levels there are from it on. */
+struct order {
+    long level, depth;
+    int argument_count;
+    char arguments[MOST_ARGUMENTS][16];
+};
+
 /* Makes a process that will run this program as a child, and takes so many blocks. False if there is no memory. */
-bool make_child(struct child *child, long rounds, long blocks);
+bool make_child(struct child *child, const struct order *order, long blocks);
 
 /* Moves the memory of a child of which nothing is left to another of its blocks, and fills that with rubbish. */
 void move_memory(struct child *child, long block);

@@ -9,16 +9,18 @@
  *     -e MICROSECONDS  how long it runs in between (300)
  *     -k TIMES         how often it is only written down and goes on, before all that (0)
  *     -b BLOCKS        between how many blocks of memory it is moved: 1 or 2 (1)
+ *     -d DEPTH         how many levels of children there are: each but the last does the same with its own (1)
  *     WORK             how much it has to do (8)
  */
 
 #include "child.h"
 
-enum { TAKER_STACK_SIZE = 16 * 1024, MOST_OBJECTS = 400, RECORD_SIZE = 1024 };
+enum { MOST_DEPTH = 4, TAKER_STACK_SIZE = 16 * 1024, MOST_OBJECTS = 400, RECORD_SIZE = 1024 };
 
 static struct child child;
 static struct fluke_checkpoint checkpoint;
-static long times, period_us, kept, blocks, rounds;
+static long times, period_us, kept, blocks, depth, rounds;
+static long level; /* 0: the host has started this one */
 
 /* What was done, and met. */
 static struct {
@@ -111,7 +113,7 @@ static bool is_over(void)
     return over;
 }
 
-/* A thread, of the highest priority. */
+/* A thread, of a priority above that of all below. */
 static void take_down_often(void *unused)
 {
     (void)unused;
@@ -141,7 +143,7 @@ static bool start_taker(void)
     if (checkpoint.records == NULL || taker == NULL)
         return false;
     fluke_thread_get_state(taker, &state, NULL, NULL, NULL, NULL, NULL);
-    state.priority = FLUKE_PRIORITY_MAX;
+    state.priority = FLUKE_PRIORITY_MAX - (uint64_t)level;
     state.flags &= ~(uint64_t)FLUKE_THREAD_STOPPED;
     fluke_thread_set_state(taker, &state, NULL, NULL, NULL, NULL, NULL);
     return true;
@@ -159,9 +161,31 @@ static void report(void)
            waiting[FLUKE_PORT], waiting[FLUKE_THREAD], threads->outside);
 }
 
+/* The last of the levels gets no depth: it works. */
+static struct order make_order(void)
+{
+    struct order order = {.level = level + 1, .depth = depth};
+    char(*argument)[sizeof *order.arguments] = order.arguments;
+    const struct {
+        const char *name;
+        long value;
+    } options[] = {{"-n", times}, {"-e", period_us}, {"-d", depth - 1}};
+
+    strcpy(*argument++, "checkpoint");
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        strcpy(*argument++, options[i].name);
+        snprintf(*argument++, sizeof *argument, "%ld", options[i].value);
+    }
+    snprintf(*argument++, sizeof *argument, "%ld", rounds);
+    order.argument_count = (int)(argument - order.arguments);
+    return order;
+}
+
 static int run_parent(void)
 {
-    if (!make_child(&child, rounds, blocks) || !start_taker()) {
+    const struct order order = make_order();
+
+    if (!make_child(&child, &order, blocks) || !start_taker()) {
         puts("not enough memory for a child");
         return 1;
     }
@@ -187,7 +211,8 @@ static bool take_arguments(int argc, char **argv)
     } options[] = {{"-n", &times, 10, 0, 1000000},
                    {"-e", &period_us, 300, 0, 1000000},
                    {"-k", &kept, 0, 0, 1000000},
-                   {"-b", &blocks, 1, 1, MOST_BLOCKS}};
+                   {"-b", &blocks, 1, 1, MOST_BLOCKS},
+                   {"-d", &depth, 1, 0, MOST_DEPTH}};
     const size_t count = sizeof options / sizeof *options;
     int i = 1;
 
@@ -206,11 +231,12 @@ static bool take_arguments(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const char *role = getenv("ROLE"); /* the host gives none */
+    const char *given_level = getenv("LEVEL"); /* the host gives none */
 
+    level = given_level == NULL ? 0 : atoi(given_level);
     if (!take_arguments(argc, argv)) {
-        puts("usage: checkpoint [-n TIMES] [-e MICROSECONDS] [-k TIMES] [-b BLOCKS] [WORK]");
+        puts("usage: checkpoint [-n TIMES] [-e MICROSECONDS] [-k TIMES] [-b BLOCKS] [-d DEPTH] [WORK]");
         return 2;
     }
-    return role == NULL ? run_parent() : work(rounds);
+    return depth > 0 ? run_parent() : work(rounds);
 }

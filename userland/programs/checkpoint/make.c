@@ -2,7 +2,7 @@
 
 #include "child.h"
 
-enum { STACK_SIZE = 16 * 1024, HEAP_SIZE = 512 * 1024, SERVER_STACK_SIZE = 8192, SP = 2, A0 = 10 };
+enum { STACK_SIZE = 16 * 1024, HEAP_SIZE = 512 * 1024, OTHER_PARTS = 128 * 1024, SERVER_STACK_SIZE = 8192, SP = 2, A0 = 10 };
 enum { READ_WRITE = FLUKE_PROT_READ | FLUKE_PROT_WRITE, READ_EXECUTE = FLUKE_PROT_READ | FLUKE_PROT_EXECUTE };
 
 /* Where the stack and the heap of a child begin; there is nothing between the parts, so what runs over faults. */
@@ -29,7 +29,13 @@ static void lay_out(struct child *child, long block)
     }
 }
 
-static bool take_memory(struct child *child, long blocks)
+/* The heap of a child that is a parent holds its own child's memory, and the records of that. */
+static size_t heap_size(long depth)
+{
+    return depth <= 1 ? HEAP_SIZE : HEAP_SIZE + 2 * (heap_size(depth - 1) + OTHER_PARTS);
+}
+
+static bool take_memory(struct child *child, long depth, long blocks)
 {
     const struct {
         uint64_t at;
@@ -38,7 +44,7 @@ static bool take_memory(struct child *child, long blocks)
         [START] = {(uint64_t)CHILDS_START, sizeof(struct start_page)},
         [STACK] = {STACK_AT, STACK_SIZE},
         [DATA] = {(uint64_t)fluke_data_start, (size_t)(fluke_data_end - fluke_data_start)},
-        [HEAP] = {HEAP_AT, HEAP_SIZE},
+        [HEAP] = {HEAP_AT, heap_size(depth)},
     };
 
     for (int i = 0; i < PARTS; i++) {
@@ -151,7 +157,7 @@ static void name_all(struct child *child)
 }
 
 /* Writes the start page, all addresses in it being the child's. */
-static void write_start(struct child *child, long rounds)
+static void write_start(struct child *child, const struct order *order)
 {
     struct start_page *start = (struct start_page *)child->parts[START].here;
     fluke_ref_t *const given[] = {&start->space_ref, &start->parent_ref, &start->console_ref, &start->timer_ref};
@@ -160,15 +166,14 @@ static void write_start(struct child *child, long rounds)
         fluke_ref_create(given[i]);
         fluke_ref_copy(&child->refs[i], given[i]);
     }
-    snprintf(start->name, sizeof start->name, "checkpoint");
-    snprintf(start->rounds, sizeof start->rounds, "%ld", rounds);
-    snprintf(start->role, sizeof start->role, "ROLE=child");
-    start->argv[0] = CHILDS_START->name;
-    start->argv[1] = CHILDS_START->rounds;
-    start->environment[0] = CHILDS_START->role;
+    memcpy(start->arguments, order->arguments, sizeof start->arguments);
+    for (int i = 0; i < order->argument_count; i++)
+        start->argv[i] = CHILDS_START->arguments[i];
+    snprintf(start->level, sizeof start->level, "LEVEL=%ld", order->level);
+    start->environment[0] = CHILDS_START->level;
     start->block = (struct fluke_start_block){
         .size = sizeof start->block,
-        .argc = 2,
+        .argc = (uint64_t)order->argument_count,
         .argv = CHILDS_START->argv,
         .environment = CHILDS_START->environment,
         .heap_start = HEAP_AT,
@@ -182,10 +187,10 @@ static void write_start(struct child *child, long rounds)
     };
 }
 
-bool make_child(struct child *child, long rounds, long blocks)
+bool make_child(struct child *child, const struct order *order, long blocks)
 {
     /* Variables that are not zero at the start would have to be copied from before anybody changed them. */
-    if (fluke_bss_start - fluke_data_start != 0 || !take_memory(child, blocks))
+    if (fluke_bss_start - fluke_data_start != 0 || !take_memory(child, order->depth, blocks))
         return false;
     set_region(&child->memory_region, child->memory, child->size, READ_WRITE);
     fluke_portset_create(&child->portset);
@@ -193,7 +198,7 @@ bool make_child(struct child *child, long rounds, long blocks)
     fluke_cond_create(&child->changed);
     name_all(child);
     make_outside(child);
-    write_start(child, rounds);
+    write_start(child, order);
     child->server = fluke_thread_start(serve_child, child, SERVER_STACK_SIZE);
     if (child->server == NULL)
         return false;
