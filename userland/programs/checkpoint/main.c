@@ -185,11 +185,15 @@ static int run_parent(void)
 {
     const struct order order = make_order();
 
-    if (!make_child(&child, &order, blocks) || !start_taker()) {
+    if (!make_child(&child, &order, blocks)) {
         puts("not enough memory for a child");
         return 1;
     }
     start_child(&child);
+    if (!start_taker()) {
+        puts("not enough memory for the records");
+        return 1;
+    }
     fluke_mutex_lock(&child.mutex);
     while (!child.has_exited || !taken.is_done)
         fluke_cond_wait(&child.changed, &child.mutex);
