@@ -8,7 +8,9 @@
  *
  * One procedure, in this order:
  *
- *   1. stop all threads, until a whole search has found none that ran: nobody is to notice what goes on;
+ *   1. stop all threads. That is one call for each, and meanwhile the others run: they could make, end and start
+ *      threads, and see that some stand still. So the region's access is taken away first, in one step: whoever touches
+ *      the memory, or names an object there, waits until it is given back, and tries again;
  *   2. read out every object, with its links: inside at an offset, or outside by a name; a link that leads to anything
  *      else is refused, with the object's address, and the child goes on as if nothing had been;
  *   3. copy the pages, after the states. A server of the program's may be answering a stopped thread meanwhile: whose
@@ -24,9 +26,6 @@
  * A thread that waits outside, at a port or for the thread of the program's that has taken its call, is started without
  * its wait: the call is made again from the registers. So requests to outside must be idempotent, as those to devices
  * are. The program's servers go on while all this happens: an answer to a thread that has been destroyed goes nowhere.
- *
- * Call these in a thread of a higher priority than the child's. Else threads of the child that still run while others
- * are stopped could see that those are, if they look at their states. On several harts they run anyhow.
  *
  * Not handled, and refused: connections with threads outside, clients outside of a server inside. Not handled, and not
  * seen: objects of the program's own that lie in the child's memory are taken for the child's; time goes on while the
@@ -113,7 +112,7 @@ struct fluke_checkpoint {
     struct fluke_checkpoint_counts counts;
 
     char *memory; /* the rest is the library's own */
-    fluke_ref_t links[FLUKE_IMAGE_LINKS], found, nothing, gate_ref;
+    fluke_ref_t links[FLUKE_IMAGE_LINKS], found, nothing, keeper, gate_ref;
     fluke_port_t gate;
 };
 

@@ -40,7 +40,28 @@ static bool begin(struct fluke_checkpoint *checkpoint)
     return true;
 }
 
-/* -- Stopping ----------------------------------------------------------------------------------------------------- */
+/* -- Standing still ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Takes the memory away from all who see it through the region, in one step: whoever touches it, or names an object in
+ * it, waits at the gate. Returns the access that there was.
+ */
+static uint64_t freeze(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_region_state memory;
+
+    fluke_region_get_state(checkpoint->region, &memory, NULL, &checkpoint->keeper);
+    fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->gate_ref);
+    fluke_region_protect(checkpoint->region, FLUKE_PROT_NONE);
+    return memory.prot;
+}
+
+/* Gives it back: who has waited tries again, as soon as it runs. */
+static void thaw(struct fluke_checkpoint *checkpoint, uint64_t prot)
+{
+    fluke_region_protect(checkpoint->region, prot);
+    fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->keeper);
+}
 
 static bool is_running(struct fluke_image *image, uint64_t offset)
 {
@@ -56,7 +77,7 @@ static bool stop_all(struct fluke_checkpoint *checkpoint)
     struct fluke_image *image = checkpoint->records;
     bool any = true;
 
-    while (any) { /* while others ran, they could start threads, and make more */
+    while (any) { /* who was about to start a thread may have done so */
         struct fluke_object_search search = {0};
         struct fluke_thread_state state;
         struct fluke_obspec found;
@@ -130,7 +151,7 @@ static bool resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struc
     uint64_t offset;
 
     *link = (struct fluke_image_link){.kind = FLUKE_LINK_NONE};
-    if (!fluke_ref_check(ref))
+    if (!fluke_ref_check(ref) || fluke_ref_compare(ref, &checkpoint->gate_ref))
         return true;
     if (find_inside(checkpoint, ref, &offset)) {
         *link = (struct fluke_image_link){.kind = FLUKE_LINK_INSIDE, .value = offset};
@@ -147,7 +168,7 @@ static bool resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struc
 /* The links of a thread, in the order of its state. */
 enum { SPACE, SCHEDULER, WAITING_FOR, CLIENT, SERVER };
 
-/* What a thread waits for outside has gone for it: it makes its call, or what it failed at, again. */
+/* What a thread waits for outside, or at the gate, has gone for it: it makes its call, or what it failed at, again. */
 static void forget_wait(struct fluke_image_object *object)
 {
     struct fluke_thread_state *state = fluke_image_state(object);
@@ -174,7 +195,8 @@ static void note_thread(struct fluke_checkpoint *checkpoint, struct fluke_image_
         counts->inside[fluke_ref_type(&checkpoint->links[WAITING_FOR])]++;
     else
         counts->outside++;
-    if (object->links[WAITING_FOR].kind == FLUKE_LINK_OUTSIDE)
+    if (object->links[WAITING_FOR].kind == FLUKE_LINK_OUTSIDE
+        || (object->links[WAITING_FOR].kind == FLUKE_LINK_NONE && state->fault_access != 0))
         forget_wait(object);
 }
 
@@ -279,7 +301,9 @@ int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint)
         return FLUKE_CHECKPOINT_NO_ROOM;
     if (!fluke_checkpoint_open(checkpoint))
         return FLUKE_CHECKPOINT_MEMORY;
+    uint64_t prot = freeze(checkpoint);
     int error = capture(checkpoint);
+    thaw(checkpoint, prot); /* all stand still by now */
     if (error != FLUKE_CHECKPOINT_DONE) {
         struct fluke_image *image = checkpoint->records;
         fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);

@@ -69,11 +69,12 @@ bool fluke_next_page(struct fluke_checkpoint *checkpoint, struct fluke_page_sear
 
 /* -- What a step needs -------------------------------------------------------------------------------------------- */
 
-enum { REFS = FLUKE_IMAGE_LINKS + 3 };
+enum { REFS = FLUKE_IMAGE_LINKS + 4 };
 
 static fluke_ref_t *own_ref(struct fluke_checkpoint *checkpoint, int number)
 {
-    fluke_ref_t *const others[] = {&checkpoint->found, &checkpoint->nothing, &checkpoint->gate_ref};
+    fluke_ref_t *const others[] = {&checkpoint->found, &checkpoint->nothing, &checkpoint->keeper,
+                                   &checkpoint->gate_ref};
 
     return number < FLUKE_IMAGE_LINKS ? &checkpoint->links[number] : others[number - FLUKE_IMAGE_LINKS];
 }
