@@ -113,7 +113,7 @@ static bool is_over(void)
     return over;
 }
 
-/* A thread, of a priority above that of all below. */
+/* A thread, of a priority above that of all below, so that it comes when it wants to. */
 static void take_down_often(void *unused)
 {
     (void)unused;
