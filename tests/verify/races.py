@@ -1,0 +1,343 @@
+"""
+Races that are planted in the kernel, to see whether exploring interleavings finds them.
+
+Each is a change that is right as long as nobody else runs at a bad moment: what was looked up before a point at which
+the processor can be lost is used after it, or what was to be one step has become two. See `races_of_harts` for those
+that concern who runs elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from fluke_async.abi.codes import Status
+from fluke_async.abi.entry_points import BY_NAME, COMPLETION_COST
+from fluke_async.abi.registers import A0, A1, PROGRESS_WORDS, RECEIVE_BUFFER, RECEIVE_WORDS
+from fluke_async.execution import dispatcher
+from fluke_async.kernel import exceptions, ipc, reliable, user_memory
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.names import object_at
+from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.cond import Cond
+from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.portset import Portset
+from fluke_async.kernel.objects.region import Region
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.kernel.revocation import revoke_region
+from fluke_async.kernel.scheduler import Scheduler
+from fluke_async.kernel.suspension import COPY, VISIT
+from fluke_async.kernel.translation import WRITE
+
+Handler = Callable[[Core, Thread], Any]
+SERVING = ("ipc_wait_receive", "ipc_setup_wait_receive", "ipc_reply_wait_receive", "ipc_request_receive")
+
+
+# -- looked up before a point, and used after it --------------------------------------------------------------------
+
+
+def mutex_found_free_before_a_point() -> None:
+    """`mutex_lock` sees that a mutex is free, can lose the processor, and takes it."""
+    original = handler_of("mutex_lock")
+
+    async def mutex_lock(core: Core, thread: Thread) -> int:
+        mutex = object_at(core, thread, thread.registers[A0], Mutex)
+        if mutex.locked:
+            return int(await original(core, thread))
+        await COPY
+        mutex.own(core, thread)
+        return Status.SUCCESS
+
+    replace("mutex_lock", mutex_lock)
+
+
+def heir_of_a_mutex_found_before_a_point() -> None:
+    """`mutex_unlock` frees the mutex, can lose the processor, and then gives it to who was its first waiter before."""
+    original = handler_of("mutex_unlock")
+    heirs: dict[Thread, tuple[Mutex, Thread]] = {}
+
+    async def mutex_unlock(core: Core, thread: Thread) -> int:
+        if thread not in heirs:
+            mutex = object_at(core, thread, thread.registers[A0], Mutex)
+            waiter = mutex.first_waiter()
+            if mutex.owner is not thread or waiter is None:
+                return int(original(core, thread))
+            mutex.own(core, None)
+            heirs[thread] = mutex, waiter
+            await COPY
+        mutex, waiter = heirs.pop(thread)
+        if waiter.waiting_for is mutex:
+            mutex.own(core, waiter)
+            core.complete(waiter, Status.SUCCESS)
+        return Status.SUCCESS
+
+    replace("mutex_unlock", mutex_unlock)
+
+
+def mutex_found_locked_before_a_point() -> None:
+    """`mutex_lock` sees that a mutex is locked, can lose the processor, and waits for it without a second look."""
+    put_a_point_before_the_wait(("mutex_lock",), Mutex)
+
+
+def mutex_unlocked_a_point_before_the_sleep() -> None:
+    """`cond_wait` has unlocked the mutex when it can lose the processor, and stands in no line yet."""
+    put_a_point_before_the_wait(("cond_wait",), Cond)
+
+
+def no_server_found_before_a_point() -> None:
+    """`ipc_call` sees that no server waits, can lose the processor, and waits for one without a second look."""
+    put_a_point_before_the_wait(("ipc_call",), Port)
+
+
+def no_client_found_before_a_point() -> None:
+    """A server sees that no client waits, can lose the processor, and waits for one without a second look."""
+    put_a_point_before_the_wait(SERVING, Portset)
+
+
+def server_found_before_a_point() -> None:
+    """`ipc_call` finds a server, can lose the processor, and takes it whatever it does by now."""
+    original = handler_of("ipc_call")
+
+    async def ipc_call(core: Core, thread: Thread) -> int:
+        port = ipc.destination(core, thread)
+        if port is not None and port.receiver is None and not thread.servers():
+            server = ipc.waiting_server(core, port)
+            if server is not None:
+                await COPY
+                ipc.capture(core, server, thread, port)
+                core.advance(server, ipc.REQUEST_RECEIVE, thread)
+        return int(await original(core, thread))
+
+    replace("ipc_call", ipc_call)
+
+
+def waiter_of_a_signal_found_before_a_point() -> None:
+    """`cond_signal` finds the first waiter, can lose the processor, and lets it go on if it still waits; else nobody."""
+
+    async def cond_signal(core: Core, thread: Thread) -> int:
+        cond = object_at(core, thread, thread.registers[A0], Cond)
+        waiter = cond.first_waiter()
+        await COPY
+        if waiter is not None and waiter.waiting_for is cond:
+            core.wake(waiter)
+        return Status.SUCCESS
+
+    replace("cond_signal", cond_signal)
+
+
+def waiters_of_a_broadcast_found_at_once() -> None:
+    """`cond_broadcast` notes who waits, and lets them go on one by one without asking whether they still do."""
+
+    async def cond_broadcast(core: Core, thread: Thread) -> int:
+        cond = object_at(core, thread, thread.registers[A0], Cond)
+        for waiter in tuple(cond.queue().in_order()):
+            core.wake(waiter)
+            core.charge(COMPLETION_COST)
+            await VISIT
+        return Status.SUCCESS
+
+    replace("cond_broadcast", cond_broadcast)
+
+
+def client_of_a_reply_looked_up_once() -> None:
+    """A server goes on with the client to which it has sent the first chunk of its reply, whatever that does by now."""
+    original = ipc.move_reply_chunk
+    clients: dict[Thread, Thread] = {}
+
+    def move_reply_chunk(core: Core, server: Thread) -> bool:
+        begun, client = clients.pop(server, None), server.served
+        if begun is not None and client is None:
+            core.complete(begun, Status.SUCCESS) if begun.waiting_for else core.finish(begun, CALLED, Status.SUCCESS)
+            return True
+        whole = original(core, server)
+        if not whole and client is not None:
+            clients[server] = client
+        return whole
+
+    ipc.move_reply_chunk = move_reply_chunk
+
+
+def pages_of_a_call_looked_up_once() -> None:
+    """An operation goes on with the pages that it has found for a thread's memory, for as long as its call takes."""
+    original, finish = user_memory.runs, Scheduler.finish
+    known: dict[Thread, dict[tuple[Thread, int, int], int]] = {}
+
+    def runs(core: Core, thread: Thread, address: int, access: int, size: int) -> list[tuple[int, int]]:
+        found = original(core, thread, address, access, size)
+        if core.current is not None and len(found) == 1:
+            pages = known.setdefault(core.current, {})
+            start, length = found[0]
+            return [(pages.setdefault((thread, address, access), start), length)]
+        return found
+
+    def touch(core: Core, thread: Thread, address: int, access: int, size: int) -> None:
+        if core.current is None or (thread, address, access) not in known.get(core.current, {}):
+            touched(core, thread, address, access, size)
+
+    def finished(self: Scheduler, thread: Thread, entry: Any, status: int) -> None:
+        known.pop(thread, None)
+        finish(self, thread, entry, status)
+
+    touched = user_memory.touch
+    user_memory.runs, user_memory.touch = runs, touch
+    Scheduler.finish = finished  # type: ignore[method-assign]
+
+
+# -- two steps instead of one -----------------------------------------------------------------------------------------
+
+
+def receiver_moved_on_after_the_point() -> None:
+    """A chunk on a reliable connection is taken off what is to be sent at once; its arrival is noted after the point."""
+    move_chunk, converse = reliable.move_chunk, ipc.converse
+    arrived: dict[Thread, tuple[Thread, tuple[int, ...]]] = {}
+    roles = (RECEIVE_BUFFER, RECEIVE_WORDS, PROGRESS_WORDS)
+
+    def move_chunk_half(core: Core, sender: Thread, receiver: Thread) -> Any:
+        before = [receiver.registers[role] for role in roles]
+        outcome = move_chunk(core, sender, receiver)
+        if outcome is COPY and core.current is not None:
+            arrived[core.current] = receiver, tuple(receiver.registers[role] for role in roles)
+            for role, value in zip(roles, before, strict=True):
+                receiver.registers[role] = value
+        return outcome
+
+    async def converse_in_halves(core: Core, thread: Thread) -> int:
+        inner = converse(core, thread)
+        while True:
+            try:
+                suspension = inner.send(None)
+            except StopIteration as end:
+                return int(end.value)
+            await suspension
+            if thread in arrived:
+                receiver, values = arrived.pop(thread)
+                for role, value in zip(roles, values, strict=True):
+                    receiver.registers[role] = value
+
+    reliable.move_chunk = move_chunk_half
+    for number, row in dispatcher.ROWS.items():
+        if row.handler is converse:
+            dispatcher.ROWS[number] = row._replace(handler=converse_in_halves)
+
+
+def entries_taken_back_before_the_right() -> None:
+    """`region_protect` takes back what was looked up, can lose the processor, and only then sets the protection."""
+
+    async def region_protect(core: Core, thread: Thread) -> int:
+        region = object_at(core, thread, thread.registers[A0], Region, WRITE)
+        revoke_region(core, region)
+        await COPY
+        region.prot = thread.registers[A1]
+        return Status.SUCCESS
+
+    replace("region_protect", region_protect)
+
+
+def place_in_line_lost_with_the_processor() -> None:
+    """A thread that is preempted in the kernel comes to its object as if it were new: `wait_order` is gone."""
+    original = dispatcher.Dispatcher._preempted
+
+    def _preempted(self: dispatcher.Dispatcher, thread: Thread) -> bool:
+        preempted = original(self, thread)
+        if preempted:
+            thread.wait_order = 0
+        return preempted
+
+    dispatcher.Dispatcher._preempted = _preempted  # type: ignore[method-assign]
+
+
+def interrupt_of_a_preempted_call_forgotten() -> None:
+    """An interrupt of who is in a call, and does not wait, is left for the end of the call, as a wait's would not be."""
+    post, finish = exceptions.post, Scheduler.finish
+    late: dict[Thread, int] = {}
+
+    def post_later(core: Core, target: Thread, pending: int) -> None:
+        if target.in_kernel and target.waiting_for is None:
+            late[target] = late.get(target, 0) | pending
+        else:
+            post(core, target, pending)
+
+    def finish_and_post(self: Scheduler, thread: Thread, entry: Any, status: int) -> None:
+        finish(self, thread, entry, status)
+        thread.pending |= late.pop(thread, 0)
+
+    replace_everywhere("post", post, post_later)
+    Scheduler.finish = finish_and_post  # type: ignore[method-assign]
+
+
+# -- how they are planted ---------------------------------------------------------------------------------------------
+
+CALLED = BY_NAME["ipc_call"]
+
+
+def handler_of(name: str) -> Handler:
+    """The function that carries a call out."""
+    return dispatcher.ROWS[BY_NAME[name].number].handler  # type: ignore[no-any-return]
+
+
+def replace(name: str, handler: Handler) -> None:
+    """Let a coroutine carry a call out."""
+    number = BY_NAME[name].number
+    dispatcher.ROWS[number] = dispatcher.ROWS[number]._replace(handler=handler, may_sleep=True)
+
+
+def replace_everywhere(name: str, function: Any, other: Any) -> None:
+    """Put another function in the place of one that modules have imported by its name."""
+    for module in tuple(sys.modules.values()):
+        if module.__name__.startswith("fluke_async") and getattr(module, name, None) is function:
+            setattr(module, name, other)
+
+
+def put_a_point_before_the_wait(names: tuple[str, ...], kind: type[KernelObject]) -> None:
+    """Let calls that are about to wait for such an object lose the processor when they have decided it."""
+    park = Scheduler.park
+    late: dict[Thread, KernelObject | None] = {}
+
+    def decide(self: Scheduler, thread: Thread, target: KernelObject) -> None:
+        if thread in late and isinstance(target, kind):
+            late[thread] = target
+        else:
+            park(self, thread, target)
+
+    def with_a_point(original: Handler) -> Handler:
+        async def handler(core: Core, thread: Thread) -> int:
+            inner = original(core, thread)
+            while True:
+                late[thread] = None
+                try:
+                    suspension = inner.send(None)
+                except StopIteration as end:
+                    return int(end.value)
+                finally:
+                    target = late.pop(thread)
+                if target is not None:
+                    await COPY
+                    park(core, thread, target)
+                await suspension
+
+        return handler
+
+    Scheduler.park = decide  # type: ignore[method-assign]
+    for name in names:
+        replace(name, with_a_point(handler_of(name)))
+
+
+MISTAKES: tuple[Callable[[], None], ...] = (
+    mutex_found_free_before_a_point,
+    heir_of_a_mutex_found_before_a_point,
+    mutex_found_locked_before_a_point,
+    mutex_unlocked_a_point_before_the_sleep,
+    no_server_found_before_a_point,
+    no_client_found_before_a_point,
+    server_found_before_a_point,
+    waiter_of_a_signal_found_before_a_point,
+    waiters_of_a_broadcast_found_at_once,
+    client_of_a_reply_looked_up_once,
+    pages_of_a_call_looked_up_once,
+    receiver_moved_on_after_the_point,
+    entries_taken_back_before_the_right,
+    place_in_line_lost_with_the_processor,
+    interrupt_of_a_preempted_call_forgotten,
+)
