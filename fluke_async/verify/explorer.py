@@ -37,10 +37,15 @@ Schedule = tuple[Departure, ...]
 
 
 class Explorer(Turns):
-    """Turns that follow a schedule; `choices` has of each that came how many candidates it had, and the usual one."""
+    """
+    Turns that follow a schedule; `choices` has of each that came how many candidates it had, and the usual one.
 
-    def __init__(self, harts: int, schedule: Schedule = ()) -> None:
+    A turn goes on until its thread traps, or for `length` instructions: with one, there is a choice at each.
+    """
+
+    def __init__(self, harts: int, schedule: Schedule = (), length: int = UNLIMITED) -> None:
         super().__init__(harts)
+        self.length = length
         self.schedule = dict(schedule)
         self.choices: list[tuple[int, int]] = []
         self.on_departure: Callable[[], None] | None = None  # called before each
@@ -68,8 +73,8 @@ class Explorer(Turns):
         return chosen
 
     def left(self, time: int) -> int:
-        """A turn goes on until its thread traps."""
-        return UNLIMITED
+        """A turn is as long wherever it begins."""
+        return self.length
 
     def _take(self, count: int, usual: int) -> int:
         """Take the next choice: the usual candidate or, where the schedule departs from it, another."""
@@ -107,7 +112,13 @@ class Explored:
     failing: Schedule = ()
 
 
-def explore(attempt: Callable[[Explorer], str], harts: int, departures: int, limit: int = UNLIMITED) -> Explored:
+def explore(
+    attempt: Callable[[Explorer], str],
+    harts: int,
+    departures: int = UNLIMITED,
+    limit: int = UNLIMITED,
+    length: int = UNLIMITED,
+) -> Explored:
     """
     Run every schedule with at most so many departures, but no more than `limit` schedules, until one fails.
 
@@ -121,7 +132,7 @@ def explore(attempt: Callable[[Explorer], str], harts: int, departures: int, lim
             explored.is_complete = False
             break
         schedule = waiting.popleft()
-        explorer = Explorer(harts, schedule)
+        explorer = Explorer(harts, schedule, length)
         explored.failure, explored.failing = attempt(explorer), schedule
         explored.schedules += 1
         explored.choices = max(explored.choices, len(explorer.choices))
