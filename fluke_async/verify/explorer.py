@@ -51,7 +51,7 @@ class Explorer(Turns):
         self.on_departure: Callable[[], None] | None = None  # called before each
         self._last: Thread | None = None  # who was chosen
         self._run_order = 0  # its place then: another, once its time slice has ended
-        self._moment = (0, 0, 0)
+        self._moment: tuple[int, ...] = ()
 
     def choose(self, scheduler: Scheduler) -> Thread | None:
         """Who goes on; no choice is taken twice, though the kernel may ask twice."""
@@ -96,9 +96,10 @@ class Explorer(Turns):
         return list(takewhile(lambda thread: thread.effective_priority == priority, scheduler.ready.in_order()))
 
 
-def _moment(scheduler: Scheduler) -> tuple[int, int, int]:
-    """What has changed whenever anything has happened."""
-    return scheduler.time, scheduler.stamp, scheduler.statistics.system_calls
+def _moment(scheduler: Scheduler) -> tuple[int, ...]:
+    """What has changed whenever anything has happened; a thread may come to its end in no time."""
+    statistics = scheduler.statistics
+    return scheduler.time, scheduler.stamp, statistics.system_calls, statistics.interrupts, len(scheduler.ready)
 
 
 @dataclass(slots=True)
