@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from fluke_async.abi.codes import Status
+from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, Status
 from fluke_async.abi.entry_points import BY_NAME, COMPLETION_COST
 from fluke_async.abi.registers import A0, A1, PROGRESS_WORDS, RECEIVE_BUFFER, RECEIVE_WORDS
 from fluke_async.execution import dispatcher
-from fluke_async.kernel import exceptions, ipc, reliable, user_memory
+from fluke_async.kernel import exceptions, ipc, message, reliable, user_memory
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject
@@ -114,7 +114,7 @@ def server_found_before_a_point() -> None:
 
 
 def waiter_of_a_signal_found_before_a_point() -> None:
-    """`cond_signal` finds the first waiter, can lose the processor, and lets it go on if it still waits; else nobody."""
+    """`cond_signal` finds the first waiter, can lose the processor, and lets that one go on or nobody."""
 
     async def cond_signal(core: Core, thread: Thread) -> int:
         cond = object_at(core, thread, thread.registers[A0], Cond)
@@ -159,37 +159,38 @@ def client_of_a_reply_looked_up_once() -> None:
     ipc.move_reply_chunk = move_reply_chunk
 
 
-def pages_of_a_call_looked_up_once() -> None:
-    """An operation goes on with the pages that it has found for a thread's memory, for as long as its call takes."""
-    original, finish = user_memory.runs, Scheduler.finish
-    known: dict[Thread, dict[tuple[Thread, int, int], int]] = {}
+def pages_of_a_message_looked_up_once() -> None:
+    """Where the rest of a message goes is looked up with its first chunk, and not again behind the points."""
+    move_words, runs = message.move_words, user_memory.runs
+    known: dict[tuple[Thread, int], int] = {}
 
-    def runs(core: Core, thread: Thread, address: int, access: int, size: int) -> list[tuple[int, int]]:
-        found = original(core, thread, address, access, size)
-        if core.current is not None and len(found) == 1:
-            pages = known.setdefault(core.current, {})
-            start, length = found[0]
-            return [(pages.setdefault((thread, address, access), start), length)]
-        return found
+    def move_and_look_ahead(core: Core, source: Thread, target: Thread, done: int, source_done: int, most: int) -> int:
+        moved = move_words(core, source, target, done, source_done, most)
+        registers = target.registers
+        begin, end = (registers[RECEIVE_BUFFER] + words * WORD_SIZE for words in (0, registers[RECEIVE_WORDS]))
+        pages = range(begin // PAGE_SIZE, -(-end // PAGE_SIZE))
+        if not done:
+            found = {page: runs(core, target, page * PAGE_SIZE, WRITE, PAGE_SIZE) for page in pages}
+            known.update({(target, page): place for page, ((place, _),) in found.items()})
+        if done and moved < most:
+            known.clear()
+        return moved
 
-    def touch(core: Core, thread: Thread, address: int, access: int, size: int) -> None:
-        if core.current is None or (thread, address, access) not in known.get(core.current, {}):
-            touched(core, thread, address, access, size)
+    def known_runs(core: Core, thread: Thread, address: int, access: int, size: int) -> list[tuple[int, int]]:
+        first, end = address // PAGE_SIZE, -(-(address + size) // PAGE_SIZE)
+        if access == WRITE and size and all((thread, page) in known for page in range(first, end)):
+            return [(known[thread, first] + address % PAGE_SIZE, size)]  # they adjoin where nobody has come in between
+        return runs(core, thread, address, access, size)
 
-    def finished(self: Scheduler, thread: Thread, entry: Any, status: int) -> None:
-        known.pop(thread, None)
-        finish(self, thread, entry, status)
-
-    touched = user_memory.touch
-    user_memory.runs, user_memory.touch = runs, touch
-    Scheduler.finish = finished  # type: ignore[method-assign]
+    replace_everywhere("move_words", move_words, move_and_look_ahead)
+    user_memory.runs = known_runs
 
 
 # -- two steps instead of one -----------------------------------------------------------------------------------------
 
 
 def receiver_moved_on_after_the_point() -> None:
-    """A chunk on a reliable connection is taken off what is to be sent at once; its arrival is noted after the point."""
+    """A chunk of a reliable message is taken off what is to be sent; that it has arrived is noted after the point."""
     move_chunk, converse = reliable.move_chunk, ipc.converse
     arrived: dict[Thread, tuple[Thread, tuple[int, ...]]] = {}
     roles = (RECEIVE_BUFFER, RECEIVE_WORDS, PROGRESS_WORDS)
@@ -249,7 +250,7 @@ def place_in_line_lost_with_the_processor() -> None:
 
 
 def interrupt_of_a_preempted_call_forgotten() -> None:
-    """An interrupt of who is in a call, and does not wait, is left for the end of the call, as a wait's would not be."""
+    """An interrupt of who has lost the processor in a call, and does not wait, is left for the end of the call."""
     post, finish = exceptions.post, Scheduler.finish
     late: dict[Thread, int] = {}
 
@@ -335,7 +336,7 @@ MISTAKES: tuple[Callable[[], None], ...] = (
     waiter_of_a_signal_found_before_a_point,
     waiters_of_a_broadcast_found_at_once,
     client_of_a_reply_looked_up_once,
-    pages_of_a_call_looked_up_once,
+    pages_of_a_message_looked_up_once,
     receiver_moved_on_after_the_point,
     entries_taken_back_before_the_right,
     place_in_line_lost_with_the_processor,

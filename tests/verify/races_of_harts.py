@@ -24,7 +24,6 @@ from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.scheduler import Scheduler
 from fluke_async.kernel.tables import Tables
-from fluke_async.kernel.turns import Turns
 
 ENGINES: tuple[Any, ...] = (UnicornCpu, ScriptedCpu)
 
@@ -99,24 +98,6 @@ def state_read_as_of_the_last_turn() -> None:
     thread_state.export_bits = export_old_bits
 
 
-def threads_of_a_turn_looked_up_once() -> None:
-    """Who runs on the harts is looked up when a turn begins: who is stopped in it by another runs on to its end."""
-    choose = Turns.choose
-    known: dict[Turns, tuple[int, Thread]] = {}
-
-    def choose_once(self: Turns, scheduler: Scheduler) -> Thread | None:
-        number = scheduler.time // self.length
-        before, thread = known.get(self, (-1, None))
-        if before == number and thread is not None and thread.active and not thread.waiting_for and thread.space:
-            return thread
-        chosen = choose(self, scheduler)
-        if chosen is not None:
-            known[self] = number, chosen
-        return chosen
-
-    Turns.choose = choose_once  # type: ignore[method-assign]
-
-
 # -- what a processor keeps -------------------------------------------------------------------------------------------
 
 
@@ -162,6 +143,7 @@ def floating_registers_left_at_the_end_of_a_turn() -> None:
 def entries_taken_back_on_one_engine_alone() -> None:
     """Of the engines of a processor, the one that runs is flushed; the others keep what they have looked up."""
     Engines.forget_entries = lambda _self: None  # type: ignore[method-assign]
+    ScriptedCpu.flush = lambda self: self._file.entries.clear()  # type: ignore[method-assign]
 
 
 def entries_taken_back_for_who_asked_alone() -> None:
@@ -233,7 +215,6 @@ MISTAKES: tuple[Callable[[], None], ...] = (
     stop_waits_for_the_next_trap,
     end_waits_for_the_next_trap,
     state_read_as_of_the_last_turn,
-    threads_of_a_turn_looked_up_once,
     reservation_kept_over_the_end_of_a_turn,
     floating_registers_left_at_the_end_of_a_turn,
     entries_taken_back_on_one_engine_alone,

@@ -46,7 +46,7 @@ class World:
     def name(self) -> str:
         return self.make.__name__
 
-    def attempt(self, configuration: Configuration, turns: Turns) -> str:
+    def attempt(self, configuration: Configuration, turns: Turns | None) -> str:
         """What is wrong under some turns; empty if nothing is."""
         machine = Machine(*configuration, effort=SLICE, memory_bytes=MEMORY_BYTES)
         core = machine.core

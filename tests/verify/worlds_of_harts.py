@@ -15,6 +15,8 @@ from tests.kernel.machine import Machine, Part, Value
 from tests.kernel.states import WORDS
 from tests.verify.small_worlds import HANDLER, Judge, World, wrong
 
+COUNTED = 3
+
 
 def caller(machine: Machine, name: str, *parts: Part, **operands: Value) -> Thread:
     """A thread whose first instruction is a call, with its registers set."""
@@ -28,7 +30,7 @@ def caller(machine: Machine, name: str, *parts: Part, **operands: Value) -> Thre
 
 def counter(machine: Machine, word: int, *parts: Part, **options: str) -> Thread:
     """A thread that counts in s0, and stores each count."""
-    return machine.spawn([("add", "s0", "s0", 1), machine.keep("s0", word)] * 2, *parts, **options)  # type: ignore[arg-type]
+    return machine.spawn([("add", "s0", "s0", 1), machine.keep("s0", word)] * COUNTED, *parts, **options)  # type: ignore[arg-type]
 
 
 def looking_twice(word: int) -> list[Part]:
@@ -59,7 +61,7 @@ def who_is_stopped_stands_still_and_goes_on(machine: Machine) -> Judge:
             done=machine.done(victim, other),
             still=first == second,
             true=x[NUMBER_OF["s0"]] - first in (0, 1),
-            whole=machine.word(word) == machine.register(victim, "s0") == 2,
+            whole=machine.word(word) == machine.register(victim, "s0") == COUNTED,
         )
 
     return judge
@@ -95,7 +97,7 @@ def who_is_interrupted_goes_on(machine: Machine) -> Judge:
 
     def judge() -> str:
         taken = machine.word(hits) == (0 if victim.pending else 1)
-        whole = machine.word(word) == machine.register(victim, "s0") == 2
+        whole = machine.word(word) == machine.register(victim, "s0") == COUNTED
         return wrong(done=machine.done(victim, other), taken=taken, whole=whole)
 
     return judge
