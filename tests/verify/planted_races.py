@@ -1,10 +1,10 @@
 """
-Explores a kernel with a race planted in it: `python -m tests.verify.planted_races NAME [SCENE]`.
+Explores a kernel with a race planted in it: `python -m tests.verify.planted_races NAME`.
 
-A scene is a small world, or one of the small programs; SHOWN_BY says which shows the race, on how many harts and in
-which configuration. Prints one line: what is wrong, and under which interleaving, behind what is wrong with a plain
-run, on one hart without any interruption. Exit status 1 if nothing is found. It has a process of its own, because a
-race stays planted.
+SHOWN_BY says where the race shows itself: in a small world or in one of the small programs, on how many harts, in which
+configuration, and whether its interleavings are explored or drawn. Prints what is wrong, after how many interleavings,
+and whether a plain run is wrong too, on one hart without any interruption. Exit status 1 if nothing is found. It has a
+process of its own, because a race stays planted.
 """
 
 from __future__ import annotations
@@ -14,34 +14,26 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fluke_async.execution.configuration import Configuration
-from fluke_async.verify.closed_run import Program
-from fluke_async.verify.explorer import Explored, Schedule
-from fluke_async.verify.interleavings import Interleavings, named, outcome
-from tests.verify import races, races_of_harts, small_worlds, worlds_of_harts
-from tests.verify.small_worlds import World
+from fluke_async.kernel.turns import Turns
+from fluke_async.verify.explorer import UNLIMITED, Explored, explore
+from fluke_async.verify.interleavings import Interleavings, named
+from tests.verify import races, races_of_harts
+from tests.verify.explored_worlds import FULL, PARTIAL, WORLDS
 
 SOURCES = (races, races_of_harts)
 RACES: dict[str, Callable[[], None]] = {each.__name__: each for source in SOURCES for each in source.MISTAKES}
-WORLDS = {world.name: world for world in (*small_worlds.WORLDS, *worlds_of_harts.WORLDS)}
-PARTIAL, PROCESS, FULL = (
-    Configuration("interrupt", "partial"),
-    Configuration("process", "partial"),
-    Configuration("process", "full"),
-)
+PROCESS = Configuration("process", "partial")
 DEPARTURES, SEEDS = 3, range(1, 40)
+NOTHING = "nothing"
 
 
 class Scene(NamedTuple):
-    """Where a race shows itself: a world or a program, how many harts, and whether turns are explored or drawn."""
+    """Where a race shows itself."""
 
     name: str
     configuration: Configuration
-    harts: int
+    harts: int = 2
     is_drawn: bool = False
-    is_plain: bool = False  # whether a plain run shows it too
-
-
-SHOWN_BY: dict[str, Scene] = {}
 
 
 class Found(NamedTuple):
@@ -49,24 +41,66 @@ class Found(NamedTuple):
 
     plain: str
     explored: Explored
-    seed: int = 0
 
 
-def find(scene: Scene) -> Found:
-    """Run a scene plainly, and then in all interleavings that depart little, or in drawn turns."""
-    world = WORLDS.get(scene.name)
-    return find_in_world(scene, world) if world is not None else find_in_program(scene, named(scene.name, scene.harts))
+def find(race: Callable[[], None], scene: Scene) -> Found:
+    """Plant a race and run a scene plainly, then in interleavings that depart little, or in drawn turns."""
+    world, length = WORLDS.get(scene.name), UNLIMITED
+    if world is None:
+        interleavings = Interleavings(named(scene.name, scene.harts), scene.configuration)  # before it is planted
+        attempt: Callable[[Turns | None], str] = interleavings.wrong_under
+    else:
+        length = world.length
 
+        def attempt(turns: Turns | None) -> str:
+            return world.attempt(scene.configuration, turns)
 
-def find_in_world(scene: Scene, world: World) -> Found:
-    configuration, harts = scene.configuration, scene.harts
-    plain = world.attempt(configuration, None)
+    race()
+    plain = attempt(None)
     if not scene.is_drawn:
-        return Found(plain, world.explore(configuration, harts, DEPARTURES))
+        return Found(plain, explore(attempt, scene.harts, DEPARTURES, length=length))
     explored = Explored(is_complete=False)
     for seed in SEEDS:
         explored.schedules += 1
-        explored.failure = world.attempt(configuration, world.turns(harts, seed))
+        turns = Turns(scene.harts, seed) if world is None else world.turns(scene.harts, seed)
+        explored.failure = attempt(turns)
         if explored.failure:
-            return Found(plain, explored, seed)
+            break
     return Found(plain, explored)
+
+
+SHOWN_BY: dict[str, Scene] = {
+    "mutex_found_free_before_a_point": Scene("two_count_under_a_mutex", FULL),
+    "heir_of_a_mutex_found_before_a_point": Scene("a_mutex_is_handed_over", PARTIAL, 1),
+    "mutex_found_locked_before_a_point": Scene("two_count_under_a_mutex", PROCESS),
+    "mutex_unlocked_a_point_before_the_sleep": Scene("bounded_buffer", PROCESS),
+    "no_server_found_before_a_point": Scene("two_clients_come_to_a_server", FULL),
+    "no_client_found_before_a_point": Scene("pipeline", PROCESS, 4),
+    "server_found_before_a_point": Scene("two_clients_come_to_a_server", FULL, 1),
+    "waiter_of_a_signal_found_before_a_point": Scene("two_signals_for_two_sleepers", FULL),
+    "waiters_of_a_broadcast_found_at_once": Scene("a_broadcast_and_a_signal", FULL),
+    "stack_resumed_without_its_epochs": Scene("a_long_reply_is_interrupted", PROCESS),
+    "client_of_a_reply_looked_up_once": Scene("a_long_reply_is_interrupted", PARTIAL),
+    "pages_of_a_message_looked_up_once": Scene("a_region_is_protected_under_a_message", PARTIAL, 1),
+    "receiver_moved_on_after_the_point": Scene("a_connection_beside_a_bystander", PARTIAL),
+    "entries_taken_back_before_the_right": Scene("a_region_is_protected_under_stores", FULL),
+    "place_in_line_lost_with_the_processor": Scene("a_broadcast_leaves_alone_who_waits_again", FULL),
+    "interrupt_of_a_preempted_call_forgotten": Scene("a_long_request_is_interrupted", FULL),
+    "stop_waits_for_the_next_trap": Scene("who_is_stopped_stands_still_and_goes_on", PARTIAL),
+    "end_waits_for_the_next_trap": Scene("who_is_destroyed_does_nothing_more", PARTIAL, 1),
+    "state_read_as_of_the_last_turn": Scene("who_is_stopped_stands_still_and_goes_on", PARTIAL, is_drawn=True),
+    "reservation_kept_over_the_end_of_a_turn": Scene("nothing_is_reserved_for_two", PARTIAL),
+    "floating_registers_left_at_the_end_of_a_turn": Scene("each_has_its_floating_registers", PARTIAL),
+    "entries_taken_back_on_one_engine_alone": Scene("a_region_is_protected_under_stores_elsewhere", PARTIAL),
+    "entries_taken_back_for_who_asked_alone": Scene("a_region_is_protected_under_stores", PARTIAL),
+    "entries_taken_back_in_the_running_space_alone": Scene("a_mapping_is_taken_away_under_stores", PARTIAL, 1),
+}
+
+
+if __name__ == "__main__":
+    found = find(RACES[sys.argv[1]], SHOWN_BY[sys.argv[1]])
+    failure = found.explored.failure.strip()
+    sys.stdout.write(
+        f"{failure or NOTHING}\nafter {found.explored.schedules}\nplainly: {found.plain.strip() or NOTHING}\n"
+    )
+    sys.exit(0 if failure else 1)

@@ -16,6 +16,7 @@ from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, Status
 from fluke_async.abi.entry_points import BY_NAME, COMPLETION_COST
 from fluke_async.abi.registers import A0, A1, PROGRESS_WORDS, RECEIVE_BUFFER, RECEIVE_WORDS
 from fluke_async.execution import dispatcher
+from fluke_async.execution.process import ProcessModel
 from fluke_async.kernel import exceptions, ipc, message, reliable, user_memory
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.names import object_at
@@ -139,6 +140,30 @@ def waiters_of_a_broadcast_found_at_once() -> None:
         return Status.SUCCESS
 
     replace("cond_broadcast", cond_broadcast)
+
+
+def stack_resumed_without_its_epochs() -> None:
+    """The stack of a server that replies knows for whom, and is resumed whatever has become of that client since."""
+    original = handler_of("ipc_reply_wait_receive")
+
+    def resume(_self: ProcessModel, _core: Core, thread: Thread) -> Any:
+        stack, thread.stack = thread.stack, None
+        return stack
+
+    async def reply_wait_receive(core: Core, thread: Thread) -> int:
+        client, inner = thread.served, original(core, thread)
+        while True:
+            try:
+                suspension = inner.send(None)
+            except StopIteration as end:
+                return int(end.value)
+            await suspension
+            if suspension is COPY and client is not None and thread.served is not client:
+                core.finish(client, CALLED, Status.SUCCESS)
+                client = None
+
+    ProcessModel.resume = resume  # type: ignore[method-assign]
+    replace("ipc_reply_wait_receive", reply_wait_receive)
 
 
 def client_of_a_reply_looked_up_once() -> None:
@@ -335,6 +360,7 @@ MISTAKES: tuple[Callable[[], None], ...] = (
     server_found_before_a_point,
     waiter_of_a_signal_found_before_a_point,
     waiters_of_a_broadcast_found_at_once,
+    stack_resumed_without_its_epochs,
     client_of_a_reply_looked_up_once,
     pages_of_a_message_looked_up_once,
     receiver_moved_on_after_the_point,
