@@ -5,12 +5,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test verify grind hostile mutants lint types fresh elf-check bench clean
+.PHONY: help demo test verify interleavings grind hostile mutants lint types fresh elf-check bench clean
 
 help:
 	@echo 'make demo       a tour of what this kernel does, in under a minute'
 	@echo 'make test       the tests'
 	@echo 'make verify     everything re-created at every point of every program, in some twenty minutes'
+	@echo 'make interleavings    small programs on 1, 2 and 4 harts, in many orders, in some minutes'
 	@echo 'make grind      two million random hostile calls on the kernel, in some minutes'
 	@echo 'make hostile    damaged programs and forged states, 100,000 of each, in some ten minutes'
 	@echo 'make mutants    how many small changes of the kernel the tests notice, in a quarter of an hour'
@@ -26,6 +27,10 @@ test: $(VENV)/dev.stamp
 
 verify: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async verify --all --points all --instructions 10000 --report verification.md
+	$(RUN) -m tests.verify.planted_page verification.md
+
+interleavings: $(VENV)/demo.stamp
+	$(RUN) -m fluke_async.verify.interleavings
 
 grind: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.grind --calls 350000

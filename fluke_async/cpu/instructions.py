@@ -81,12 +81,16 @@ def instructions_before_page_end(halfwords: memoryview, pages: Mapping[int, int]
 
 def is_call(halfwords: memoryview, pages: Mapping[int, int], pc: int) -> bool | None:
     """Whether an `ecall` is at pc; None if a page that it would lie in cannot be fetched from."""
-    for address, wanted in ((pc & -2, ENVIRONMENT_CALL), (pc + 2 & _WORD - 1, 0)):
-        if not pages.get(address // PAGE_SIZE, 0) & EXECUTE:
-            return None
-        if halfwords[_halfword_index(pages, address)] != wanted:
-            return False
-    return True
+    entry = pages.get(pc >> 12, 0)
+    if not entry & EXECUTE:
+        return None
+    index = (entry & -PAGE_SIZE | pc & PAGE_SIZE - 1) >> 1
+    if halfwords[index] != ENVIRONMENT_CALL:
+        return False
+    if pc & PAGE_SIZE - 2 != PAGE_SIZE - 2:
+        return not halfwords[index + 1]
+    entry = pages.get((pc + 2 & _WORD) >> 12, 0)
+    return not halfwords[(entry & -PAGE_SIZE) >> 1] if entry & EXECUTE else None
 
 
 def _halfword_index(pages: Mapping[int, int], pc: int) -> int:

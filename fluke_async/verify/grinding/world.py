@@ -27,6 +27,7 @@ from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.recreation import capture, closed_set, destroy, restore
+from fluke_async.kernel.turns import turns_of
 from fluke_async.verify.grinding import places
 from fluke_async.verify.grinding.hostile_cpu import HostileCpu
 from fluke_async.verify.grinding.places import KIND_OF_SLOT, TYPE_OF_REFERENCE
@@ -41,6 +42,8 @@ INTERVALS = (100, 1_000, 20_000)  # instructions between two interrupts from out
 SHARED, OWN = 0x1_0000, 0x10_0000  # in the slab: what all share, and where what is of one space begins
 PARENT = 0x1000_0000  # in the slab: objects that nobody can name
 STEPS_MAX = 5_000
+HARTS = (1, 2, 4)  # of worlds that follow each other
+DRAWN_TURNS = 8  # in one world of so many turns are drawn, and short: it takes ten times as long
 ENABLED = ThreadFlags.EXCEPTION_ENABLE
 
 T = TypeVar("T", bound=KernelObject)
@@ -60,7 +63,8 @@ class World:
         values = Values(self.random)
         memory_bytes = self.random.choice(MEMORY_BYTES)
         self.cpu = HostileCpu(memory_bytes, values, States(values))
-        self.core = core = Core(self.cpu, memory_bytes)
+        turns = turns_of(HARTS[seed % len(HARTS)], 0 if seed % DRAWN_TURNS else seed)
+        self.core = core = Core(self.cpu, memory_bytes, turns=turns)
         self.cpu.core = core
         model, preemption = configuration
         self.hart = Hart(core, self.cpu, Dispatcher(core, MODELS[model](), Preemption(preemption)))
