@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from fluke_async.execution.configuration import Configuration
 from fluke_async.kernel.turns import Turns
 from fluke_async.verify.explorer import UNLIMITED, Explored, explore
 from fluke_async.verify.interleavings import Interleavings, named
-from tests.verify import races, races_of_harts
+from tests.verify import races, races_of_harts, races_of_steps
 from tests.verify.explored_worlds import FULL, PARTIAL, WORLDS
 
-SOURCES = (races, races_of_harts)
+SOURCES = (races, races_of_steps, races_of_harts)
 RACES: dict[str, Callable[[], None]] = {each.__name__: each for source in SOURCES for each in source.MISTAKES}
 PROCESS = Configuration("process", "partial")
 DEPARTURES, SEEDS = 3, range(1, 40)
@@ -45,20 +46,19 @@ class Found(NamedTuple):
 
 def find(race: Callable[[], None], scene: Scene) -> Found:
     """Plant a race and run a scene plainly, then in interleavings that depart little, or in drawn turns."""
-    world, length = WORLDS.get(scene.name), UNLIMITED
+    attempt: Callable[[Turns | None], str]
+    world = WORLDS.get(scene.name)
     if world is None:
-        interleavings = Interleavings(named(scene.name, scene.harts), scene.configuration)  # before it is planted
-        attempt: Callable[[Turns | None], str] = interleavings.wrong_under
+        program = named(scene.name, scene.harts)
+        attempt = Interleavings(program, scene.configuration).wrong_under  # it has run plainly before the race is there
     else:
-        length = world.length
-
-        def attempt(turns: Turns | None) -> str:
-            return world.attempt(scene.configuration, turns)
-
+        attempt = partial(world.attempt, scene.configuration)
     race()
     plain = attempt(None)
     if not scene.is_drawn:
-        return Found(plain, explore(attempt, scene.harts, DEPARTURES, length=length))
+        return Found(
+            plain, explore(attempt, scene.harts, DEPARTURES, length=UNLIMITED if world is None else world.length)
+        )
     explored = Explored(is_complete=False)
     for seed in SEEDS:
         explored.schedules += 1

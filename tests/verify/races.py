@@ -1,9 +1,9 @@
 """
 Races that are planted in the kernel, to see whether exploring interleavings finds them.
 
-Each is a change that is right as long as nobody else runs at a bad moment: what was looked up before a point at which
-the processor can be lost is used after it, or what was to be one step has become two. See `races_of_harts` for those
-that concern who runs elsewhere.
+Each is a change that is right as long as nobody else runs at a bad moment: here, what was looked up before a point at
+which the processor can be lost is used after it. In `races_of_steps`, what was to be one step has become two;
+`races_of_harts` are about who runs elsewhere.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, Status
 from fluke_async.abi.entry_points import BY_NAME, COMPLETION_COST
-from fluke_async.abi.registers import A0, A1, PROGRESS_WORDS, RECEIVE_BUFFER, RECEIVE_WORDS
+from fluke_async.abi.registers import A0, RECEIVE_BUFFER, RECEIVE_WORDS, SEND_WORDS
 from fluke_async.execution import dispatcher
 from fluke_async.execution.process import ProcessModel
-from fluke_async.kernel import exceptions, ipc, message, reliable, user_memory
+from fluke_async.kernel import connection, ipc, message, user_memory
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.base import KernelObject
@@ -25,18 +25,13 @@ from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.portset import Portset
-from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.thread import Thread
-from fluke_async.kernel.revocation import revoke_region
 from fluke_async.kernel.scheduler import Scheduler
 from fluke_async.kernel.suspension import COPY, VISIT
 from fluke_async.kernel.translation import WRITE
 
 Handler = Callable[[Core, Thread], Any]
 SERVING = ("ipc_wait_receive", "ipc_setup_wait_receive", "ipc_reply_wait_receive", "ipc_request_receive")
-
-
-# -- looked up before a point, and used after it --------------------------------------------------------------------
 
 
 def mutex_found_free_before_a_point() -> None:
@@ -102,13 +97,13 @@ def server_found_before_a_point() -> None:
     original = handler_of("ipc_call")
 
     async def ipc_call(core: Core, thread: Thread) -> int:
-        port = ipc.destination(core, thread)
+        port = connection.destination(core, thread)
         if port is not None and port.receiver is None and not thread.servers():
-            server = ipc.waiting_server(core, port)
+            server = connection.waiting_server(core, port)
             if server is not None:
                 await COPY
-                ipc.capture(core, server, thread, port)
-                core.advance(server, ipc.REQUEST_RECEIVE, thread)
+                connection.capture(core, server, thread, port)
+                core.advance(server, connection.REQUEST_RECEIVE, thread)
         return int(await original(core, thread))
 
     replace("ipc_call", ipc_call)
@@ -162,7 +157,7 @@ def stack_resumed_without_its_epochs() -> None:
                 core.finish(client, CALLED, Status.SUCCESS)
                 client = None
 
-    ProcessModel.resume = resume  # type: ignore[method-assign]
+    ProcessModel.resume = resume  # type: ignore[assignment,method-assign]
     replace("ipc_reply_wait_receive", reply_wait_receive)
 
 
@@ -191,106 +186,28 @@ def pages_of_a_message_looked_up_once() -> None:
 
     def move_and_look_ahead(core: Core, source: Thread, target: Thread, done: int, source_done: int, most: int) -> int:
         moved = move_words(core, source, target, done, source_done, most)
-        registers = target.registers
-        begin, end = (registers[RECEIVE_BUFFER] + words * WORD_SIZE for words in (0, registers[RECEIVE_WORDS]))
-        pages = range(begin // PAGE_SIZE, -(-end // PAGE_SIZE))
-        if not done:
-            found = {page: runs(core, target, page * PAGE_SIZE, WRITE, PAGE_SIZE) for page in pages}
-            known.update({(target, page): place for page, ((place, _),) in found.items()})
-        if done and moved < most:
-            known.clear()
+        words = min(source.registers[SEND_WORDS] - source_done, target.registers[RECEIVE_WORDS] - done)
+        if done or words <= most:
+            if words <= most:
+                known.clear()
+            return moved
+        begin = target.registers[RECEIVE_BUFFER]
+        for page in range(begin // PAGE_SIZE, -(-(begin + words * WORD_SIZE) // PAGE_SIZE)):
+            ((known[target, page], _),) = runs(core, target, page * PAGE_SIZE, WRITE, PAGE_SIZE)
         return moved
 
     def known_runs(core: Core, thread: Thread, address: int, access: int, size: int) -> list[tuple[int, int]]:
-        first, end = address // PAGE_SIZE, -(-(address + size) // PAGE_SIZE)
-        if access == WRITE and size and all((thread, page) in known for page in range(first, end)):
-            return [(known[thread, first] + address % PAGE_SIZE, size)]  # they adjoin where nobody has come in between
-        return runs(core, thread, address, access, size)
+        pages = range(address // PAGE_SIZE, -(-(address + size) // PAGE_SIZE))
+        if access != WRITE or not size or any((thread, page) not in known for page in pages):
+            return runs(core, thread, address, access, size)
+        found = []
+        for page in pages:
+            begin, end = max(address, page * PAGE_SIZE), min(address + size, (page + 1) * PAGE_SIZE)
+            found.append((known[thread, page] + begin % PAGE_SIZE, end - begin))
+        return found
 
     replace_everywhere("move_words", move_words, move_and_look_ahead)
     user_memory.runs = known_runs
-
-
-# -- two steps instead of one -----------------------------------------------------------------------------------------
-
-
-def receiver_moved_on_after_the_point() -> None:
-    """A chunk of a reliable message is taken off what is to be sent; that it has arrived is noted after the point."""
-    move_chunk, converse = reliable.move_chunk, ipc.converse
-    arrived: dict[Thread, tuple[Thread, tuple[int, ...]]] = {}
-    roles = (RECEIVE_BUFFER, RECEIVE_WORDS, PROGRESS_WORDS)
-
-    def move_chunk_half(core: Core, sender: Thread, receiver: Thread) -> Any:
-        before = [receiver.registers[role] for role in roles]
-        outcome = move_chunk(core, sender, receiver)
-        if outcome is COPY and core.current is not None:
-            arrived[core.current] = receiver, tuple(receiver.registers[role] for role in roles)
-            for role, value in zip(roles, before, strict=True):
-                receiver.registers[role] = value
-        return outcome
-
-    async def converse_in_halves(core: Core, thread: Thread) -> int:
-        inner = converse(core, thread)
-        while True:
-            try:
-                suspension = inner.send(None)
-            except StopIteration as end:
-                return int(end.value)
-            await suspension
-            if thread in arrived:
-                receiver, values = arrived.pop(thread)
-                for role, value in zip(roles, values, strict=True):
-                    receiver.registers[role] = value
-
-    reliable.move_chunk = move_chunk_half
-    for number, row in dispatcher.ROWS.items():
-        if row.handler is converse:
-            dispatcher.ROWS[number] = row._replace(handler=converse_in_halves)
-
-
-def entries_taken_back_before_the_right() -> None:
-    """`region_protect` takes back what was looked up, can lose the processor, and only then sets the protection."""
-
-    async def region_protect(core: Core, thread: Thread) -> int:
-        region = object_at(core, thread, thread.registers[A0], Region, WRITE)
-        revoke_region(core, region)
-        await COPY
-        region.prot = thread.registers[A1]
-        return Status.SUCCESS
-
-    replace("region_protect", region_protect)
-
-
-def place_in_line_lost_with_the_processor() -> None:
-    """A thread that is preempted in the kernel comes to its object as if it were new: `wait_order` is gone."""
-    original = dispatcher.Dispatcher._preempted
-
-    def _preempted(self: dispatcher.Dispatcher, thread: Thread) -> bool:
-        preempted = original(self, thread)
-        if preempted:
-            thread.wait_order = 0
-        return preempted
-
-    dispatcher.Dispatcher._preempted = _preempted  # type: ignore[method-assign]
-
-
-def interrupt_of_a_preempted_call_forgotten() -> None:
-    """An interrupt of who has lost the processor in a call, and does not wait, is left for the end of the call."""
-    post, finish = exceptions.post, Scheduler.finish
-    late: dict[Thread, int] = {}
-
-    def post_later(core: Core, target: Thread, pending: int) -> None:
-        if target.in_kernel and target.waiting_for is None:
-            late[target] = late.get(target, 0) | pending
-        else:
-            post(core, target, pending)
-
-    def finish_and_post(self: Scheduler, thread: Thread, entry: Any, status: int) -> None:
-        finish(self, thread, entry, status)
-        thread.pending |= late.pop(thread, 0)
-
-    replace_everywhere("post", post, post_later)
-    Scheduler.finish = finish_and_post  # type: ignore[method-assign]
 
 
 # -- how they are planted ---------------------------------------------------------------------------------------------
@@ -363,8 +280,4 @@ MISTAKES: tuple[Callable[[], None], ...] = (
     stack_resumed_without_its_epochs,
     client_of_a_reply_looked_up_once,
     pages_of_a_message_looked_up_once,
-    receiver_moved_on_after_the_point,
-    entries_taken_back_before_the_right,
-    place_in_line_lost_with_the_processor,
-    interrupt_of_a_preempted_call_forgotten,
 )

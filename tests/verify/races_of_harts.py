@@ -142,7 +142,7 @@ def floating_registers_left_at_the_end_of_a_turn() -> None:
 
 def entries_taken_back_on_one_engine_alone() -> None:
     """Of the engines of a processor, the one that runs is flushed; the others keep what they have looked up."""
-    Engines.forget_entries = lambda _self: None  # type: ignore[method-assign]
+    Engines.forget_entries = lambda self: None  # type: ignore[method-assign]  # noqa: ARG005
     ScriptedCpu.flush = lambda self: self._file.entries.clear()  # type: ignore[method-assign]
 
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.tidy import ROOT
-from tests.verify.planted_races import NOTHING, PARTIAL, RACES, SHOWN_BY, SOURCES, WORLDS
+from tests.verify.explored_worlds import PARTIAL, WORLDS
+from tests.verify.planted_races import NOTHING, RACES, SHOWN_BY, SOURCES
 
 
 @pytest.mark.parametrize("name", RACES)
