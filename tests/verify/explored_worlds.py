@@ -11,11 +11,11 @@ import sys
 from typing import NamedTuple
 
 from fluke_async.execution.configuration import Configuration
-from tests.verify import worlds_of_harts, worlds_of_locks, worlds_of_memory, worlds_of_messages
+from tests.verify import worlds_of_ends, worlds_of_harts, worlds_of_locks, worlds_of_memory, worlds_of_messages
 
 PARTIAL, FULL = Configuration("interrupt", "partial"), Configuration("process", "full")
 HARTS = (1, 2, 4)
-SOURCES = (worlds_of_locks, worlds_of_messages, worlds_of_memory, worlds_of_harts)
+SOURCES = (worlds_of_locks, worlds_of_messages, worlds_of_memory, worlds_of_ends, worlds_of_harts)
 WORLDS = {world.name: world for source in SOURCES for world in source.WORLDS}
 
 

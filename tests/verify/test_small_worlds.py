@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import comb
 
 import pytest
 
 from fluke_async.execution.configuration import Configuration
-from fluke_async.verify.explorer import UNLIMITED
+from fluke_async.verify.explorer import UNLIMITED, explore
 from tests.verify.explored_worlds import FULL, HARTS, PARTIAL, SCHEDULES, WORLDS
 
-MANY, FEW = 2000, 3
+MANY, FEW = 1000, 3
 """Of a world with more schedules, only those with so few departures are run here; all are by the command."""
 
 
@@ -45,3 +46,13 @@ def test_numbers_of_interleavings_are_those_counted_by_hand() -> None:
     }
     for name, count in counted.items():
         assert SCHEDULES[name] == ((count,) * 3, (count,) * 3), name
+
+
+@pytest.mark.parametrize("configuration", [PARTIAL, FULL], ids="-".join)
+@pytest.mark.parametrize("name", WORLDS)
+def test_nothing_is_wrong_if_everything_is_created_again_at_each_point(name: str, configuration: Configuration) -> None:
+    """Of each interleaving with one departure at most."""
+    world = WORLDS[name]
+    explored = explore(partial(world.attempt, configuration, remade=True), 2, 1, length=world.length)
+    assert not explored.failure, explored
+    assert explored.schedules > 3

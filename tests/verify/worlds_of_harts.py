@@ -11,14 +11,14 @@ from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.layouts import THREAD_STATE
 from fluke_async.abi.registers import ENTRY_POINT, NUMBER_OF
 from fluke_async.kernel.objects.thread import Thread
-from tests.kernel.machine import Machine, Part, Value
+from tests.kernel.machine import Part, Value
 from tests.kernel.states import WORDS
-from tests.verify.small_worlds import HANDLER, Judge, World, wrong
+from tests.verify.small_worlds import HANDLER, Judge, Stage, World, wrong
 
 COUNTED = 3
 
 
-def caller(machine: Machine, name: str, *parts: Part, **operands: Value) -> Thread:
+def caller(machine: Stage, name: str, *parts: Part, **operands: Value) -> Thread:
     """A thread whose first instruction is a call, with its registers set."""
     thread = machine.spawn(("ecall",), *parts)
     registers = {operand.name: operand.register for operand in BY_NAME[name].arguments}
@@ -28,7 +28,7 @@ def caller(machine: Machine, name: str, *parts: Part, **operands: Value) -> Thre
     return thread
 
 
-def counter(machine: Machine, word: int, *parts: Part, **options: str) -> Thread:
+def counter(machine: Stage, word: int, *parts: Part, **options: str) -> Thread:
     """A thread that counts in s0, and stores each count."""
     return machine.spawn([("add", "s0", "s0", 1), machine.keep("s0", word)] * COUNTED, *parts, **options)  # type: ignore[arg-type]
 
@@ -38,7 +38,7 @@ def looking_twice(word: int) -> list[Part]:
     return [("load", "s2", "zero", word), ("load", "s3", "zero", word)]
 
 
-def who_is_stopped_stands_still_and_goes_on(machine: Machine) -> Judge:
+def who_is_stopped_stands_still_and_goes_on(machine: Stage) -> Judge:
     """Its state is read out, which stops it; what was read is what it was; and with that it goes on."""
     word, state = machine.buffer(1), machine.buffer(WORDS)
     victim = counter(machine, word)
@@ -67,19 +67,21 @@ def who_is_stopped_stands_still_and_goes_on(machine: Machine) -> Judge:
     return judge
 
 
-def who_is_destroyed_does_nothing_more(machine: Machine) -> Judge:
+def who_is_destroyed_does_nothing_more(machine: Stage) -> Judge:
     word = machine.buffer(1)
     victim = counter(machine, word)
     other = caller(machine, "thread_destroy", *looking_twice(word), thread=victim)
 
     def judge() -> str:
         seen = [machine.register(other, name) for name in ("s2", "s3")]
-        return wrong(done=machine.done(other), still=seen == [machine.word(word)] * 2, gone=not victim.active)
+        return wrong(
+            done=machine.done(other), still=seen == [machine.word(word)] * 2, gone=not machine.now(victim).active
+        )
 
     return judge
 
 
-def who_is_interrupted_goes_on(machine: Machine) -> Judge:
+def who_is_interrupted_goes_on(machine: Stage) -> Judge:
     word, hits = machine.buffer(1), machine.buffer(1)
     victim = counter(
         machine,
@@ -96,14 +98,14 @@ def who_is_interrupted_goes_on(machine: Machine) -> Judge:
     other = caller(machine, "thread_interrupt", thread=victim)
 
     def judge() -> str:
-        taken = machine.word(hits) == (0 if victim.pending else 1)
+        taken = machine.word(hits) == (0 if machine.now(victim).pending else 1)
         whole = machine.word(word) == machine.register(victim, "s0") == COUNTED
         return wrong(done=machine.done(victim, other), taken=taken, whole=whole)
 
     return judge
 
 
-def nothing_is_reserved_for_two(machine: Machine) -> Judge:
+def nothing_is_reserved_for_two(machine: Stage) -> Judge:
     """Whoever is told that its store was done has counted: one tries once, one twice."""
     word = machine.buffer(1)
     attempts = [[("lr", "t0", "a0"), ("add", "t0", "t0", 1), ("sc", name, "t0", "a0")] for name in ("s2", "s3")]
@@ -120,7 +122,7 @@ def nothing_is_reserved_for_two(machine: Machine) -> Judge:
     return judge
 
 
-def each_has_its_floating_registers(machine: Machine) -> Judge:
+def each_has_its_floating_registers(machine: Stage) -> Judge:
     threads = [machine.spawn(("fli", "f0", bits), ("fmv", "s0", "f0"), ("fmv", "s1", "f0")) for bits in (7, 8)]
 
     def judge() -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fluke_async.abi.codes import WORD_SIZE, Status
 from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mutex import Mutex
-from tests.kernel.machine import Machine, Part
-from tests.verify.small_worlds import Judge, World, breath, wrong
+from tests.kernel.machine import Part
+from tests.verify.small_worlds import Judge, Stage, World, breath, wrong
 
 
-def counting(machine: Machine, mutex: Mutex, count: int) -> list[Part]:
+def counting(machine: Stage, mutex: Mutex, count: int) -> list[Part]:
     """Count under a mutex, with a breath between reading the count and writing it."""
     return [
         machine.call("mutex_lock", mutex=mutex),
@@ -21,13 +21,15 @@ def counting(machine: Machine, mutex: Mutex, count: int) -> list[Part]:
     ]
 
 
-def two_count_under_a_mutex(machine: Machine) -> Judge:
+def two_count_under_a_mutex(machine: Stage) -> Judge:
     mutex, count = machine.new(Mutex), machine.buffer(1)
     threads = [machine.spawn(counting(machine, mutex, count)) for _ in range(2)]
-    return lambda: wrong(done=machine.done(*threads), counted=machine.word(count) == 2, free=not mutex.locked)
+    return lambda: wrong(
+        done=machine.done(*threads), counted=machine.word(count) == 2, free=not machine.now(mutex).locked
+    )
 
 
-def a_mutex_is_handed_over(machine: Machine) -> Judge:
+def a_mutex_is_handed_over(machine: Stage) -> Judge:
     """One owns it, one waits for it, one comes for it."""
     mutex, count = machine.new(Mutex), machine.buffer(1)
     owner = machine.spawn(machine.call("mutex_unlock", mutex=mutex), start=False)
@@ -38,10 +40,12 @@ def a_mutex_is_handed_over(machine: Machine) -> Judge:
     comer = machine.spawn(counting(machine, mutex, count))
     machine.core.start(owner)
     threads = owner, waiter, comer
-    return lambda: wrong(done=machine.done(*threads), counted=machine.word(count) == 2, free=not mutex.locked)
+    return lambda: wrong(
+        done=machine.done(*threads), counted=machine.word(count) == 2, free=not machine.now(mutex).locked
+    )
 
 
-def who_unlocks_cannot_get_in_before_who_waits(machine: Machine) -> Judge:
+def who_unlocks_cannot_get_in_before_who_waits(machine: Stage) -> Judge:
     """The owner unlocks and tries again; it gets the mutex only if the one that waited is through with it."""
     mutex, through, seen = machine.new(Mutex), machine.buffer(1), machine.buffer([7, 7])
     owner = machine.spawn(
@@ -70,7 +74,7 @@ def who_unlocks_cannot_get_in_before_who_waits(machine: Machine) -> Judge:
     return judge
 
 
-def sleeping(machine: Machine, cond: Cond, count: int, times: int = 1) -> list[Part]:
+def sleeping(machine: Stage, cond: Cond, count: int, times: int = 1) -> list[Part]:
     """Wait for a signal so many times, under a mutex that nobody else wants, and count."""
     mutex = machine.new(Mutex)
     return [
@@ -83,7 +87,7 @@ def sleeping(machine: Machine, cond: Cond, count: int, times: int = 1) -> list[P
     ]
 
 
-def a_sleeper_meets_its_signal(machine: Machine) -> Judge:
+def a_sleeper_meets_its_signal(machine: Stage) -> Judge:
     """Who waits for a flag cannot sleep through it."""
     mutex, cond, flag = machine.new(Mutex), machine.new(Cond), machine.buffer(1)
     waiter = machine.spawn(
@@ -103,10 +107,10 @@ def a_sleeper_meets_its_signal(machine: Machine) -> Judge:
         machine.call("mutex_unlock", mutex=mutex),
         machine.call("cond_signal", cond=cond),
     )
-    return lambda: wrong(done=machine.done(waiter, raiser), free=not mutex.locked)
+    return lambda: wrong(done=machine.done(waiter, raiser), free=not machine.now(mutex).locked)
 
 
-def wake_two(machine: Machine, *calls: str) -> Judge:
+def wake_two(machine: Stage, *calls: str) -> Judge:
     """Two sleepers, and as many threads as there are calls that wake them."""
     cond, counts = machine.new(Cond), [machine.buffer(1) for _ in range(2)]
     sleepers = [machine.spawn(sleeping(machine, cond, count)) for count in counts]
@@ -116,15 +120,15 @@ def wake_two(machine: Machine, *calls: str) -> Judge:
     return lambda: wrong(done=machine.done(*sleepers, *wakers), woken=[*map(machine.word, counts)] == [1, 1])
 
 
-def two_signals_for_two_sleepers(machine: Machine) -> Judge:
+def two_signals_for_two_sleepers(machine: Stage) -> Judge:
     return wake_two(machine, "cond_signal", "cond_signal")
 
 
-def a_broadcast_and_a_signal(machine: Machine) -> Judge:
+def a_broadcast_and_a_signal(machine: Stage) -> Judge:
     return wake_two(machine, "cond_broadcast", "cond_signal")
 
 
-def a_broadcast_leaves_alone_who_waits_again(machine: Machine) -> Judge:
+def a_broadcast_leaves_alone_who_waits_again(machine: Stage) -> Judge:
     """Each of the sleepers returns once, and waits for the next."""
     cond, counts = machine.new(Cond), [machine.buffer(1) for _ in range(2)]
     sleepers = [machine.spawn(sleeping(machine, cond, count, times=2)) for count in counts]
@@ -132,7 +136,7 @@ def a_broadcast_leaves_alone_who_waits_again(machine: Machine) -> Judge:
     waker = machine.spawn(machine.call("cond_broadcast", cond=cond))
 
     def judge() -> str:
-        asleep = all(sleeper.waiting_for is cond for sleeper in sleepers)
+        asleep = all(machine.now(sleeper).waiting_for is machine.now(cond) for sleeper in sleepers)
         return wrong(done=machine.done(waker), asleep=asleep, once=[*map(machine.word, counts)] == [1, 1])
 
     return judge

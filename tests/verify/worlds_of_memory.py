@@ -7,12 +7,12 @@ from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
-from tests.kernel.machine import Machine, Part
+from tests.kernel.machine import Part
 from tests.kernel.messages import Service
-from tests.verify.small_worlds import LONG, WINDOW, Judge, World, breath, wrong
+from tests.verify.small_worlds import LONG, WINDOW, Judge, Stage, World, breath, wrong
 
 
-def window(machine: Machine, buffer: int, words: int, space: Space) -> Region:
+def window(machine: Stage, buffer: int, words: int, space: Space) -> Region:
     """A region around a buffer, mapped at WINDOW in a space."""
     region = machine.new(Region)
     size = -(-words * WORD_SIZE // PAGE_SIZE) * PAGE_SIZE
@@ -22,19 +22,19 @@ def window(machine: Machine, buffer: int, words: int, space: Space) -> Region:
     return region
 
 
-def storing(machine: Machine, space: Space) -> Thread:
+def storing(machine: Stage, space: Space) -> Thread:
     """Store 1, 2 and 3 through the window."""
     return machine.spawn(
         [[("li", "s0", number), ("store", "s0", "zero", WINDOW), *breath(machine)] for number in (1, 2, 3)], space=space
     )
 
 
-def forbidding(machine: Machine, call: Part, word: int) -> Thread:
+def forbidding(machine: Stage, call: Part, word: int) -> Thread:
     """Take away the right to write, and look twice whether anybody still does: what was seen is in s0 and s1."""
     return machine.spawn(call, ("load", "s0", "zero", word), breath(machine), ("load", "s1", "zero", word))
 
 
-def stores_end(machine: Machine, word: int, writer: Thread, call: Part) -> Judge:
+def stores_end(machine: Stage, word: int, writer: Thread, call: Part) -> Judge:
     """When `call` has returned, no store of the writer's arrives any more: it has its exception, or was through."""
     other = forbidding(machine, call, word)
 
@@ -50,22 +50,22 @@ def stores_end(machine: Machine, word: int, writer: Thread, call: Part) -> Judge
     return judge
 
 
-def protection(machine: Machine, space: Space) -> Judge:
+def protection(machine: Stage, space: Space) -> Judge:
     word = machine.buffer(1)
     region = window(machine, word, 1, space)
     call = machine.call("region_protect", region=region, prot=int(Prot.READ))
     return stores_end(machine, word, storing(machine, space), call)
 
 
-def a_region_is_protected_under_stores(machine: Machine) -> Judge:
+def a_region_is_protected_under_stores(machine: Stage) -> Judge:
     return protection(machine, machine.space)
 
 
-def a_region_is_protected_under_stores_elsewhere(machine: Machine) -> Judge:
+def a_region_is_protected_under_stores_elsewhere(machine: Stage) -> Judge:
     return protection(machine, machine.new_space())
 
 
-def a_mapping_is_taken_away_under_stores(machine: Machine) -> Judge:
+def a_mapping_is_taken_away_under_stores(machine: Stage) -> Judge:
     """Who stores through it is in another space, and finds nothing there when the call has returned."""
     word, space, mapping = machine.buffer(1), machine.new_space(), machine.new(Mapping)
     bits = {"start_va": WINDOW, "size": PAGE_SIZE, "region_off": word, "prot": int(Prot.ALL)}
@@ -73,7 +73,7 @@ def a_mapping_is_taken_away_under_stores(machine: Machine) -> Judge:
     return stores_end(machine, word, storing(machine, space), machine.call("mapping_destroy", mapping=mapping))
 
 
-def a_region_is_protected_under_a_message(machine: Machine) -> Judge:
+def a_region_is_protected_under_a_message(machine: Stage) -> Judge:
     """Nothing arrives where the call that takes the right away has returned."""
     service, arrived = Service(machine), machine.buffer(LONG)
     region = window(machine, arrived, LONG, machine.space)

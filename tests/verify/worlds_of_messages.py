@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from fluke_async.abi.codes import Status
-from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
-from tests.verify.small_worlds import HANDLER, LONG, Judge, World, breath, wrong
+from tests.verify.small_worlds import HANDLER, LONG, Judge, Stage, World, breath, wrong
 
 
-def two_clients_come_to_a_server(machine: Machine) -> Judge:
+def two_clients_come_to_a_server(machine: Stage) -> Judge:
     """None of the three is there before."""
     service = Service(machine)
     service.server()
@@ -21,7 +20,7 @@ def two_clients_come_to_a_server(machine: Machine) -> Judge:
     return judge
 
 
-def interrupted(machine: Machine, words: int, reply_words: int) -> Judge:
+def interrupted(machine: Stage, words: int, reply_words: int) -> Judge:
     """A call under way is interrupted by another thread, and made again."""
     service, hits = Service(machine), machine.buffer(1)
     service.server(room=words, reply_words=reply_words)
@@ -43,7 +42,7 @@ def interrupted(machine: Machine, words: int, reply_words: int) -> Judge:
     other = machine.spawn(machine.call("thread_interrupt", thread=client))
 
     def judge() -> str:
-        taken = machine.word(hits) == (0 if client.pending else 1)  # it may have come when all was over
+        taken = machine.word(hits) == (0 if machine.now(client).pending else 1)  # it may have come when all was over
         rest = list(range(6, 5 + min(words, reply_words)))
         arrived = machine.read(received, 1 + len(rest)) == [6, *rest]
         whole = machine.register(client, "t6") == reply_words
@@ -52,15 +51,15 @@ def interrupted(machine: Machine, words: int, reply_words: int) -> Judge:
     return judge
 
 
-def a_long_request_is_interrupted(machine: Machine) -> Judge:
+def a_long_request_is_interrupted(machine: Stage) -> Judge:
     return interrupted(machine, LONG, 1)
 
 
-def a_long_reply_is_interrupted(machine: Machine) -> Judge:
+def a_long_reply_is_interrupted(machine: Stage) -> Judge:
     return interrupted(machine, 1, LONG)
 
 
-def a_connection_beside_a_bystander(machine: Machine) -> Judge:
+def a_connection_beside_a_bystander(machine: Stage) -> Judge:
     """A long message and a short answer on a reliable connection."""
     service = Service(machine)
     sent, arrived, answer, answered = machine.buffer(range(LONG)), machine.buffer(LONG), machine.buffer([9]), 0
