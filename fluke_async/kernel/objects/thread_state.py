@@ -271,7 +271,7 @@ def _load_links(core: Core, thread: Thread, bits: StateBits | None, links: Links
         thread.set_scheduler(links["scheduler"])  # type: ignore[arg-type]
     served = thread.served
     load_connections(thread, bits, links)
-    if served is not None and served is not thread.served and served.waiting_for is thread and not served.stopped:
+    if served is not None and served is not thread.served and served.waiting_for is thread:
         core.wake(served)  # nobody has its call any more: it makes it again
     if "waiting_for" in links:
         target = links["waiting_for"]
