@@ -91,6 +91,13 @@ def test_no_schedule_departs_more_often_than_it_may(harts: int, departures: int,
     assert explored.schedules == len(set(runs.orders)) == count
 
 
+@pytest.mark.parametrize("harts", [1, 4])
+def test_thread_that_ends_in_no_time_leaves_a_choice_to_the_others(harts: int) -> None:
+    """Each traps at once: no instruction is retired, no stamp given, no call made."""
+    runs = Runs(threads_of(1, 1, 1))
+    assert explore(runs, harts).schedules == len(set(runs.orders)) == 3 * 2
+
+
 @MANY
 def test_limit_leaves_the_rest(harts: int) -> None:
     assert explore(Runs(threads_of(3, 3)), harts, limit=20).is_complete
