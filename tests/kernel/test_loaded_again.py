@@ -10,9 +10,8 @@ from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread_condition import Condition
 from tests.kernel.machine import Machine
-from tests.kernel.messages import Service
 from tests.kernel.recreation import recreate
-from tests.kernel.states import WORDS, set_state, state_of
+from tests.kernel.states import set_state, state_of
 
 
 @pytest.mark.parametrize("number", [0, 1, 2**64 - 1, BY_NAME["thread_self"].number])
@@ -87,26 +86,3 @@ def test_thread_that_a_mistake_has_stopped_cannot_be_parked(machine: Machine) ->
     good = {**state, "exception": 0, "exception_subcode": 0, "flags": 0}
     assert set_state(machine, thread, good, waiting_for_ref=target).exception is None
     assert thread.condition is Condition.WAITING
-
-
-@pytest.mark.parametrize("is_stopped", [False, True])
-def test_client_whose_server_is_put_back_to_before_the_call_makes_it_again(machine: Machine, is_stopped: bool) -> None:
-    """The server knows nothing of it any more, and receives it as if for the first time."""
-    service = Service(machine)
-    server = service.server(work=(("burn", 50),))
-    machine.run()
-    links = {f"{name}_ref": machine.reference() for name in ("waiting_for", "client", "server")}
-    where = {"thread": server, "state": machine.buffer(WORDS)}
-    assert machine.invoke("thread_get_state", **where, **links).exception is None
-    client, received = service.client([40])
-    machine.run()
-    assert (client.waiting_for, server.served) == (server, client)
-    if is_stopped:
-        machine.core.stop(client)
-    assert machine.invoke("thread_set_state", **where, **links).exception is None
-    machine.run()
-    if is_stopped:
-        machine.core.start(client)
-        machine.run()
-    assert machine.done(client)
-    assert machine.read(received) == [41]

@@ -51,7 +51,7 @@ SCHEDULES = {
     "a_port_is_destroyed_under_its_caller": Schedules((39, 21, 39), (39, 21, 39)),
     "a_waiter_is_read_out_and_loaded": Schedules((97, 37, 97), (97, 37, 97)),
     "a_client_is_read_out_and_loaded": Schedules((20, 20, 20), (27, 27, 27)),
-    "a_server_is_read_out_and_loaded": Schedules((39, 39, 39), (81, 81, 81)),
+    "a_server_is_read_out_and_loaded": Schedules((34, 34, 34), (74, 74, 74)),
     "two_read_out_and_load_the_same": Schedules((430, 114, 430), (430, 114, 430)),
     "a_sleeper_is_interrupted": Schedules((1715, 284, 1730), (1715, 284, 1730)),
     "two_want_a_page_that_is_away": Schedules((14, 14, 14), (14, 14, 14)),

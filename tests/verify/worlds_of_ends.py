@@ -133,7 +133,7 @@ def a_client_is_read_out_and_loaded(machine: Stage) -> Judge:
 
 
 def a_server_is_read_out_and_loaded(machine: Stage) -> Judge:
-    """Its client waits for it meanwhile."""
+    """If it was put back to before the call, it knows nothing of its client, which waits for it; else it answers."""
     service = Service(machine)
     server = service.server(room=LONG, reply_words=LONG)
     machine.run()
@@ -141,8 +141,11 @@ def a_server_is_read_out_and_loaded(machine: Stage) -> Judge:
     other = reading_out_and_loading(machine, server)
 
     def judge() -> str:
-        served = machine.read(received, LONG) == [1, *range(1, LONG)]
-        return wrong(done=machine.done(client, other), served=served)
+        served = machine.done(client) and machine.read(received, LONG) == [1, *range(1, LONG)]
+        kept = machine.now(server)
+        put_back = machine.now(client).waiting_for is kept and kept.client is None
+        free = kept.waiting_for is machine.now(service.portset)
+        return wrong(done=machine.done(other), served_or_put_back=served or put_back, free=free)
 
     return judge
 

@@ -269,10 +269,7 @@ def _load_links(core: Core, thread: Thread, bits: StateBits | None, links: Links
     if "scheduler" in links:
         thread.asked &= bits is not None  # another scheduler does not know
         thread.set_scheduler(links["scheduler"])  # type: ignore[arg-type]
-    served = thread.served
     load_connections(thread, bits, links)
-    if served is not None and served is not thread.served and served.waiting_for is thread:
-        core.wake(served)  # nobody has its call any more: it makes it again
     if "waiting_for" in links:
         target = links["waiting_for"]
         if thread.callee is not None and thread.callee is thread.waiting_for and target is not thread.callee:
