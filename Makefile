@@ -32,6 +32,7 @@ verify: $(VENV)/demo.stamp
 
 interleavings: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.interleavings
+	$(RUN) -m tests.verify.explored_worlds
 
 grind: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.grind --calls 350000
