@@ -216,6 +216,37 @@ async def test_what_has_no_name_is_refused_and_the_child_goes_on(
     assert rest[:2] == ["0", "taken down and created again 0 times: 0 objects, 0 pages"]
 
 
+@pytest.mark.sdk
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+@pytest.mark.parametrize("room", [40, 200, 220, 5_000, 60_000])
+async def test_records_without_room_are_none_and_the_child_goes_on(tmp_path: Path, room: int) -> None:
+    """Room for nothing, for no names, for no list of threads, for no objects, for no pages."""
+    sources = spoiled(tmp_path, ".room = child.size + MOST_OBJECTS * RECORD_SIZE", f".room = {room}")
+    compile_program(sources, tmp_path / "spoiled.elf")
+    output, _, end = await run(["-e", "500", "3"], program=str(tmp_path / "spoiled.elf"))
+    complaint = "the child was not written down: there is no room for the records\n"
+    assert output.count(complaint) == 1
+    assert (output.replace(complaint, ""), end) == (await undisturbed("3"), fluke.Exit("exited", 1))
+
+
+@pytest.mark.sdk
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("checkpoint.name_count = 1", "the records have a name that nobody knows"),
+        ("*(uint64_t *)checkpoint.records = 0", "the records are damaged"),
+        ("checkpoint.room = 1000", "the records are damaged"),
+    ],
+)
+async def test_records_that_do_not_fit_are_refused(tmp_path: Path, change: str, complaint: str) -> None:
+    restore = "    int error = fluke_checkpoint_restore(&checkpoint);"
+    compile_program(spoiled(tmp_path, restore, f"    {change};\n{restore}"), tmp_path / "spoiled.elf")
+    output, _, end = await run(["3"], program=str(tmp_path / "spoiled.elf"))
+    assert output.endswith(f"the child is lost: {complaint}\n")
+    assert end == fluke.Exit("exited", 1)
+
+
 Change = tuple[str, str, str]  # a file of the library, what is there once, and what is put in its place
 
 PAUSES: tuple[Change, ...] = (
