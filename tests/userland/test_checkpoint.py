@@ -271,7 +271,7 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
     "pages are not cleared": (("restore", "memset(", "if (false) memset("),),
     "hashes are others": (("restore", "kind->state_size == 0 ? 0 :", "kind->state_size != 0 ? 0 :"),),
     "waits for conditions are forgotten": (
-        ("capture", "if (find_inside(", "if (fluke_ref_type(ref) != FLUKE_COND && find_inside("),
+        ("links", "if (find_inside(", "if (fluke_ref_type(ref) != FLUKE_COND && find_inside("),
     ),
 }
 

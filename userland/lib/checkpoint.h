@@ -27,6 +27,9 @@ struct fluke_image_object *fluke_image_objects(struct fluke_image *image);
 void *fluke_image_state(struct fluke_image_object *object);
 struct fluke_image_object *fluke_image_next(struct fluke_image_object *object);
 
+/* What `ref` refers to, in the words of the records, of which the objects are listed; false if they have none for it. */
+bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link);
+
 /* Makes the objects that a step needs for itself; false if there is no memory. */
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);

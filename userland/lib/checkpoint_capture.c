@@ -126,45 +126,6 @@ static bool list_objects(struct fluke_checkpoint *checkpoint)
     return true;
 }
 
-/* Whether `ref` refers to an object inside, and to which. Hashes can be chosen: they only say which may be meant. */
-static bool find_inside(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, uint64_t *offset)
-{
-    struct fluke_image *image = checkpoint->records;
-    struct fluke_image_object *object = fluke_image_objects(image);
-    uint64_t type = (uint64_t)fluke_ref_type(ref), hash = fluke_ref_hash(ref);
-
-    for (uint64_t i = 0; i < image->object_count; i++, object = fluke_image_next(object)) {
-        if (object->type != type || *(uint64_t *)fluke_image_state(object) != hash)
-            continue;
-        fluke_kinds[type].reference(checkpoint->memory + object->offset, &checkpoint->found);
-        if (fluke_ref_compare(ref, &checkpoint->found)) {
-            *offset = object->offset;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What `ref` refers to, in the words of the records; false if they have none for it. */
-static bool resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link)
-{
-    uint64_t offset;
-
-    *link = (struct fluke_image_link){.kind = FLUKE_LINK_NONE};
-    if (!fluke_ref_check(ref) || fluke_ref_compare(ref, &checkpoint->gate_ref))
-        return true;
-    if (find_inside(checkpoint, ref, &offset)) {
-        *link = (struct fluke_image_link){.kind = FLUKE_LINK_INSIDE, .value = offset};
-        return true;
-    }
-    for (uint64_t i = 0; i < checkpoint->name_count; i++)
-        if (fluke_ref_compare(ref, checkpoint->names[i].ref)) {
-            *link = (struct fluke_image_link){.kind = FLUKE_LINK_OUTSIDE, .value = i};
-            return true;
-        }
-    return false;
-}
-
 /* The links of a thread, in the order of its state. */
 enum { SPACE, SCHEDULER, WAITING_FOR, CLIENT, SERVER };
 
@@ -217,7 +178,7 @@ static bool read_links(struct fluke_checkpoint *checkpoint)
 
         kind->get(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
         for (unsigned n = 0; n < kind->link_count; n++)
-            if (!resolve(checkpoint, &checkpoint->links[n], &object->links[n])
+            if (!fluke_checkpoint_resolve(checkpoint, &checkpoint->links[n], &object->links[n])
                 || (object->links[n].kind == FLUKE_LINK_OUTSIDE && !may_leave(object, n))) {
                 checkpoint->address = checkpoint->memory + object->offset;
                 checkpoint->type = object->type;
