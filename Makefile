@@ -28,9 +28,11 @@ test: $(VENV)/dev.stamp
 verify: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async verify --all --points all --instructions 10000 --report verification.md
 	$(RUN) -m tests.verify.planted_page verification.md
+	cat tests/verify/mutants.md >>verification.md
 
 interleavings: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.interleavings
+	$(RUN) -m tests.verify.explored_worlds
 
 grind: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.grind --calls 350000

@@ -141,6 +141,7 @@ class _RegisterFile:
 
     def __init__(self, pages: dict[int, int]) -> None:
         self.pages = pages
+        self.entries: dict[int, int] = {}  # of `pages`, since the last flush
         self.registers = memoryview(array("Q", bytes(8 * REGISTER_COUNT)))
         self.floating: array[int] | None = None  # None: zeros, never written
 
@@ -201,14 +202,16 @@ class ScriptedCpu:
                 known = [_RegisterFile(pages)]
                 self._files += known
             self._file = file = known[0] if known else self._files[0]
-            file.pages = pages
+            if not known:
+                file.pages, file.entries = pages, {}
             self._files.remove(file)
             self._files.append(file)
             self.registers = file.registers
         self._reservation = None
 
     def flush(self) -> None:
-        pass  # the dictionary is looked at anew by every access
+        for file in self._files:
+            file.entries.clear()
 
     def invalidate(self, frame_address: int, size: int) -> None:
         pass  # programs do not lie in memory
@@ -304,12 +307,14 @@ class ScriptedCpu:
         places = []
         for virtual in range(address, address + 8):
             virtual &= _WORD
-            entry = self._file.pages.get(virtual // PAGE_SIZE, 0)
+            page, entries = virtual // PAGE_SIZE, self._file.entries
+            if not entries.get(page, 0) & permission:
+                entries[page] = self._file.pages.get(page, 0)
+            entry = entries[page]
             if not entry & permission:
                 raise _Trap(cause, virtual)
             frame = entry & -PAGE_SIZE
             if not 0 <= frame < len(self.ram):
-                page = virtual // PAGE_SIZE
                 raise KernelBug(f"page {page:#x} is mapped to frame {frame:#x}, outside of memory")
             places.append(frame + virtual % PAGE_SIZE)
         return places

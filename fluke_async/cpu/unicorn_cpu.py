@@ -121,6 +121,11 @@ class UnicornCpu:
             words[self._reservation] = binding.NO_RESERVATION
         return int(cause), pc, address, retired
 
+    @property
+    def is_reserved(self) -> bool:
+        """Whether the loaded thread holds a reservation of LR."""
+        return bool(self._engine.words[self._reservation] != binding.NO_RESERVATION)
+
     def is_call(self, pc: int, pages: dict[int, int]) -> bool | None:
         return is_call(self._halfwords, pages, pc)
 

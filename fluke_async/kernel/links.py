@@ -52,8 +52,6 @@ def state_of(thread: Thread, role: Role, peer: Thread | None) -> State:
 
 def counts(thread: Thread, role: Role, peer: Thread) -> bool:
     """Whether the other end, which `thread` names, says the same."""
-    if not thread.active:
-        return False
     if role is CLIENT:
         return peer.client is thread and peer.reliable and peer.server_sender is not thread.client_sender
     return peer.server is thread and peer.client_sender is not thread.server_sender
@@ -83,12 +81,12 @@ def can_go_on(thread: Thread, peer: Thread) -> bool:
     return meeting_of(thread, role, step, peer) is not None
 
 
-def name_peer(thread: Thread, role: Role, peer: Thread | None, *, sender: bool) -> None:
-    """Name another end, or none."""
+def name_peer(thread: Thread, role: Role, peer: Thread | None, *, sender: bool = False) -> None:
+    """Name another end, or none; what an end is, counts only where it names one."""
     if role is SERVER:
-        thread.link_client(peer, reliable=peer is not None, sender=sender and peer is not None)
+        thread.link_client(peer, reliable=peer is not None, sender=sender)
     else:
-        thread.server, thread.client_sender = peer, sender and peer is not None
+        thread.server, thread.client_sender = peer, sender
 
 
 def turn(thread: Thread, peer: Thread, role: Role) -> None:
@@ -106,10 +104,10 @@ def untie(core: Core, thread: Thread, role: Role) -> Thread | None:
         return None
     peer = peer_of(thread, role)
     is_mutual = peer is not None and named_peer(peer, role.peer) is thread
-    name_peer(thread, role, None, sender=False)
+    name_peer(thread, role, None)
     if peer is None or not is_mutual:
         return None
-    name_peer(peer, role.peer, None, sender=False)
+    name_peer(peer, role.peer, None)
     if thread.active and peer.waiting_for is thread and peer.question is None:  # else all its waiters look, as they may
         core.wake(peer)
     return peer

@@ -64,16 +64,16 @@ def move_words(core: Core, source: Thread, target: Thread, done: int, source_don
         check_buffer(source, source_address, left_words)
         check_buffer(target, target_address, room_words)
         moved = min(left_words - source_done, room_words - done, most)
-        if moved > 0:
-            source_address += source_done * WORD_SIZE
-            user_memory.copy_words(core, source, source_address, target, target_address + done * WORD_SIZE, moved)
-    if moved > 0:
+        if moved <= 0:
+            return 0
+        source_address += source_done * WORD_SIZE
+        user_memory.copy_words(core, source, source_address, target, target_address + done * WORD_SIZE, moved)
+    if moved:
         core.statistics.words_copied += moved
         core.charge(CHUNK_COST * moved // COPY_CHUNK_WORDS)
         if core.trace is not None:
             core.trace((core.time, Event.CHUNK, source.hash, moved))
-        return moved
-    return 0
+    return moved
 
 
 def _move_scattered(core: Core, source: Thread, target: Thread, done: int, source_done: int, most: int) -> int:

@@ -3,7 +3,7 @@
 QUANTUM_INSTRUCTIONS = 1_000_000  # a time slice: 1 ms of virtual time, some 2.5 ms of host time; ending one costs 25 us
 HARTS_MAX = 16  # the first of the ready are looked up at every turn
 TURN_INSTRUCTIONS = 10_000  # of one hart, where there are several: some 25 us of host time; the next costs up to 10
-SHORT_TURN_INSTRUCTIONS = 50  # where turns are drawn: shorter than most calls
+SHORT_TURN_INSTRUCTIONS = 53  # where turns are drawn: shorter than most calls, and a prime: no loop comes out even
 MAPPING_DEPTH_MAX = 32  # mappings of mappings: more is taken for a cycle
 TRANSLATIONS_MIN = 64  # room in the tables of translations of the smallest kernel
 PICKED_PAGES_MAX = 64  # pages that are picked out of a table one by one; for more it is dropped whole

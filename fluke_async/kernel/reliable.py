@@ -186,8 +186,7 @@ def discard(sender: Thread) -> None:
 
 def pass_on(core: Core, thread: Thread, peer: Thread) -> None:
     """The step in which a thread waits for `peer` is done; it stays where it is, in the next one, if there is one."""
-    stage = STAGES.get(thread.registers[reg.ENTRY_POINT])
-    rest = 0 if stage is None else stage.rest
+    rest = STAGES[thread.registers[reg.ENTRY_POINT]].rest  # who receives a first message has no step to follow it
     if not rest:
         core.complete(thread, Status.SUCCESS)
     elif rest == WAIT_RECEIVE:

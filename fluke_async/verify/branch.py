@@ -24,7 +24,7 @@ from fluke_async.verify.record import End, UndisturbedRun, name_of
 from fluke_async.verify.recreate import recreate
 
 SETTLING_POINTS = 20  # points after which a branch is compared even though a thread still waits
-BRANCH_S = 20  # a branch that takes longer hangs
+BRANCH_S = 60  # of the processor's time: a branch that takes longer hangs; several harts take turns
 UNSEEN = (Point.WAIT, Point.SOFT_FAULT, Point.HARD_FAULT)  # a thread that comes there has not got on
 DIVERGENCE_MAX = 3000  # characters of a message, which fits into a pipe at once
 
@@ -123,7 +123,7 @@ def fork(run: ClosedRun, undisturbed: UndisturbedRun, observer: Observer, *, to_
     process = os.fork()
     if process == 0:
         os.close(reader)
-        signal.alarm(BRANCH_S)
+        signal.setitimer(signal.ITIMER_PROF, BRANCH_S)
         return Branch(run, undisturbed, observer, writer, to_the_end=to_the_end)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
@@ -132,5 +132,5 @@ def fork(run: ClosedRun, undisturbed: UndisturbedRun, observer: Observer, *, to_
     if answer:
         return Verdict(**json.loads(answer))
     number = os.waitstatus_to_exitcode(status)
-    reason = f"it took more than {BRANCH_S} s" if number == -signal.SIGALRM else f"exit status {number}"
+    reason = f"it took more than {BRANCH_S} s" if number == -signal.SIGPROF else f"exit status {number}"
     return Verdict(divergence=f"the copy ended without a verdict: {reason}")

@@ -25,7 +25,7 @@ from fluke_async.verify.closed_run import ClosedRun, Program
 from fluke_async.verify.record import End, UndisturbedRun, name_of
 from fluke_async.verify.recreate import recreate
 
-CHAIN_S = 30  # a chain that has come to no point it is to take, or to compare at, for so long hangs
+CHAIN_S = 60  # of the processor's time, in which a chain that comes to no point to take or to compare at hangs
 
 
 @dataclass(slots=True)
@@ -77,9 +77,9 @@ class Chain:
     def run(self) -> Links:
         """Run it to its end."""
         links = self.links
-        before = signal.signal(signal.SIGALRM, _hangs)
+        before = signal.signal(signal.SIGPROF, _hangs)
         try:
-            signal.alarm(CHAIN_S)
+            signal.setitimer(signal.ITIMER_PROF, CHAIN_S)
             for instant in self._instants:
                 self._closed.pause_at(instant)
             self._closed.run(self._probe)
@@ -89,8 +89,8 @@ class Chain:
         except Exception:  # noqa: BLE001  (whatever the kernel raises is a difference)
             links.broken = traceback.format_exc()
         finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, before)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
             self._closed.close()
         return links
 
@@ -129,7 +129,7 @@ class Chain:
     def _recreate(self, place: int) -> None:
         if self._compare_at >= 0:
             raise _Broken(f"point {self._compare_at} was not passed, where the comparison was to be")
-        signal.alarm(CHAIN_S)
+        signal.setitimer(signal.ITIMER_PROF, CHAIN_S)
         self.links.broken_at = place
         stall = recreate(self._closed, parked=True)
         if stall:

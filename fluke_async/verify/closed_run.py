@@ -30,6 +30,7 @@ from fluke_async.kernel.turns import turns_of
 
 MEMORY_BYTES = 16 << 20
 EFFORT = 10_000_000  # nothing else waits for its turn
+RESERVED_INSTRUCTIONS = 64  # that may be between LR and SC: RISC-V promises success up to 16
 COMPLETIONS = (Event.FINISH, Event.COMPLETE)
 
 
@@ -89,10 +90,18 @@ class ClosedRun:
         self.core.start(loaded.thread)
 
     def pause_at(self, time: int) -> None:
-        """Call `on_pause` between two instructions when the count has been reached, or soon after."""
+        """
+        Call `on_pause` between two instructions when the count has been reached, or soon after.
+
+        Between LR and SC nobody is created again: the reservation is no part of a state, so SC would fail.
+        """
+        last = time + RESERVED_INSTRUCTIONS
 
         def pause() -> None:
-            self._paused = self.core.attention = True
+            if self.cpu.is_reserved and self.core.time < last:
+                self.core.at(self.core.time + 1, pause)
+            else:
+                self._paused = self.core.attention = True
 
         self.core.at(time, pause)
 

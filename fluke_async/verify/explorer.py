@@ -37,16 +37,21 @@ Schedule = tuple[Departure, ...]
 
 
 class Explorer(Turns):
-    """Turns that follow a schedule; `choices` has of each that came how many candidates it had, and the usual one."""
+    """
+    Turns that follow a schedule; `choices` has of each that came how many candidates it had, and the usual one.
 
-    def __init__(self, harts: int, schedule: Schedule = ()) -> None:
+    A turn goes on until its thread traps, or for `length` instructions: with one, there is a choice at each.
+    """
+
+    def __init__(self, harts: int, schedule: Schedule = (), length: int = UNLIMITED) -> None:
         super().__init__(harts)
+        self.length = length
         self.schedule = dict(schedule)
         self.choices: list[tuple[int, int]] = []
         self.on_departure: Callable[[], None] | None = None  # called before each
         self._last: Thread | None = None  # who was chosen
         self._run_order = 0  # its place then: another, once its time slice has ended
-        self._moment = (0, 0, 0)
+        self._moment: tuple[int, ...] = ()
 
     def choose(self, scheduler: Scheduler) -> Thread | None:
         """Who goes on; no choice is taken twice, though the kernel may ask twice."""
@@ -68,8 +73,8 @@ class Explorer(Turns):
         return chosen
 
     def left(self, time: int) -> int:
-        """A turn goes on until its thread traps."""
-        return UNLIMITED
+        """A turn is as long wherever it begins."""
+        return self.length
 
     def _take(self, count: int, usual: int) -> int:
         """Take the next choice: the usual candidate or, where the schedule departs from it, another."""
@@ -91,9 +96,10 @@ class Explorer(Turns):
         return list(takewhile(lambda thread: thread.effective_priority == priority, scheduler.ready.in_order()))
 
 
-def _moment(scheduler: Scheduler) -> tuple[int, int, int]:
-    """What has changed whenever anything has happened."""
-    return scheduler.time, scheduler.stamp, scheduler.statistics.system_calls
+def _moment(scheduler: Scheduler) -> tuple[int, ...]:
+    """What has changed whenever anything has happened; a thread may come to its end in no time."""
+    statistics = scheduler.statistics
+    return scheduler.time, scheduler.stamp, statistics.system_calls, statistics.interrupts, len(scheduler.ready)
 
 
 @dataclass(slots=True)
@@ -107,7 +113,13 @@ class Explored:
     failing: Schedule = ()
 
 
-def explore(attempt: Callable[[Explorer], str], harts: int, departures: int, limit: int = UNLIMITED) -> Explored:
+def explore(
+    attempt: Callable[[Explorer], str],
+    harts: int,
+    departures: int = UNLIMITED,
+    limit: int = UNLIMITED,
+    length: int = UNLIMITED,
+) -> Explored:
     """
     Run every schedule with at most so many departures, but no more than `limit` schedules, until one fails.
 
@@ -121,7 +133,7 @@ def explore(attempt: Callable[[Explorer], str], harts: int, departures: int, lim
             explored.is_complete = False
             break
         schedule = waiting.popleft()
-        explorer = Explorer(harts, schedule)
+        explorer = Explorer(harts, schedule, length)
         explored.failure, explored.failing = attempt(explorer), schedule
         explored.schedules += 1
         explored.choices = max(explored.choices, len(explorer.choices))

@@ -94,8 +94,8 @@ class Interleavings:
                 break
         return explored
 
-    def wrong_under(self, turns: Turns) -> str:
-        """What is wrong about the program's end under some turns; empty if nothing is."""
+    def wrong_under(self, turns: Turns | None) -> str:
+        """What is wrong about the program's end under some turns, or in a plain run; empty if nothing is."""
         try:
             end = outcome(self.program, self.configuration, turns, self.instructions_max)
         except Exception:  # noqa: BLE001  (whatever the kernel raises is wrong)

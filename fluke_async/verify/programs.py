@@ -19,6 +19,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "inversion": (),
     "shared_memory": ("6",),
     "nested": (),
+    "checkpoint": ("-n", "2", "-e", "100", "1"),
     "pager": (),
     "memtest": ("256",),
     "cow": (),
@@ -29,7 +30,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "fairshare": ("-q", "6", "2", "1"),
     "usertests": (),
 }
-SENSITIVE = ("clock", "foreign", "inversion", "pingpong", "shared_memory", "usertests")
+SENSITIVE = ("checkpoint", "clock", "foreign", "inversion", "pingpong", "shared_memory", "usertests")
 """These tell the time, do what they are asked for as often as they are asked, or test what happens when."""
 
 

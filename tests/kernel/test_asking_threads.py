@@ -163,23 +163,40 @@ def test_state_cannot_ask_two_questions(machine: Machine) -> None:
     assert refused.exception is ExceptionCode.INVALID_STATE
 
 
-@pytest.mark.parametrize("stranger", ["port", "thread"])
+@pytest.mark.parametrize("stranger", ["port", "device", "thread"])
 def test_stranger_is_told_nothing_by_a_state_that_asks_it(machine: Machine, stranger: str) -> None:
     """Who is not the space's keeper wakes the thread, which then asks whom it should."""
     keeping, thread, keeper = asking(machine, taken=False)
-    elsewhere = Keeping(machine)
+    elsewhere = Keeping(machine, device=stranger == "device")
     other = elsewhere.keeper()
     machine.run()
     machine.forged = True
     machine.core.stop(thread)
-    machine.load(thread, waiting_for=elsewhere.port if stranger == "port" else other.thread)
+    machine.load(thread, waiting_for=other.thread if stranger == "thread" else elsewhere.port)
     machine.core.start(thread)
     machine.run()
     assert not other.is_asked
-    if stranger == "port":
+    assert not elsewhere.requests
+    if stranger != "thread":
         serve(keeping, keeper, thread)
     else:
         assert thread.waiting_for is other.thread  # as any thread that has been parked where it does not belong
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_stranger_is_told_nothing_where_there_is_nobody_to_ask(machine: Machine, device: bool) -> None:
+    keeping, thread, _ = asking(machine, taken=False)
+    elsewhere = Keeping(machine, device=device)
+    machine.core.stop(thread)
+    machine.load(thread, waiting_for=elsewhere.port)
+    machine.load(keeping.space, keeper=None)
+    assert thread.question == EXCEPTION
+    if not device:
+        elsewhere.keeper()
+    machine.core.start(thread)
+    machine.run()
+    assert not elsewhere.requests
+    assert (thread.exception, thread.waiting_for) == (EXCEPTION, None)
 
 
 @taken_or_not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluke_async.abi.codes import PRIORITY_DEFAULT, Status
+from fluke_async.abi.codes import COPY_CHUNK_WORDS, PRIORITY_DEFAULT, Status
 from fluke_async.abi.entry_points import COMPLETION_COST
 from fluke_async.errors import KernelBug
 from fluke_async.kernel.consistency import check
@@ -12,6 +12,7 @@ from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.trace import Event
 from tests.kernel.machine import Machine
+from tests.kernel.messages import Service, preempted_between_chunks
 
 
 def waiting(machine: Machine, priority: int = PRIORITY_DEFAULT) -> tuple[Thread, Mutex]:
@@ -151,3 +152,41 @@ def test_a_new_thread_comes_last_among_those_of_its_priority(machine: Machine) -
     machine.core.stop(first)
     machine.core.start(first)
     assert machine.core.ready.head() is first, "it was ready before, and keeps its place"
+
+
+def test_the_trace_says_who_stops_and_starts_a_thread(machine: Machine) -> None:
+    """A thread by its hash; 0 is somebody outside."""
+    thread = machine.spawn(("burn", 5), start=False)
+    machine.core.start(thread)
+    machine.core.stop(thread)
+    by = machine.spawn(machine.call("thread_get_state", thread=thread))
+    machine.run()
+    said = [(event[1], *event[2:]) for event in machine.events if event[1] in (Event.STOP, Event.START)]
+    assert (Event.START, 0, thread.hash) in said
+    assert said[-2:] == [(Event.START, 0, by.hash), (Event.STOP, by.hash, thread.hash)]
+    assert (Event.STOP, 0, thread.hash) in said
+
+
+@preempted_between_chunks
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_thread_that_was_stopped_in_its_call_makes_it_again(model: str, preemption: str, stopped: bool) -> None:
+    """As one does that was created again; one that was preempted there is in its call still."""
+    machine = Machine(model, preemption)
+    words = 3 * COPY_CHUNK_WORDS
+    service = Service(machine)
+    service.server(room=words, priority=5)
+    machine.run()
+    client, _ = service.client([1] * words, priority=5)
+    urgent = machine.spawn(("burn", 1), priority=20, start=False)
+    machine.start_at(machine.core.time + 1500, urgent)
+    while not machine.happened(Event.PREEMPT, client):
+        machine.step()
+    assert client.in_kernel
+    if stopped:
+        machine.core.stop(client)
+        assert not client.in_kernel
+        machine.core.start(client)
+    machine.run()
+    assert machine.done(client)
+    calls = [event for event in machine.happened(Event.TRAP, client) if event[3] == "ipc_call"]
+    assert len(calls) == 1 + stopped

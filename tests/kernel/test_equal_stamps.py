@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
+from tests.kernel.conditions import WaitingRoom
 from tests.kernel.machine import Machine
 from tests.kernel.states import NO_MISTAKE, set_state, state_of
 
@@ -46,3 +49,20 @@ def test_a_waiter_that_is_loaded_without_its_wait_has_no_place_among_the_ready(m
     assert again == state
     assert set_state(machine, waiter, again, waiting_for_ref=machine.reference(mutex)).exception is None
     assert state_of(machine, waiter) == state
+
+
+@pytest.mark.parametrize("priorities", [(10, 10, 10), (10, 11, 12), (12, 11, 10)], ids=str)
+@pytest.mark.parametrize("equal", [1, 2, 3])
+def test_a_broadcast_leaves_those_alone_whose_order_is_its_own_or_later(
+    machine: Machine, room: WaitingRoom, priorities: tuple[int, ...], equal: int
+) -> None:
+    """A state can say that it has begun when somebody came to wait, or before; whoever is more urgent stands first."""
+    waiters = room.waiters(*priorities)
+    caller = machine.spawn(machine.call("cond_broadcast", cond=room.cond), start=False)
+    state = state_of(machine, caller) | {"wait_order": waiters[equal - 1].wait_order}
+    assert set_state(machine, caller, state).exception is None
+    machine.core.start(caller)
+    machine.run()
+    assert machine.done(caller)
+    assert sorted(room.log) == list(range(1, equal))
+    assert [waiter for waiter in waiters if waiter.waiting_for is room.cond] == waiters[equal - 1 :]

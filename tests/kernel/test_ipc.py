@@ -255,3 +255,18 @@ def test_reply_with_no_request_outstanding_does_nothing(machine: Machine) -> Non
     machine.run()
     assert machine.done(client, server)
     assert machine.register(server, "a0") == Status.SUCCESS
+
+
+def test_one_way_message_to_a_device_is_a_request_that_nobody_waits_for(machine: Machine) -> None:
+    port = machine.new(Port)
+    port.receiver = machine.requests.append  # never called: the machine takes note itself
+    send = {"send_buffer": machine.buffer([3, 1, 4]), "send_words": 3}
+    client = machine.spawn(machine.call("ipc_send", destination_ref=machine.reference(port), **send))
+    machine.run()
+    assert machine.done(client)
+    (request,) = machine.requests
+    assert (request.words, request.port, request.thread) == ((3, 1, 4), port, client)
+    assert not request.is_open
+    before = client.export_bits()
+    answer(machine.core, request, (1, 2))
+    assert client.export_bits() == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluke_async.abi.codes import PRIORITY_MAX, ExceptionCode, MutexFlags, Status
+from fluke_async.abi.codes import PRIORITY_MAX, PRIORITY_MIN, ExceptionCode, MutexFlags, Status
 from fluke_async.abi.layouts import MUTEX_STATE
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread import Thread
@@ -188,6 +188,19 @@ def test_ceiling_above_all_priorities_is_refused(machine: Machine, ceiling: int)
         result = machine.invoke("mutex_set_state", mutex=mutex, state=machine.buffer([0, flags, 0, ceiling]))
         assert (result.exception, result.subcode) == (ExceptionCode.INVALID_STATE, ceiling)
     assert mutex.export_bits() == before
+
+
+@pytest.mark.parametrize("ceiling", [PRIORITY_MIN, PRIORITY_MAX])
+@pytest.mark.parametrize("flags", [0, MutexFlags.PRI_CEILING, MutexFlags.INHERIT_PRI])
+def test_every_priority_can_be_a_ceiling(machine: Machine, ceiling: int, flags: int) -> None:
+    mutex, owner = machine.new(Mutex), machine.spawn(start=False)
+    state = machine.buffer([0, flags, 1, ceiling])
+    result = machine.invoke("mutex_set_state", mutex=mutex, state=state, owner_ref=machine.reference(owner))
+    assert result.exception is None
+    assert mutex.export_bits() == {"hash": mutex.hash, "flags": flags, "locked": 1, "ceiling": ceiling}
+    assert owner.effective_priority == (
+        max(owner.priority, ceiling) if flags & MutexFlags.PRI_CEILING else owner.priority
+    )
 
 
 def test_unlocked_mutex_has_no_owner(machine: Machine) -> None:

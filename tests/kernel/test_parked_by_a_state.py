@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, Prot
+from fluke_async.abi.conversation import Role
+from fluke_async.abi.entry_points import BY_NAME
+from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel import message
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.base import KernelObject
@@ -17,6 +20,7 @@ from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.params import REVOKED_RANGES_MAX
 from fluke_async.kernel.tables import Tables
+from tests.kernel.ends import link
 from tests.kernel.machine import Machine
 
 ROOM_WORDS = 4
@@ -149,3 +153,51 @@ def test_a_tangle_of_mappings_is_undone_by_emptying_all_tables(
     region.import_state(core, None, bits, {})
     assert emptied == [core.tables]
     assert len(forgotten) <= REVOKED_RANGES_MAX
+
+
+CALLS_IN_A_RING = ("mutex_lock", "ipc_send", "ipc_wait_receive", "ipc_client_connect_send", "thread_schedule")
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["strangers", "connected"])
+@pytest.mark.parametrize("name", CALLS_IN_A_RING)
+def test_two_that_wait_for_each_other_in_calls_that_wait_for_nobody_such_make_them(
+    machine: Machine, name: str, connected: bool
+) -> None:
+    """Who starts first does what its registers say, the other when that one ends."""
+    portset, port = machine.new(Portset), machine.new(Port)
+    machine.load(port, None, portset=portset)
+    entry, threads = BY_NAME[name], []
+    for _ in range(2):
+        named: dict[str, KernelObject] = {
+            "destination_ref": machine.reference(port),
+            "mutex": machine.new(Mutex),
+            "thread": machine.spawn(start=False),
+        }
+        mine = [operand for operand in entry.arguments if operand.name in named]
+        call = machine.call(name, **{operand.name: named[operand.name] for operand in mine})
+        thread = machine.spawn(call, start=False)
+        thread.server_registration = (machine.addresses[portset], 0, 0, 0, 0)
+        thread.registers[ENTRY_POINT] = entry.number
+        for operand in mine:
+            thread.registers[operand.register] = machine.value(named[operand.name])
+        threads.append(thread)
+    for thread, other in (threads, threads[::-1]):
+        machine.load(thread, None, waiting_for=other)
+
+    def goes_on(thread: Thread) -> bool:
+        if name in ("mutex_lock", "thread_schedule"):
+            return machine.done(thread)
+        return thread.waiting_for is (portset if name == "ipc_wait_receive" else port)
+
+    if connected:
+        link(threads[0], Role.CLIENT, threads[1], is_sender=True)
+    first, second = threads
+    for thread in threads:
+        machine.core.start(thread)
+    machine.run()
+    assert goes_on(first)
+    if not goes_on(second):
+        assert second.waiting_for is first
+        machine.core.destroy(first)
+        machine.run()
+        assert goes_on(second)

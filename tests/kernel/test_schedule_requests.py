@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fluke_async.abi.codes import MessageKind, Sensitivity, Status
+from fluke_async.abi.codes import ExceptionCode, MessageKind, Sensitivity, Status
 from fluke_async.kernel.objects.mutex import Mutex
 from fluke_async.kernel.objects.thread_condition import Condition
+from fluke_async.kernel.scheduling import settle
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
 from tests.kernel.scheduled import ALIAS, FOREVER, Scheduled, give
@@ -116,3 +117,105 @@ def test_a_program_that_loads_a_state_makes_the_thread_ask_anew(machine: Machine
     again = machine.spawn(scheduled.receive(buffer))
     machine.run()
     assert machine.done(again)
+
+
+@pytest.mark.parametrize("sensitivity", list(Sensitivity))
+def test_a_donor_whose_port_set_has_gone_is_told_when_it_is_looked_at_if_it_waits_for_calls_there(
+    machine: Machine, sensitivity: Sensitivity
+) -> None:
+    scheduled = Scheduled(machine)
+    thread = scheduled.thread(("burn", 3000))
+    donor = machine.spawn(scheduled.receive(machine.buffer(4)), scheduled.donate(thread, FOREVER, sensitivity))
+    machine.run_for(800)
+    assert donor.donee is thread
+    machine.core.destroy(scheduled.portset)
+    machine.core.stop(thread)
+    machine.core.start(thread)
+    machine.run_for(5)
+    assert machine.failure(donor) is (ExceptionCode.NO_OBJECT if sensitivity is ON_REQUEST else None)
+    assert (donor.donee is thread) == (sensitivity is not ON_REQUEST)
+
+
+@pytest.mark.parametrize("told", [1, 3])
+def test_servers_are_brought_to_look_by_a_request_and_one_receives_it(machine: Machine, told: int) -> None:
+    """The others go on waiting, in the order that they had."""
+    scheduled = Scheduled(machine)
+    servers = [machine.spawn(scheduled.receive(machine.buffer(4))) for _ in range(3)]
+    machine.run()
+    threads = [scheduled.thread() for _ in range(told)]
+    machine.run()
+    assert all(thread.asked for thread in threads)
+    assert machine.done(*servers[:told])
+    assert [server for server in servers if server.waiting_for is scheduled.portset] == servers[told:]
+    waiters = scheduled.portset.waiters
+    assert waiters is not None
+    assert list(waiters.in_order()) == servers[told:]
+
+
+def test_to_settle_what_was_noted_is_done_by_nobody(machine: Machine) -> None:
+    """No thread pays for it, and none is said to have done it."""
+    scheduled = Scheduled(machine)
+    thread = scheduled.thread(("burn", 50))
+    donor = machine.spawn(scheduled.donate(thread, FOREVER))
+    while donor.donee is not thread:
+        machine.step()
+    machine.core.current = thread
+    machine.core.stop(thread)
+    before = thread.quantum_left, donor.quantum_left
+    settle(machine.core)
+    assert machine.core.current is None
+    assert (thread.quantum_left, donor.quantum_left) == before
+
+
+def test_a_thread_that_has_waited_asks_anew_also_where_its_donor_does_not_come_to_see_it(machine: Machine) -> None:
+    scheduled, mutex, buffer = Scheduled(machine), machine.new(Mutex), machine.buffer(4)
+    thread = scheduled.thread(("burn", 40), machine.call("mutex_lock", mutex=mutex))
+    mutex.own(machine.core, machine.spawn(start=False))
+    donor = machine.spawn(scheduled.receive(buffer), scheduled.donate(thread, FOREVER))
+    while thread.waiting_for is None:
+        machine.step()
+    assert not thread.asked, "it is known no more whether it is ready"
+    machine.core.destroy(donor)
+    mutex.hand_over(machine.core)
+    machine.run()
+    assert thread.condition is Condition.ASKING
+    assert not thread.asked
+    server = machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert machine.done(server)
+    assert thread.asked
+
+
+def test_a_thread_that_a_donor_finds_stopped_asks_anew_when_it_is_started(machine: Machine) -> None:
+    scheduled, buffer = Scheduled(machine), machine.buffer(4)
+    thread = scheduled.thread(("burn", 100))
+    machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert thread.asked
+    machine.core.stop(thread)
+    assert give(machine, thread, 50) == (Status.THREAD_BLOCKED, 50)
+    assert not thread.asked
+    machine.core.start(thread)
+    again = machine.spawn(scheduled.receive(buffer))
+    machine.run()
+    assert machine.done(again)
+
+
+def test_a_scheduler_that_gives_the_time_on_that_it_has_asked_for_need_not_ask_again(machine: Machine) -> None:
+    upper, lower = Scheduled(machine), Scheduled(machine)
+    thread = lower.thread(("burn", 5000))
+    inner = upper.thread(lower.donate(thread, 300), ("burn", 50))
+    machine.spawn(upper.receive(machine.buffer(4)))
+    machine.run()
+    assert inner.asked
+    donor = machine.spawn(upper.donate(inner, 200), priority=20)
+    while thread.donors is None:
+        machine.step()
+    assert inner.asked, "it uses its time, as far as its own scheduler can tell"
+    machine.run()
+    assert machine.register(donor, "a0") == Status.SUCCESS
+    assert inner.waiting_for is None, "what it gives has gone with what it was given"
+    assert inner.asked
+    server = machine.spawn(upper.receive(machine.buffer(4)))
+    machine.run()
+    assert server.waiting_for is upper.portset

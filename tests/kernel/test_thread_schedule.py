@@ -6,7 +6,7 @@ import pytest
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, ExceptionCode, Status
 from fluke_async.abi.entry_points import BY_NAME
-from fluke_async.abi.registers import A7
+from fluke_async.abi.registers import A0, A1, A2, A7
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.thread import Thread
@@ -33,7 +33,24 @@ def test_a_quantum_is_overdrawn_by_a_call_and_no_more(machine: Machine) -> None:
     assert give(machine, thread, 100) == (Status.SUCCESS, 1 - cost)
 
 
-@pytest.mark.parametrize("way", ["stop", "destroy", "move", "lose the space", "exception", "halt"])
+@pytest.mark.parametrize(
+    ("quantum", "left", "executed"),
+    [(0, 0, 0), (1, 0, 1), (2, 0, 2), ((1 << 64) - 1, -1, 0), (1 << 63, -(1 << 63), 0), ((1 << 63) - 1, None, 9)],
+)
+def test_a_quantum_is_used_to_its_last_instruction_and_one_that_is_overdrawn_is_none(
+    machine: Machine, quantum: int, left: int | None, executed: int
+) -> None:
+    thread = Scheduled(machine).thread(("burn", 9))
+    begin = thread.pc
+    status, rest = give(machine, thread, quantum)
+    if left is None:
+        assert (status, rest) == (Status.THREAD_BLOCKED, quantum - executed)
+    else:
+        assert (status, rest) == (Status.SUCCESS, left)
+    assert thread.pc == begin + 4 * executed
+
+
+@pytest.mark.parametrize("way", ["stop", "destroy", "move", "lose the space", "destroy the space", "exception", "halt"])
 def test_what_takes_a_donee_away_ends_the_donation(machine: Machine, way: str) -> None:
     space = machine.new_space()
     space.account = Account()
@@ -51,6 +68,8 @@ def test_what_takes_a_donee_away_ends_the_donation(machine: Machine, way: str) -
         case "lose the space":
             core.stop(thread)
             machine.load(thread, space=None)
+        case "destroy the space":
+            core.destroy(space)
         case "halt":
             space.account.is_suspended = True
             core.settle(space.account)
@@ -233,6 +252,27 @@ def test_a_ring_made_by_states_falls_apart(machine: Machine, scheduled: bool) ->
     machine.run()
     assert not any(thread.donee for thread in threads)
     assert all(thread.waiting_for is None for thread in threads)
+
+
+def test_who_gives_to_a_ring_that_states_have_made_finds_its_own_way_out(machine: Machine) -> None:
+    """It is the first that looks, and goes round no more than once."""
+    machine.forged = True
+    ring = [machine.spawn(("burn", 3000), start=False) for _ in range(3)]
+    machine.core.start(ring[0])
+    donor = machine.spawn(machine.call("thread_schedule", thread=ring[0], quantum=FOREVER), priority=20)
+    machine.run_for(200)
+    assert donor.donee is ring[0]
+    machine.core.stop(ring[0])
+    after = [*ring[1:], ring[0]]
+    for thread, target in zip(ring, after, strict=True):
+        thread.registers[A0], thread.registers[A1] = machine.addresses[target], FOREVER
+        thread.registers[A2], thread.registers[A7] = 0, BY_NAME["thread_schedule"].number
+        machine.load(thread, None, waiting_for=target)
+    for thread in ring:
+        machine.core.start(thread)
+    assert [thread.donee for thread in (donor, *ring)] == [ring[0], *after]
+    machine.run()
+    assert machine.done(donor, *ring)
 
 
 def test_a_long_message_is_cut_off_where_the_quantum_ends(model: str) -> None:

@@ -16,41 +16,7 @@ from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS
 from tests.kernel.invariants import check
 from tests.kernel.machine import Machine
 from tests.kernel.messages import Service
-from tests.kernel.states import NO_MISTAKE, set_state, state_of
-
-
-def everything() -> dict[str, Any]:
-    """A state in which every field has a value of its own."""
-    return {
-        "thread_va": 0x1230,
-        "flags": ThreadFlags.STOPPED
-        | ThreadFlags.EXCEPTION_ENABLE
-        | ThreadFlags.PENDING_INTERRUPT
-        | ThreadFlags.PENDING_CLIENT_ALERT
-        | ThreadFlags.PENDING_SERVER_ALERT,
-        "priority": 7,
-        "sched_val": 11,
-        "wait_order": 12,
-        "run_order": 13,
-        "quantum_left": 2**64 - 5,
-        "pc": 0x4242,
-        "x": (0, *range(101, 132)),
-        "f": tuple(range(201, 233)),
-        "fcsr": 0x9F,
-        "trap_handler": 301,
-        "interrupt_handler": 302,
-        "client_alert_handler": 303,
-        "server_alert_handler": 304,
-        "saved_a0": 305,
-        "saved_a1": 306,
-        "saved_a2": 307,
-        "saved_a7": 308,
-        "saved_pc": 309,
-        "server_portset": 310,
-        "server_sp": 311,
-        "exception": ExceptionCode.NO_OBJECT,
-        "exception_subcode": 312,
-    }
+from tests.kernel.states import NO_MISTAKE, everything, set_state, state_of
 
 
 def test_a_new_thread_has_no_handlers_and_no_entries(machine: Machine) -> None:
@@ -207,6 +173,8 @@ def test_destroyed_peer_posts_nothing_to_a_stopped_thread(model: str) -> None:
         ("run_order", 2**64 - 1),
         ("quantum_left", QUANTUM_INSTRUCTIONS + 1),
         ("fcsr", 0x100),
+        ("fcsr", 1 << 63),
+        ("exception", max(ExceptionCode) + 1),
     ],
 )
 def test_impossible_states_are_refused_whole(machine: Machine, field: str, value: int) -> None:
@@ -252,17 +220,20 @@ def test_a_thread_can_be_parked_only_in_a_call_that_may_wait(entry: Any) -> None
     assert (thread.waiting_for is not None) == sleeps
 
 
-def test_pc_wraps_at_the_end_of_the_address_space(machine: Machine) -> None:
+@pytest.mark.parametrize(("pc", "after"), [(2**64 - 4, 0), (2**64 - 1, 3), (0x1001, 0x1005)], ids=hex)
+def test_pc_moves_past_the_call_and_wraps_at_the_end_of_the_address_space(
+    machine: Machine, pc: int, after: int
+) -> None:
     mutex, thread = machine.new(Mutex), machine.new(Thread)
     x = [0] * 32
     x[10], x[17] = machine.addresses[mutex], BY_NAME["mutex_lock"].number
-    state = {"pc": 2**64 - 4, "x": tuple(x), "flags": ThreadFlags.STOPPED, "priority": 16}
+    state = {"pc": pc, "x": tuple(x), "flags": ThreadFlags.STOPPED, "priority": 16}
     links = {"waiting_for_ref": mutex, "space_ref": machine.space}
     references = {name: machine.reference(target) for name, target in links.items()}
     assert set_state(machine, thread, state, **references).exception is None
     machine.invoke("mutex_set_state", mutex=mutex, owner_ref=machine.reference())
     assert mutex.owner is thread
-    assert state_of(machine, thread)["pc"] == 0
+    assert state_of(machine, thread)["pc"] == after
 
 
 def test_link_to_oneself_is_refused(machine: Machine) -> None:

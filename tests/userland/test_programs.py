@@ -33,6 +33,7 @@ def test_every_program_is_there() -> None:
     assert {
         "bounded_buffer",
         "bulk",
+        "checkpoint",
         "clock",
         "cow",
         "echo",

@@ -20,7 +20,7 @@ from fluke_async.kernel.core import Core
 one_loop = pytest.mark.asyncio(loop_factories=["asyncio"])  # there are many cases, and the loop plays no part in them
 
 
-async def run(*args: str, **options: str | Path) -> tuple[list[str], fluke.Exit, KernelStatistics]:
+async def run(*args: str, **options: str | int | Path) -> tuple[list[str], fluke.Exit, KernelStatistics]:
     """The lines of a run, how it ended, and the kernel's counts then."""
     async with fluke.Kernel(**options) as kernel:  # type: ignore[arg-type]
         process = await kernel.spawn("usertests", args=args)
@@ -65,9 +65,9 @@ class Observer:
         return Use(dict(objects), core.frames.in_use, core.quota.used_bytes)
 
 
-async def uses(name: str, model: str, preemption: str) -> list[Use]:
+async def uses(name: str, model: str, preemption: str, cpus: int = 1) -> list[Use]:
     """What is in use before a case, and after each of three runs of it."""
-    async with fluke.Kernel(model=model, preemption=preemption) as kernel:
+    async with fluke.Kernel(model=model, preemption=preemption, cpus=cpus) as kernel:
         observer = Observer(kernel)
         process = await kernel.spawn("usertests", args=["-w", name, name, name], stdin=observer)
         output = await process.stdout.read_all()
@@ -85,6 +85,15 @@ async def test_a_case_passes_alone_and_leaves_nothing_behind(name: str, model: s
     assert first == second == third
 
 
+@one_loop
+@pytest.mark.parametrize("cpus", [2, 4])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("harts_")])
+async def test_a_case_about_several_harts_leaves_nothing_behind(name: str, cpus: int) -> None:
+    before, first, second, third = await uses(name, "interrupt", "partial", cpus)
+    assert before.objects == first.objects
+    assert first == second == third
+
+
 async def test_an_object_that_is_left_behind_is_seen(model: str, preemption: str) -> None:
     """The case `leak`, which is not in the list, leaves one reference each time and does not notice."""
     seen = await uses("leak", model, preemption)
@@ -93,8 +102,10 @@ async def test_an_object_that_is_left_behind_is_seen(model: str, preemption: str
     assert seen[1] != seen[2] != seen[3]
 
 
-async def test_all_cases_pass_one_after_the_other(model: str, preemption: str) -> None:
-    lines, end, _ = await run(model=model, preemption=preemption)
+@one_loop
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+async def test_all_cases_pass_one_after_the_other(model: str, preemption: str, cpus: int) -> None:
+    lines, end, _ = await run(model=model, preemption=preemption, cpus=cpus)
     assert lines == ["usertests:", *(f"ok {name}" for name in NAMES), f"{len(NAMES)} passed, 0 failed"]
     assert end == fluke.Exit("exited", 0)
 

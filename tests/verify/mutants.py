@@ -14,62 +14,20 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.tidy import ROOT
+from tests.verify.mutant_tables import HARMLESS, SURVIVORS, TESTS, file_of
 from tests.verify.mutated import UNCHANGED
 from tests.verify.mutation import Mutation, mutations
 
 PACKAGE = "fluke_async.kernel"
-TRIAL_S = 300  # a trial that takes longer hangs
+TRIAL_S = 900  # what is bounded by the processor's time ends before; what takes longer waits for nothing
 PROGRAMS = ("usertests",)
 LAW = ("bounded_buffer", "bulk", "pipeline", "fairshare", "memtest:32")
-
-TESTS: dict[str, tuple[str, ...]] = {
-    "reliable": ("alerts", "reliable", "recreated_connections", "connections_named_midway"),
-    "ipc": ("parked_by_a_state", "ipc_mistakes", "ipc_references", "ipc", "ipc_ends"),
-    "connection": ("parked_by_a_state", "ipc", "rings_of_calls", "ipc_ends", "connections_named_midway"),
-    "message": ("ipc_mistakes", "ipc_references", "ipc", "message_tables", "scattered_messages"),
-    "buffers": ("ipc_mistakes", "ipc", "message_tables", "scattered_messages"),
-    "links": ("alerts", "reliable", "recreated_connections", "connections_named_midway"),
-    "scheduler": ("core", "packing", "interrupt", "in_call", "priority", "thread_state", "thread_schedule"),
-    "scheduling": ("schedule_requests", "thread_schedule"),
-    "donation": ("schedule_requests", "thread_schedule"),
-    "recreation": ("recreated_connections", "thread_schedule", "loaded_faults"),
-    "questions": ("keeper_ends", "fault_states", "keepers", "space_keepers"),
-    "asking": ("keeper_ends", "keepers", "space_keepers"),
-    "objects.thread_state": (
-        "parked_by_a_state",
-        "loaded_again",
-        "thread_state",
-        "loaded_faults",
-        "away_created_again",
-    ),
-    "objects.mutex": ("mutex", "priority", "priority_ends"),
-    "objects.cond": ("cond", "cond_changes", "priority"),
-    "objects.thread": ("packing", "thread_calls", "thread_state", "priority_ends"),
-    "region_scan": ("region_search", "region_changed", "scans_cut_off"),
-    "revocation": ("mapping", "translation", "memory_pulled_away"),
-}
-"""The modules that are changed, and by which files of `tests/kernel` each is tried, the quickest first."""
-
-HARMLESS = {
-    (
-        "revocation",
-        "other constant: 0 in first, last = (max(start - region.start, 0), min(end - re...",
-    ): "the same page",
-    ("revocation", "other comparison: low < high"): "it forgets what can be looked up again",
-    (
-        "objects.thread",
-        "removed: self.stack.close()",
-    ): "nobody else knows the coroutine, which closes as it is forgotten",
-    (
-        "objects.thread",
-        "removed: self.scheduler.scheduled = self.scheduler.scheduled or None",
-    ): "an empty table will do",
-    ("ipc", "other constant: 0 in registers[reg.PROGRESS_WORDS] = 0"): "whoever is captured next begins to count anew",
-}
-"""What no trial can notice, by module and change, and why."""
 
 
 class Mutant(NamedTuple):
@@ -79,9 +37,19 @@ class Mutant(NamedTuple):
     number: int
     mutation: Mutation
 
-    def __str__(self) -> str:
+    @property
+    def key(self) -> tuple[str, str]:
+        """By what the tables name it."""
+        return self.module, self.mutation.what
+
+    @property
+    def place(self) -> str:
+        """Its file and line."""
         path = f"{PACKAGE}.{self.module}".replace(".", "/")
-        return f"{path}.py:{self.mutation.line}: {self.mutation.what}"
+        return f"{path}.py:{self.mutation.line}"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.mutation.what}"
 
 
 def all_mutants(modules: Sequence[str]) -> list[Mutant]:
@@ -101,7 +69,7 @@ def sample(mutants: Sequence[Mutant], seed: int, count: int) -> list[Mutant]:
 
 def trials_of(module: str) -> list[list[str]]:
     """What a module is tried by, in order."""
-    files = [f"tests/kernel/test_{name}.py" for name in TESTS[module]]
+    files = [file_of(name) for name in TESTS[module]]
     return [["programs", *PROGRAMS], ["tests", *files], ["law", *LAW]]
 
 
@@ -124,30 +92,91 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+@dataclass
+class Tally:
+    """What has become of a sample."""
+
+    seed: int
+    killed: int = 0
+    harmless: list[Mutant] = field(default_factory=list)
+    survivors: list[Mutant] = field(default_factory=list)
+
+    def add(self, mutant: Mutant, noticed: str) -> None:
+        """Take note of a mutant, and say it."""
+        if noticed:
+            self.killed += 1
+            say(f"{mutant}: killed by {noticed}")
+            return
+        reason = HARMLESS.get(mutant.key)
+        (self.survivors if reason is None else self.harmless).append(mutant)
+        say(f"{mutant}: {reason_of(mutant)}")
+
+    @property
+    def count(self) -> int:
+        """How many could have been noticed."""
+        return self.killed + len(self.survivors)
+
+    @property
+    def summary(self) -> str:
+        """The figures in one line."""
+        share = 100 * self.killed // max(self.count, 1)
+        return f"{self.killed} of {self.count} killed ({share} %); {len(self.harmless)} others change nothing"
+
+    def report(self, day: date) -> str:
+        """A section in Markdown."""
+        drawn, share = self.count + len(self.harmless), 100 * self.killed / max(self.count, 1)
+        figures = (drawn, len(self.harmless), self.killed, len(self.survivors), f"{share:.1f} %")
+        lines = [
+            "## Mutants",
+            "",
+            "Small changes of the kernel's code for waiting and for export, drawn at random, and whether the tests or",
+            "the checks of `fluke verify` notice them.",
+            f"`python -m tests.verify.mutants --seed {self.seed} --count {drawn}`, of the code of {day}.",
+            "",
+            "| drawn | change nothing | killed | survived | killed of those that could be noticed |",
+            "|---|---|---|---|---|",
+            f"| {' | '.join(map(str, figures))} |",
+        ]
+        lived = [*self.survivors, *self.harmless]
+        if lived:
+            lines += ["", "| lived | what was changed | why |", "|---|---|---|"]
+            lines += [f"| `{each.place}` | `{_cell(each.mutation.what)}` | {reason_of(each)} |" for each in lived]
+        return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """What a cell of a table can hold."""
+    return text.replace("|", "\\|")
+
+
+def reason_of(mutant: Mutant) -> str:
+    """Why a mutant lives."""
+    if mutant.key in HARMLESS:
+        return f"changes nothing: {HARMLESS[mutant.key]}"
+    return f"survived: {SURVIVORS.get(mutant.key, 'not understood yet')}"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Try a sample; exit status 1 if the trials notice something where nothing was changed."""
     parser = argparse.ArgumentParser(prog="python -m tests.verify.mutants", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures there, as Markdown")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {PACKAGE}; by default: {', '.join(TESTS)}")
     options = parser.parse_args(arguments)
     chosen = sample(all_mutants(options.modules or list(TESTS)), options.seed, options.count)
-    survived, harmless = [], 0
+    tally = Tally(options.seed)
     for each in chosen:
-        noticed = noticed_by(each.module, each.number)
-        reason = HARMLESS.get((each.module, each.mutation.what))
-        survival = "SURVIVED" if reason is None else f"survived: {reason}"
-        say(f"{each}: {f'killed by {noticed}' if noticed else survival}")
-        if not noticed:
-            survived.append(each)
-            harmless += reason is not None
-    # A survivor has passed all trials of its module; where there is none, it is not known yet that anything passes.
-    for module in sorted({each.module for each in chosen} - {each.module for each in survived}):
+        tally.add(each, noticed_by(each.module, each.number))
+    # What lives has passed all trials of its module; where nothing does, it is not known yet that anything passes.
+    lived = {each.module for each in (*tally.survivors, *tally.harmless)}
+    for module in sorted({each.module for each in chosen} - lived):
         if noticed := noticed_by(module, UNCHANGED):
             say(f"{module}: its {noticed} fail without a change")
             return 1
-    killed, count = len(chosen) - len(survived), len(chosen) - harmless
-    say(f"{killed} of {count} killed ({100 * killed // max(count, 1)} %); {harmless} others change nothing")
+    say(tally.summary)
+    if options.report is not None:
+        options.report.write_text(tally.report(datetime.now(UTC).date()), encoding="utf-8")
     return 0
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.tidy import ROOT
 from tests.verify.planted import FULL, MISTAKES, OF_FULL, OF_STRANGERS, command_for
+from tests.verify.planted_races import RACES, SHOWN_BY
 
 
 class Planted(NamedTuple):
@@ -30,15 +31,30 @@ def plant(name: str) -> Planted:
     """Plant one, in a kernel in a process of its own."""
     preemption = (FULL,) if name in OF_FULL else ()
     result = subprocess.run(command_for(name, *preemption), cwd=ROOT, capture_output=True, text=True, check=False)
-    what = " ".join((MISTAKES[name].__doc__ or "").split("\n\n")[0].split())
     found = result.stdout.strip().splitlines()[0] if result.returncode == 0 else ""
-    return Planted(name, what, found)
+    return Planted(name, _what(MISTAKES[name]), found)
 
 
-def plant_all() -> list[Planted]:
-    """Plant every mistake, on all processors."""
+def _what(mistake: Callable[[], None]) -> str:
+    """The first paragraph of what is said of a mistake."""
+    return " ".join((mistake.__doc__ or "").split("\n\n")[0].split())
+
+
+def plant_all() -> tuple[list[Planted], list[Planted]]:
+    """Plant every mistake, and every race, on all processors."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(plant, MISTAKES))
+        return list(pool.map(plant, MISTAKES)), list(pool.map(plant_race, RACES))
+
+
+def plant_race(name: str) -> Planted:
+    """Plant a race, likewise, where it shows itself."""
+    command = [sys.executable, "-m", "tests.verify.planted_races", name]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    name_of_scene, configuration, harts, is_drawn = SHOWN_BY[name]
+    _, _, after = result.stdout.rpartition("\nafter ")
+    how = f"{'turn drawn' if is_drawn else 'schedule'} number {after.splitlines()[0]}" if result.returncode == 0 else ""
+    where = f"{name_of_scene}, {'-'.join(configuration)}, {harts} harts"
+    return Planted(name, _what(RACES[name]), f"{where}: {how}" if how else "")
 
 
 def section(planted: list[Planted]) -> Iterator[str]:
@@ -51,6 +67,22 @@ def section(planted: list[Planted]) -> Iterator[str]:
         f"{len(planted)} mistakes were planted in the kernel one after the other, {strangers} of them by somebody who "
         f"had not read the check; {len(planted) - len(missed)} were found. What is shown is the first thing found."
     )
+    yield from _table(planted)
+
+
+def section_of_races(races: list[Planted]) -> Iterator[str]:
+    """Likewise for races."""
+    found = sum(bool(each.found) for each in races)
+    yield "## Planted races"
+    yield ""
+    yield (
+        f"{len(races)} races were planted, by somebody who had not read the check; {found} were found by interleavings "
+        "of small worlds and small programs, and none by a plain run of the same."
+    )
+    yield from _table(races)
+
+
+def _table(planted: list[Planted]) -> Iterator[str]:
     yield ""
     yield "| mistake | what is wrong | found in | at |"
     yield "|---|---|---|---|"
@@ -64,12 +96,12 @@ def section(planted: list[Planted]) -> Iterator[str]:
 
 def main(path: Path) -> int:
     """Add the section to a page; the exit status."""
-    planted = plant_all()
+    planted, races = plant_all()
     with path.open("a", encoding="utf-8") as page:
-        page.write("\n" + "\n".join(section(planted)))
-    found = sum(bool(each.found) for each in planted)
-    sys.stdout.write(f"{found} of {len(planted)} planted mistakes were found\n")
-    return 0 if found == len(planted) else 1
+        page.write("\n" + "\n".join((*section(planted), *section_of_races(races))) + "\n")
+    found = sum(bool(each.found) for each in (*planted, *races))
+    sys.stdout.write(f"{found} of {len(planted) + len(races)} planted mistakes were found\n")
+    return 0 if found == len(planted) + len(races) else 1
 
 
 if __name__ == "__main__":

@@ -75,6 +75,30 @@ def test_instants_that_one_call_runs_over_are_taken_as_one() -> None:
     assert links.instants == 2
 
 
+def test_nobody_is_created_again_between_lr_and_sc() -> None:
+    """For the reservation is no part of a state: SC would fail, and the loop around it go round once more."""
+    run = ClosedRun(program("usertests", ("harts_add",)), MODEL, PREEMPTION)
+    late: list[int] = []
+    due = 0
+
+    def pause() -> None:
+        assert not run.cpu.is_reserved
+        late.append(run.core.time - due)
+        pause_in_a_while()
+
+    def pause_in_a_while() -> None:
+        nonlocal due
+        due = run.core.time + 101
+        run.pause_at(due)
+
+    run.on_pause = pause
+    pause_in_a_while()
+    run.run()
+    assert run.exit == ("exited", 0)
+    run.close()
+    assert late.count(1) > 50
+
+
 def add_to_a_register(run: ClosedRun) -> None:
     run.threads[0].registers[9] += 1
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from tests.tidy import ROOT
-from tests.verify.mutants import HARMLESS, TESTS, all_mutants, noticed_by, sample
+from tests.verify.mutant_tables import HARMLESS, SURVIVORS, TESTS, file_of
+from tests.verify.mutants import Tally, all_mutants, noticed_by, reason_of, sample
 from tests.verify.mutation import mutant, mutations
 
 SOURCE = """
@@ -59,9 +61,45 @@ def test_a_sample_is_the_same_by_its_seed() -> None:
 
 def test_what_is_named_is_there() -> None:
     for module, names in TESTS.items():
-        assert all(Path(ROOT, f"tests/kernel/test_{name}.py").exists() for name in names), module
-    changes = {(each.module, each.mutation.what) for each in all_mutants(list(TESTS))}
-    assert changes >= HARMLESS.keys()
+        assert len(set(names)) == len(names), module
+        assert all(Path(ROOT, file_of(name)).exists() for name in names), module
+    changes = {each.key for each in all_mutants(list(TESTS))}
+    assert changes >= HARMLESS.keys() | SURVIVORS.keys()
+    assert not HARMLESS.keys() & SURVIVORS.keys()
+    assert all([*HARMLESS.values(), *SURVIVORS.values()])
+
+
+def test_the_order_of_arguments_that_means_nothing_is_not_changed() -> None:
+    assert [each.what for each in mutations(ast.parse("x = min(done, words)"))] == []
+    assert len(mutations(ast.parse("x = copy(done, words)"))) == 1
+
+
+def test_a_tally_says_what_lived_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever changes nothing does not count."""
+    mutants = all_mutants(["ipc", "revocation"])
+    harmless = next(each for each in mutants if each.key in HARMLESS)
+    survivor, *others = [each for each in mutants if each.key not in HARMLESS.keys() | SURVIVORS.keys()][:4]
+    tally = Tally(seed=7)
+    tally.add(harmless, "")
+    tally.add(survivor, "")
+    for each in others:
+        tally.add(each, "tests")
+    assert tally.summary == "3 of 4 killed (75 %); 1 others change nothing"
+    said = capsys.readouterr().out
+    assert f"{survivor}: survived: not understood yet\n" in said
+    report = tally.report(date(2026, 11, 29))
+    assert "| 5 | 1 | 3 | 1 | 75.0 % |" in report
+    assert "--seed 7 --count 5" in report
+    for lived in (harmless, survivor):
+        assert f"| `{lived.place}` | `{lived.mutation.what}` | {reason_of(lived)} |" in report
+
+
+def test_the_bars_of_a_change_are_no_bars_of_the_table() -> None:
+    mutant = next(each for each in all_mutants(["recreation"]) if "|" in each.mutation.what)
+    tally = Tally(seed=7)
+    tally.add(mutant, "")
+    row = tally.report(date(2026, 11, 29)).splitlines()[-1]
+    assert row.replace("\\|", "").count("|") == 4
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from fluke_async.verify.closed_run import ClosedRun
 from fluke_async.verify.programs import program
 from tests.verify.planted import first_divergence
 
-RUN_S = 20  # what takes longer hangs
+RUN_S = 20  # of the processor's time: what takes more hangs
 CONFIGURATIONS = (("interrupt", "partial"), ("process", "full"))
 PREEMPTIONS = ("partial", "full")
 POINTS = 40
@@ -23,13 +23,13 @@ def run_programs(names: Sequence[str]) -> bool:
     """Whether programs come to a good end; a run that hangs is killed."""
     for name in names:
         for model, preemption in CONFIGURATIONS:
-            signal.alarm(RUN_S)
+            signal.setitimer(signal.ITIMER_PROF, RUN_S)
             run = ClosedRun(program(name), model, preemption)
             run.run()
             run.close()
             if run.exit != ("exited", 0):
                 return False
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     return True
 
 

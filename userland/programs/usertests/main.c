@@ -17,7 +17,7 @@ static const struct usertest *const tables[] = {
     paged_failure_tests, second_keeper_tests, conversation_tests, connection_tests,
     operand_tests,   message_operand_tests, register_tests, step_tests,
     arrival_tests,
-    scheduler_tests,
+    scheduler_tests, hart_tests,
 };
 enum { TABLES = sizeof tables / sizeof *tables };
 
@@ -102,6 +102,7 @@ int main(int argc, char **argv)
     }
 
     prepare_cases();
+    occupy_harts();
     puts("usertests:");
     wait_for_line();
     for (int i = first; i < argc; i++)

@@ -182,7 +182,7 @@ static struct worker *start_sleeper(uint64_t *end_ns)
     fluke_ref_create(ref);
     fluke_ref_copy(fluke_start_block->timer_ref, ref);
     ask_timer(FLUKE_TIMER_NOW, 0, end_ns);
-    *end_ns += MOMENT_NS;
+    *end_ns += time_for(MOMENT_NS);
     request[0] = FLUKE_TIMER_WAIT_UNTIL;
     request[1] = *end_ns;
     return start(sleep_by_page, NULL);
@@ -192,7 +192,7 @@ static void finish_sleep(struct worker *sleeper, uint64_t end_ns)
 {
     uint64_t now_ns;
 
-    sleep_ns(2 * MOMENT_NS);
+    sleep_ns(2 * time_for(MOMENT_NS));
     ask_timer(FLUKE_TIMER_NOW, 0, &now_ns);
     CHECK(sleeper->done && now_ns > end_ns && FRAME(3)[1] == end_ns);
     end(sleeper);

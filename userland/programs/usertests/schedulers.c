@@ -109,7 +109,7 @@ static void use_a_quantum(void)
     uint64_t before_ns = fluke_now_ns();
     CHECK(give(worker, QUANTUM, FLUKE_SCHEDULE_NONE) == FLUKE_SUCCESS && left == 0);
     uint64_t passed_ns = fluke_now_ns() - before_ns;
-    CHECK(passed_ns >= QUANTUM && passed_ns < 2 * QUANTUM);
+    CHECK(passed_ns >= QUANTUM && passed_ns < 2 * time_for(QUANTUM));
     CHECK(rounds > 0);
     uint64_t rounds_before = rounds;
     CHECK(give(worker, 0, FLUKE_SCHEDULE_NONE) == FLUKE_SUCCESS && rounds == rounds_before);
@@ -120,7 +120,7 @@ static void use_a_quantum(void)
 
 static void sleep_and_end(void *worker)
 {
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     end(worker);
 }
 
@@ -128,7 +128,7 @@ static void sleep_and_stop(void *worker)
 {
     struct fluke_thread_state state;
 
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     get_state(worker, &state);
 }
 
@@ -137,7 +137,7 @@ static void end_early(void)
     open_service(&service);
     struct worker *worker = start_scheduled(FIRST, compute, NULL), *stopper = start(sleep_and_stop, worker);
     CHECK(give(worker, PLENTY, FLUKE_SCHEDULE_NONE) == FLUKE_THREAD_BLOCKED);
-    CHECK(left > PLENTY - 2 * QUANTUM && left < PLENTY);
+    CHECK(left > PLENTY - 2 * time_for(QUANTUM) && left < PLENTY);
     CHECK(give(worker, PLENTY, FLUKE_SCHEDULE_NONE) == FLUKE_THREAD_BLOCKED && left == PLENTY);
     end(stopper);
     end(worker);
@@ -153,7 +153,7 @@ static void sleep_and_unlock(void *unused)
 {
     (void)unused;
     fluke_mutex_lock(&gate);
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     fluke_mutex_unlock(&gate);
 }
 
@@ -268,13 +268,13 @@ static void export_a_donor(void)
     donee = start_scheduled(FIRST, compute, NULL);
     CHECK(receive() == FIRST);
     struct worker *donor = start_at(LOW, donate, &status);
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     fluke_thread_get_state(&donor->thread, &state, NULL, NULL, &ref, NULL, NULL);
     fluke_thread_reference(&donee->thread, &other_ref);
     CHECK(is_on_call(&state, FLUKE_CALL_THREAD_SCHEDULE) && fluke_ref_compare(&ref, &other_ref));
-    CHECK(state.x[A1] < PLENTY && state.x[A1] > PLENTY - 2 * QUANTUM);
+    CHECK(state.x[A1] < PLENTY && state.x[A1] > PLENTY - 2 * time_for(QUANTUM));
     uint64_t rounds_before = rounds;
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     CHECK(rounds == rounds_before);
     state.x[A1] = QUANTUM;
     fluke_thread_set_state(&donor->thread, &state, NULL, NULL, &ref, NULL, NULL);
@@ -293,9 +293,9 @@ static void interrupt_a_donor(void)
 
     donee = start_at(LOW, compute, NULL);
     struct worker *donor = start_at(LOW + 1, donate, &status);
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     fluke_thread_interrupt(&donor->thread);
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     CHECK(donor->interrupts == 1 && !donor->done);
     CHECK(waits_for(donor) == FLUKE_THREAD);
     end(donee);
@@ -344,15 +344,15 @@ static void take_from_two(void)
     donee = start_scheduled(FIRST, compute, NULL);
     CHECK(receive() == FIRST);
     struct worker *first = start_at(LOW, donate_all, &first_quantum);
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     struct worker *second = start_at(LOW + 1, donate_all, &second_quantum);
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     uint64_t left_of_second = left_of(second), left_of_first = left_of(first);
     CHECK(left_of_first < PLENTY && left_of_second < PLENTY); /* the second one was more urgent until now */
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     CHECK(left_of(first) < left_of_first && left_of(second) == left_of_second);
     end(first);
-    sleep_ns(QUANTUM);
+    sleep_ns(time_for(QUANTUM));
     CHECK(left_of(second) < left_of_second);
     end(second);
     end(donee);

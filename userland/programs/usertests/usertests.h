@@ -18,7 +18,7 @@ extern const struct usertest thread_tests[], thread_state_tests[], link_tests[],
     keeper_tests[], second_keeper_tests[], paged_call_tests[], paged_wait_tests[], paged_message_tests[],
     paged_reference_tests[], paged_failure_tests[], conversation_tests[], connection_tests[], operand_tests[],
     message_operand_tests[], register_tests[], step_tests[], scheduler_tests[],
-    arrival_tests[], exhausting_tests[], hidden_tests[];
+    arrival_tests[], hart_tests[], exhausting_tests[], hidden_tests[];
 
 /* An address at which nothing is mapped, and one that can be read only; both aligned for an object. */
 #define NOWHERE ((void *)0x3000000000)
@@ -79,10 +79,17 @@ struct worker *start(void (*function)(void *), void *argument);
 struct worker *start_at(unsigned priority, void (*function)(void *), void *argument);
 struct worker *start_with(hook_t *hook, void (*function)(void *), void *argument);
 struct worker *start_in(fluke_ref_t *space_ref, void (*function)(void *), void *argument);
+struct worker *start_in_at(fluke_ref_t *space_ref, unsigned priority, void (*function)(void *), void *argument);
 void end(struct worker *worker); /* destroys it, wherever it is */
+
+/* Where a thread waits that has nothing more to do, until it is destroyed. */
+void rest_for_ever(void);
 
 /* The record of the thread that runs the cases. */
 extern struct worker runner;
+
+/* Whether the worker that asks has made a mistake since the last check. */
+bool has_made_a_mistake(void);
 
 /* Ends the workers that a case has forgotten; how many there were. */
 unsigned end_forgotten(void);
@@ -104,6 +111,18 @@ void set_state(struct worker *worker, const struct fluke_thread_state *state);
 bool is_on_call(const struct fluke_thread_state *state, uint64_t number);
 
 enum { SP = 2, A0 = 10, A1 = 11, A7 = 17 }; /* registers in a thread's state */
+
+/*
+ * Where there are several harts, threads of the highest priority spin on all but one, so that a case sees what it would
+ * on a single one, with turns of others in between everything. A case about several frees them, and takes them back
+ * when its workers have ended.
+ */
+void occupy_harts(void);
+void free_harts(void);
+unsigned hart_count(void);
+
+/* The time in which a case comes to execute so many instructions, with those of the other harts in between. */
+uint64_t time_for(uint64_t instructions);
 
 /* A port in a port set, and a reference to the port; its alias is SERVICE_ALIAS. */
 enum { SERVICE_ALIAS = 0x5e41ce };

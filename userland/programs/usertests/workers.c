@@ -61,6 +61,11 @@ void on_exception(fluke_thread_t *thread, uint64_t code, uint64_t subject, uint6
     fluke_thread_set_saved_state(thread, &saved);
 }
 
+bool has_made_a_mistake(void)
+{
+    return record_of(fluke_thread_self())->mistake.count > 0;
+}
+
 void record_exceptions(void)
 {
     fluke_thread_t *self = fluke_thread_self();
@@ -105,11 +110,16 @@ void prepare_cases(void)
     let_others_run();
 }
 
+void rest_for_ever(void)
+{
+    fluke_mutex_lock(&rest);
+}
+
 static void run(struct worker *worker)
 {
     worker->function(worker->argument);
     worker->done = true;
-    fluke_mutex_lock(&rest);
+    rest_for_ever();
 }
 
 static struct worker *start_worker(fluke_ref_t *space_ref, unsigned priority, hook_t *hook, void (*function)(void *),
@@ -158,6 +168,11 @@ struct worker *start_with(hook_t *hook, void (*function)(void *), void *argument
 struct worker *start_in(fluke_ref_t *space_ref, void (*function)(void *), void *argument)
 {
     return start_worker(space_ref, WORKER_PRIORITY, NULL, function, argument);
+}
+
+struct worker *start_in_at(fluke_ref_t *space_ref, unsigned priority, void (*function)(void *), void *argument)
+{
+    return start_worker(space_ref, priority, NULL, function, argument);
 }
 
 void end(struct worker *worker)

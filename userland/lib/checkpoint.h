@@ -1,0 +1,57 @@
+/* What the parts of checkpoints know of each other: the types of objects, and ways through the records. */
+
+#ifndef LIB_CHECKPOINT_H
+#define LIB_CHECKPOINT_H
+
+#include "../include/checkpoint.h"
+
+/* What there is to be done with objects of a type. A reference's one link is what it refers to. */
+struct fluke_kind {
+    size_t state_size; /* bytes; the first word of a state is the object's hash */
+    unsigned link_count;
+    const char *links[FLUKE_IMAGE_LINKS];
+    fluke_error_t (*create)(void *object, uint64_t hash);
+    void (*destroy)(void *object);
+    void (*reference)(void *object, fluke_ref_t *ref); /* null where nothing can refer to one */
+    void (*get)(void *object, void *state, fluke_ref_t *links); /* `links` may be a null pointer */
+    void (*set)(void *object, const void *state, fluke_ref_t *links);
+};
+
+extern const struct fluke_kind fluke_kinds[FLUKE_REF + 1];
+
+/* The parts of the records, one behind the other; each begins where what has been counted of the one before ends. */
+struct fluke_image_name *fluke_image_names(struct fluke_image *image);
+uint64_t *fluke_image_running(struct fluke_image *image);
+struct fluke_image_object *fluke_image_objects(struct fluke_image *image);
+
+void *fluke_image_state(struct fluke_image_object *object);
+struct fluke_image_object *fluke_image_next(struct fluke_image_object *object);
+
+/* What `ref` refers to, in the words of the records, of which the objects are listed; false if they have none for it. */
+bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link);
+
+/* Makes the objects that a step needs for itself; false if there is no memory. */
+bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
+void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);
+
+/* Starts threads, so that none runs before the last has been started. */
+void fluke_checkpoint_start(struct fluke_checkpoint *checkpoint, const uint64_t *offsets, uint64_t count);
+
+/* Goes through the objects in the memory: the next, in `object`; false if there is none. */
+struct fluke_object_search {
+    uint64_t offset;
+    uint64_t listed, taken;
+    struct fluke_obspec list[16];
+};
+bool fluke_next_object(struct fluke_checkpoint *checkpoint, struct fluke_object_search *search,
+                       struct fluke_obspec *object);
+
+/* Goes through the pages in the memory that may be other than zero, in the same way. */
+struct fluke_page_search {
+    uint64_t offset, generation;
+    uint64_t listed, taken;
+    uint64_t list[16];
+};
+bool fluke_next_page(struct fluke_checkpoint *checkpoint, struct fluke_page_search *search, uint64_t *offset);
+
+#endif

@@ -1,0 +1,285 @@
+/* Checkpoints: stopping a child, and writing down what it is. */
+
+#include "checkpoint.h"
+
+static struct fluke_image *image_of(struct fluke_checkpoint *checkpoint)
+{
+    return checkpoint->records;
+}
+
+/* Room for more at the end of the records; a null pointer if there is none. */
+static void *append(struct fluke_checkpoint *checkpoint, size_t size)
+{
+    struct fluke_image *image = image_of(checkpoint);
+
+    if (size > checkpoint->room - image->size)
+        return NULL;
+    void *place = (char *)image + image->size;
+    image->size += size;
+    return place;
+}
+
+static bool begin(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+    struct fluke_region_state memory;
+
+    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
+    if (checkpoint->room < sizeof *image)
+        return false;
+    *image = (struct fluke_image){.magic = FLUKE_IMAGE_MAGIC, .size = sizeof *image, .memory_size = memory.size};
+    struct fluke_image_name *names = append(checkpoint, checkpoint->name_count * sizeof *names);
+    if (names == NULL)
+        return false;
+    image->name_count = checkpoint->name_count;
+    for (uint64_t i = 0; i < image->name_count; i++) {
+        strncpy(names[i].text, checkpoint->names[i].name, sizeof names[i].text);
+        names[i].text[sizeof names[i].text - 1] = '\0';
+    }
+    checkpoint->counts = (struct fluke_checkpoint_counts){0};
+    return true;
+}
+
+/* -- Standing still ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Takes the memory away from all who see it through the region, in one step: whoever touches it, or names an object in
+ * it, waits at the gate. Returns the access that there was.
+ */
+static uint64_t freeze(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_region_state memory;
+
+    fluke_region_get_state(checkpoint->region, &memory, NULL, &checkpoint->keeper);
+    fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->gate_ref);
+    fluke_region_protect(checkpoint->region, FLUKE_PROT_NONE);
+    return memory.prot;
+}
+
+/* Gives it back: who has waited tries again, as soon as it runs. */
+static void thaw(struct fluke_checkpoint *checkpoint, uint64_t prot)
+{
+    fluke_region_protect(checkpoint->region, prot);
+    fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->keeper);
+}
+
+static bool is_running(struct fluke_image *image, uint64_t offset)
+{
+    for (uint64_t i = 0; i < image->running_count; i++)
+        if (fluke_image_running(image)[i] == offset)
+            return true;
+    return false;
+}
+
+/* Stops all that run, and notes who they are. The first get_state says whether a thread was stopped before. */
+static bool stop_all(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+    bool any = true;
+
+    while (any) { /* who was about to start a thread may have done so */
+        struct fluke_object_search search = {0};
+        struct fluke_thread_state state;
+        struct fluke_obspec found;
+
+        any = false;
+        while (fluke_next_object(checkpoint, &search, &found)) {
+            uint64_t offset = (uint64_t)((char *)found.ob - checkpoint->memory);
+
+            if (found.type != FLUKE_THREAD)
+                continue;
+            if (checkpoint->room - image->size < sizeof offset)
+                return false;
+            fluke_thread_get_state(found.ob, &state, NULL, NULL, NULL, NULL, NULL);
+            if (state.flags & FLUKE_THREAD_STOPPED)
+                continue;
+            any = true;
+            if (!is_running(image, offset)) {
+                *(uint64_t *)append(checkpoint, sizeof offset) = offset;
+                image->running_count++;
+            }
+        }
+    }
+    return true;
+}
+
+/* -- Reading out -------------------------------------------------------------------------------------------------- */
+
+/* The objects, with their states but without their links: for those, the hashes of all have to be known. */
+static bool list_objects(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+    struct fluke_object_search search = {0};
+    struct fluke_obspec found;
+
+    while (fluke_next_object(checkpoint, &search, &found)) {
+        const struct fluke_kind *kind = &fluke_kinds[found.type];
+        struct fluke_image_object *object = append(checkpoint, sizeof *object + kind->state_size);
+
+        if (object == NULL)
+            return false;
+        *object = (struct fluke_image_object){.offset = (uint64_t)((char *)found.ob - checkpoint->memory),
+                                              .type = found.type};
+        kind->get(found.ob, fluke_image_state(object), NULL);
+        image->object_count++;
+    }
+    return true;
+}
+
+/* The links of a thread, in the order of its state. */
+enum { SPACE, SCHEDULER, WAITING_FOR, CLIENT, SERVER };
+
+/* What a thread waits for outside, or at the gate, has gone for it: it makes its call, or what it failed at, again. */
+static void forget_wait(struct fluke_image_object *object)
+{
+    struct fluke_thread_state *state = fluke_image_state(object);
+    bool in_call = state->fault_access & FLUKE_FAULT_IN_CALL;
+
+    object->links[WAITING_FOR].kind = FLUKE_LINK_NONE;
+    if (state->exception != 0 || (state->fault_access != 0 && !in_call))
+        state->wait_order = 0; /* it was that of the question */
+    state->exception = state->exception_subcode = state->fault_access = state->fault_address = 0;
+}
+
+/* Counts what a thread is in. The type of what it waits for is that of the reference. */
+static void note_thread(struct fluke_checkpoint *checkpoint, struct fluke_image_object *object)
+{
+    struct fluke_thread_state *state = fluke_image_state(object);
+    struct fluke_checkpoint_counts *counts = &checkpoint->counts;
+
+    state->flags |= FLUKE_THREAD_STOPPED;
+    if (!is_running(checkpoint->records, object->offset))
+        counts->stopped++;
+    else if (object->links[WAITING_FOR].kind == FLUKE_LINK_NONE)
+        counts->ready++;
+    else if (object->links[WAITING_FOR].kind == FLUKE_LINK_INSIDE)
+        counts->inside[fluke_ref_type(&checkpoint->links[WAITING_FOR])]++;
+    else
+        counts->outside++;
+    if (object->links[WAITING_FOR].kind == FLUKE_LINK_OUTSIDE
+        || (object->links[WAITING_FOR].kind == FLUKE_LINK_NONE && state->fault_access != 0))
+        forget_wait(object);
+}
+
+/* Whether a link may lead outside: who is connected with a thread there cannot be parted from it. */
+static bool may_leave(const struct fluke_image_object *object, unsigned number)
+{
+    return object->type != FLUKE_THREAD || (number != CLIENT && number != SERVER);
+}
+
+/* States once more, at the same moments as the links: what a server of the program's does in between is in both. */
+static bool read_links(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+    struct fluke_image_object *object = fluke_image_objects(image);
+
+    for (uint64_t i = 0; i < image->object_count; i++, object = fluke_image_next(object)) {
+        const struct fluke_kind *kind = &fluke_kinds[object->type];
+
+        kind->get(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
+        for (unsigned n = 0; n < kind->link_count; n++)
+            if (!fluke_checkpoint_resolve(checkpoint, &checkpoint->links[n], &object->links[n])
+                || (object->links[n].kind == FLUKE_LINK_OUTSIDE && !may_leave(object, n))) {
+                checkpoint->address = checkpoint->memory + object->offset;
+                checkpoint->type = object->type;
+                checkpoint->link = kind->links[n];
+                return false;
+            }
+        if (object->type == FLUKE_THREAD)
+            note_thread(checkpoint, object);
+    }
+    return true;
+}
+
+/* -- The order in which threads start ----------------------------------------------------------------------------- */
+
+static const struct fluke_thread_state *state_at(struct fluke_image *image, uint64_t offset)
+{
+    struct fluke_image_object *object = fluke_image_objects(image);
+
+    while (object->offset != offset)
+        object = fluke_image_next(object);
+    return fluke_image_state(object);
+}
+
+/* Those that ask again do so in the order in which they waited. */
+static void sort_running(struct fluke_image *image)
+{
+    uint64_t *running = fluke_image_running(image);
+
+    for (uint64_t i = 1; i < image->running_count; i++) {
+        uint64_t offset = running[i], order = state_at(image, offset)->wait_order, n = i;
+
+        for (; n > 0 && state_at(image, running[n - 1])->wait_order > order; n--)
+            running[n] = running[n - 1];
+        running[n] = offset;
+    }
+}
+
+/* -- The whole ---------------------------------------------------------------------------------------------------- */
+
+static bool is_zero(const uint64_t *words)
+{
+    for (size_t i = 0; i < FLUKE_PAGE_SIZE / FLUKE_WORD_SIZE; i++)
+        if (words[i] != 0)
+            return false;
+    return true;
+}
+
+static bool copy_pages(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_page_search search = {0};
+    uint64_t offset;
+
+    while (fluke_next_page(checkpoint, &search, &offset)) {
+        const char *here = checkpoint->memory + offset;
+
+        if (is_zero((const uint64_t *)here))
+            continue;
+        struct fluke_image_page *page = append(checkpoint, sizeof *page);
+        if (page == NULL)
+            return false;
+        page->offset = offset;
+        memcpy(page->words, here, FLUKE_PAGE_SIZE);
+        image_of(checkpoint)->page_count++;
+    }
+    return true;
+}
+
+static int capture(struct fluke_checkpoint *checkpoint)
+{
+    if (!stop_all(checkpoint) || !list_objects(checkpoint))
+        return FLUKE_CHECKPOINT_NO_ROOM;
+    if (!read_links(checkpoint))
+        return FLUKE_CHECKPOINT_UNNAMED;
+    sort_running(checkpoint->records);
+    return copy_pages(checkpoint) ? FLUKE_CHECKPOINT_DONE : FLUKE_CHECKPOINT_NO_ROOM;
+}
+
+int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint)
+{
+    if (!begin(checkpoint))
+        return FLUKE_CHECKPOINT_NO_ROOM;
+    if (!fluke_checkpoint_open(checkpoint))
+        return FLUKE_CHECKPOINT_MEMORY;
+    uint64_t prot = freeze(checkpoint);
+    int error = capture(checkpoint);
+    thaw(checkpoint, prot); /* all stand still by now */
+    if (error != FLUKE_CHECKPOINT_DONE) {
+        struct fluke_image *image = checkpoint->records;
+        fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
+    }
+    fluke_checkpoint_close(checkpoint);
+    return error;
+}
+
+int fluke_checkpoint_resume(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+
+    if (!fluke_checkpoint_open(checkpoint))
+        return FLUKE_CHECKPOINT_MEMORY;
+    fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
+    fluke_checkpoint_close(checkpoint);
+    return FLUKE_CHECKPOINT_DONE;
+}

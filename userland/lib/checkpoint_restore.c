@@ -1,0 +1,142 @@
+/* Checkpoints: taking a child apart, and making it again from what was written down. */
+
+#include "checkpoint.h"
+
+/* What links lead to is loaded before what has the links; waits, last of all, find everything in its place. */
+static const uint64_t order[] = {FLUKE_SPACE, FLUKE_REGION, FLUKE_MAPPING, FLUKE_PORTSET, FLUKE_PORT,
+                                 FLUKE_MUTEX, FLUKE_COND,   FLUKE_REF,     FLUKE_THREAD};
+
+/* Threads go first: then there is nobody to notice the rest. */
+void fluke_checkpoint_destroy(struct fluke_checkpoint *checkpoint)
+{
+    for (int round = 0; round < 2; round++) {
+        struct fluke_object_search search = {0};
+        struct fluke_obspec found;
+
+        while (fluke_next_object(checkpoint, &search, &found))
+            if (round > 0 || found.type == FLUKE_THREAD)
+                fluke_kinds[found.type].destroy(found.ob);
+    }
+}
+
+static void refill(struct fluke_checkpoint *checkpoint, struct fluke_image_page *pages, uint64_t count)
+{
+    struct fluke_page_search search = {0};
+    uint64_t offset;
+
+    while (fluke_next_page(checkpoint, &search, &offset))
+        memset(checkpoint->memory + offset, 0, FLUKE_PAGE_SIZE);
+    for (uint64_t i = 0; i < count; i++)
+        memcpy(checkpoint->memory + pages[i].offset, pages[i].words, FLUKE_PAGE_SIZE);
+}
+
+/* Makes all objects; returns what comes after their records, a null pointer if there is no memory. */
+static void *create(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+    struct fluke_image_object *object = fluke_image_objects(image);
+
+    for (uint64_t i = 0; i < image->object_count; i++, object = fluke_image_next(object)) {
+        const struct fluke_kind *kind = &fluke_kinds[object->type];
+        uint64_t hash = kind->state_size == 0 ? 0 : *(uint64_t *)fluke_image_state(object);
+
+        if (kind->create(checkpoint->memory + object->offset, hash) != FLUKE_SUCCESS)
+            return NULL;
+    }
+    return object;
+}
+
+static fluke_ref_t *named(const struct fluke_checkpoint *checkpoint, const struct fluke_image_name *name)
+{
+    for (uint64_t i = 0; i < checkpoint->name_count; i++)
+        if (strncmp(checkpoint->names[i].name, name->text, sizeof name->text - 1) == 0)
+            return checkpoint->names[i].ref;
+    return NULL;
+}
+
+/* Whether all names are there. */
+static bool knows_names(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+    const struct fluke_image_name *names = fluke_image_names(image);
+
+    for (uint64_t i = 0; i < image->name_count; i++)
+        if (named(checkpoint, &names[i]) == NULL) {
+            checkpoint->link = names[i].text;
+            return false;
+        }
+    return true;
+}
+
+/* Makes a reference refer to what a link leads to. The types of the objects inside are looked up in the records. */
+static void follow(struct fluke_checkpoint *checkpoint, const struct fluke_image_link *link, fluke_ref_t *ref)
+{
+    struct fluke_image *image = checkpoint->records;
+
+    if (link->kind == FLUKE_LINK_INSIDE) {
+        struct fluke_image_object *object = fluke_image_objects(image);
+        while (object->offset != link->value)
+            object = fluke_image_next(object);
+        fluke_kinds[object->type].reference(checkpoint->memory + object->offset, ref);
+    } else if (link->kind == FLUKE_LINK_OUTSIDE) {
+        fluke_ref_copy(named(checkpoint, &fluke_image_names(image)[link->value]), ref);
+    } else {
+        fluke_ref_copy(&checkpoint->nothing, ref);
+    }
+}
+
+static void load(struct fluke_checkpoint *checkpoint, uint64_t type)
+{
+    struct fluke_image *image = checkpoint->records;
+    struct fluke_image_object *object = fluke_image_objects(image);
+    const struct fluke_kind *kind = &fluke_kinds[type];
+
+    for (uint64_t i = 0; i < image->object_count; i++, object = fluke_image_next(object)) {
+        if (object->type != type)
+            continue;
+        for (unsigned n = 0; n < kind->link_count; n++)
+            follow(checkpoint, &object->links[n], &checkpoint->links[n]);
+        kind->set(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
+    }
+}
+
+static bool fits(const struct fluke_checkpoint *checkpoint)
+{
+    const struct fluke_image *image = checkpoint->records;
+    struct fluke_region_state memory;
+
+    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
+    return checkpoint->room >= sizeof *image && image->magic == FLUKE_IMAGE_MAGIC && image->size <= checkpoint->room
+        && image->memory_size == memory.size;
+}
+
+/* What the records say is made true, but for the threads that are to run. */
+static int make(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+    struct fluke_image_page *pages = create(checkpoint);
+
+    if (pages == NULL)
+        return FLUKE_CHECKPOINT_MEMORY;
+    refill(checkpoint, pages, image->page_count);
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        load(checkpoint, order[i]);
+    return FLUKE_CHECKPOINT_DONE;
+}
+
+int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_image *image = checkpoint->records;
+
+    if (!fits(checkpoint))
+        return FLUKE_CHECKPOINT_DAMAGED;
+    if (!knows_names(checkpoint))
+        return FLUKE_CHECKPOINT_UNKNOWN;
+    if (!fluke_checkpoint_open(checkpoint))
+        return FLUKE_CHECKPOINT_MEMORY;
+    int error = make(checkpoint);
+    if (error == FLUKE_CHECKPOINT_DONE)
+        fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
+    fluke_checkpoint_close(checkpoint);
+    return error;
+}
