@@ -54,6 +54,9 @@ def _limits() -> list[str]:
         "MAX_MESSAGE_REFERENCES": codes.MAX_MESSAGE_REFERENCES,
         "MAX_MESSAGE_BUFFERS": codes.MAX_MESSAGE_BUFFERS,
         "CONSOLE_MAX_BYTES": devices.CONSOLE_MAX_BYTES,
+        "BLOB_NAME_WORDS": devices.STORE_NAME_WORDS,
+        "BLOB_KEY_WORDS": devices.STORE_KEY_WORDS,
+        "DISK_SECTOR_BYTES": devices.DISK_SECTOR_BYTES,
         "FAULT_IN_CALL": codes.FAULT_IN_CALL,
     }
     return [
@@ -108,6 +111,9 @@ def _devices() -> list[str]:
         "CONSOLE": devices.ConsoleOperation,
         "TIMER": devices.TimerOperation,
         "PARENT": devices.ParentOperation,
+        "ENTROPY": devices.EntropyOperation,
+        "BLOB": devices.StoreOperation,
+        "DISK": devices.DiskOperation,
     }
     lines = _enumeration(
         "Word 0 of every request is the operation; this one, of every device, asks whether it is there.",

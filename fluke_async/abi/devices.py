@@ -37,12 +37,65 @@ class ParentOperation(IntEnum):
     EXIT = 1
 
 
+class EntropyOperation(IntEnum):
+    """`READ offset count` -> `status count bytes...`: bytes of an endless sequence."""
+
+    READ = 1
+
+
+class StoreOperation(IntEnum):
+    """
+    Blobs by name, eight words padded with zeros, and pages by what is in them.
+
+    `WRITE transaction offset count bytes...` -> `status end`: adds to what is not to be seen before it is published.
+
+    `PUBLISH transaction size name` -> `status`: whole or not at all; takes the place of what had the name.
+
+    `READ offset count name` -> `status count bytes...`; `SIZE name` -> `status size`; `REMOVE name` -> `status`.
+
+    `NEXT name` -> `status name`: the first name behind one, in order.
+
+    `KEEP bytes...`, a page -> `status key`, four words; `FETCH key` -> `status bytes...`.
+    """
+
+    WRITE = 1
+    PUBLISH = 2
+    READ = 3
+    SIZE = 4
+    REMOVE = 5
+    NEXT = 6
+    KEEP = 7
+    FETCH = 8
+
+
+class DiskOperation(IntEnum):
+    """
+    `INFO` -> `status sector_bytes sectors`.
+
+    `READ sector count` -> `status count bytes...`; `WRITE sector count bytes...` -> `status count`: so many of them.
+
+    `FLUSH` -> `status`, when all that was asked before has been done.
+    """
+
+    INFO = 1
+    READ = 2
+    WRITE = 3
+    FLUSH = 4
+
+
 class DeviceStatus(IntEnum):
     """Word 0 of a device's reply."""
 
     OK = 0
     BAD_REQUEST = 1
     BAD_OFFSET = 2
+    NOT_FOUND = 3
+    FAILED = 4
+    FULL = 5
 
 
 CONSOLE_MAX_BYTES = 8160  # one message carries at most one copy chunk: 3 header words and these bytes
+
+STORE_NAME_WORDS = 8
+STORE_KEY_WORDS = 4
+DISK_SECTOR_BYTES = 512

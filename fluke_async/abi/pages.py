@@ -162,6 +162,9 @@ def _devices() -> str:
         *_numbers("Console", "FLUKE_CONSOLE_", devices.ConsoleOperation),
         *_numbers("Timer", "FLUKE_TIMER_", devices.TimerOperation),
         *_numbers("Parent", "FLUKE_PARENT_", devices.ParentOperation),
+        *_numbers("Entropy", "FLUKE_ENTROPY_", devices.EntropyOperation),
+        *_numbers("Store", "FLUKE_BLOB_", devices.StoreOperation),
+        *_numbers("Disk", "FLUKE_DISK_", devices.DiskOperation),
         *_numbers("Status", "FLUKE_DEVICE_", devices.DeviceStatus),
     ])  # fmt: skip
 

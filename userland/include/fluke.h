@@ -16,6 +16,9 @@
 #define FLUKE_MAX_MESSAGE_REFERENCES 255
 #define FLUKE_MAX_MESSAGE_BUFFERS 255
 #define FLUKE_CONSOLE_MAX_BYTES 8160
+#define FLUKE_BLOB_NAME_WORDS 8
+#define FLUKE_BLOB_KEY_WORDS 4
+#define FLUKE_DISK_SECTOR_BYTES 512
 #define FLUKE_FAULT_IN_CALL 8
 #define FLUKE_USER_START 0x1000ul
 #define FLUKE_USER_END 0x4000000000ul
@@ -392,11 +395,39 @@ enum {
     FLUKE_PARENT_EXIT = 1,
 };
 
+/* READ offset count -> status count bytes...: bytes of an endless sequence. */
+enum {
+    FLUKE_ENTROPY_READ = 1,
+};
+
+/* Blobs by name, eight words padded with zeros, and pages by what is in them. WRITE transaction offset count bytes... -> status end: adds to what is not to be seen before it is published. PUBLISH transaction size name -> status: whole or not at all; takes the place of what had the name. READ offset count name -> status count bytes...; SIZE name -> status size; REMOVE name -> status. NEXT name -> status name: the first name behind one, in order. KEEP bytes..., a page -> status key, four words; FETCH key -> status bytes.... */
+enum {
+    FLUKE_BLOB_WRITE   = 1,
+    FLUKE_BLOB_PUBLISH = 2,
+    FLUKE_BLOB_READ    = 3,
+    FLUKE_BLOB_SIZE    = 4,
+    FLUKE_BLOB_REMOVE  = 5,
+    FLUKE_BLOB_NEXT    = 6,
+    FLUKE_BLOB_KEEP    = 7,
+    FLUKE_BLOB_FETCH   = 8,
+};
+
+/* INFO -> status sector_bytes sectors. READ sector count -> status count bytes...; WRITE sector count bytes... -> status count: so many of them. FLUSH -> status, when all that was asked before has been done. */
+enum {
+    FLUKE_DISK_INFO  = 1,
+    FLUKE_DISK_READ  = 2,
+    FLUKE_DISK_WRITE = 3,
+    FLUKE_DISK_FLUSH = 4,
+};
+
 /* Word 0 of a device's reply. */
 enum {
     FLUKE_DEVICE_OK          = 0,
     FLUKE_DEVICE_BAD_REQUEST = 1,
     FLUKE_DEVICE_BAD_OFFSET  = 2,
+    FLUKE_DEVICE_NOT_FOUND   = 3,
+    FLUKE_DEVICE_FAILED      = 4,
+    FLUKE_DEVICE_FULL        = 5,
 };
 
 /* The number of each entry point, in a7. */
