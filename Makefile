@@ -25,7 +25,7 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/dev.stamp
 	$(RUN) -m pytest --numprocesses auto --dist worksteal
 
-verify: $(VENV)/demo.stamp
+verify: $(VENV)/dev.stamp
 	$(RUN) -m fluke_async verify --all --points all --instructions 10000 --report verification.md
 	$(RUN) -m tests.verify.planted_page verification.md
 	cat tests/verify/mutants.md >>verification.md
