@@ -26,9 +26,9 @@ test: $(VENV)/dev.stamp
 	$(RUN) -m pytest --numprocesses auto --dist worksteal
 
 verify: $(VENV)/dev.stamp
-	$(RUN) -m fluke_async verify --all --points all --instructions 10000 --report verification.md
-	$(RUN) -m tests.verify.planted_page verification.md
-	cat tests/verify/mutants.md >>verification.md
+	$(RUN) -m fluke_async verify --all --points all --instructions 10000 --report tests/verify/verification.md
+	$(RUN) -m tests.verify.planted_page tests/verify/verification.md
+	cat tests/verify/mutants.md >>tests/verify/verification.md
 
 interleavings: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.interleavings
