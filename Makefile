@@ -30,7 +30,7 @@ verify: $(VENV)/dev.stamp
 	$(RUN) -m tests.verify.planted_page tests/verify/verification.md
 	cat tests/verify/mutants.md >>tests/verify/verification.md
 
-interleavings: $(VENV)/demo.stamp
+interleavings: $(VENV)/dev.stamp
 	$(RUN) -m fluke_async.verify.interleavings
 	$(RUN) -m tests.verify.explored_worlds
 
