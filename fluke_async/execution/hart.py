@@ -1,8 +1,9 @@
 """
 A hart: the processor loop between the engine and the kernel.
 
-The thread at the head of the ready queue runs until its time slice ends, something is due, or it traps. A slice of
-host time ends the loop too; that end is invisible to programs, for the loop goes on where it was.
+The first thread of the ready queue, or of several harts' the one whose turn it is, runs until its time slice or turn
+ends, something is due, or it traps. A slice of host time ends the loop too; that end is invisible to programs, for the
+loop goes on where it was.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Turns:
         self.harts = harts
         self.seed = seed
         self.length = SHORT_TURN_INSTRUCTIONS if seed else TURN_INSTRUCTIONS
-        self._number = 0  # of the turn in which somebody has last been chosen
+        self._number = 0  # of the turn in which somebody was last chosen: the kernel's, like the clock, and no thread's
 
     def choose(self, scheduler: Scheduler) -> Thread | None:
         """The thread whose turn it is; None if none is ready."""
