@@ -8,53 +8,19 @@ have the objects.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE
+from fluke_async.kernel.hold import Hold
 from fluke_async.kernel.objects.space import Space
-from fluke_async.kernel.params import FAULT_AROUND_PAGES, SLAB_SIZE
+from fluke_async.kernel.params import SLAB_SIZE
 from fluke_async.kernel.revocation import revoke_range
+from fluke_async.kernel.slab import EMPTY_ROW, NO_FRAME, ROW_PAGES, Slab
 from fluke_async.kernel.translation import WRITE
 
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
-
-ROW_PAGES = FAULT_AROUND_PAGES
-NO_FRAME = -1
-EMPTY_ROW = array("q", [NO_FRAME]) * ROW_PAGES
-
-
-class Slab(dict[int, int]):
-    """
-    The frames of a program by page number.
-
-    In `rows` of pages too, NO_FRAME where there is none, for who wants those around a page; and in the order of the
-    pages, for who looks through all.
-    """
-
-    __slots__ = ("_in_order", "rows")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: dict[int, array[int]] = {}
-        self._in_order: list[int] = []
-
-    def __setitem__(self, page: int, frame: int) -> None:
-        super().__setitem__(page, frame)
-        row = self.rows.get(page // ROW_PAGES)
-        if row is None:
-            row = self.rows[page // ROW_PAGES] = EMPTY_ROW[:]
-        row[page % ROW_PAGES] = frame
-
-    def next_page(self, page: int) -> int | None:
-        """The first page from `page` on that has a frame."""
-        if len(self._in_order) != len(self):  # pages are only ever added
-            self._in_order = sorted(self)
-        index = bisect_left(self._in_order, page)
-        return self._in_order[index] if index < len(self._in_order) else None
 
 
 class RootSpace(Space):
@@ -89,13 +55,20 @@ class RootSpace(Space):
         frame = slab.get(page)
         if frame is None:
             frame = core.frames.allocate()
-        elif write and frame in core.frames.sharers:
-            shared, frame = frame, core.frames.copy(frame)
             if frame is not None:
+                slab[page] = frame
+                if slab.written is not None:
+                    slab.written.add(page)
+        elif write:
+            if frame in core.frames.sharers:
+                shared, frame = frame, core.frames.copy(frame)
+                if frame is None:
+                    return None
                 core.frames.release(shared)
                 revoke_range(core, self, address, PAGE_SIZE)
-        if frame is not None:
-            slab[page] = frame
+                slab[page] = frame
+            if slab.written is not None and page not in slab.written:
+                slab.note_write(page, core.hardware.ram[frame : frame + PAGE_SIZE])
         return frame
 
     def entry_of(self, core: Core, address: int, granted: int, access: int) -> int | None:
@@ -103,22 +76,28 @@ class RootSpace(Space):
         frame = self.frame_at(core, address, write=access == WRITE)
         if frame is None:
             return None
-        if access != WRITE and (frame in core.frames.sharers or frame in core.changes.written):
-            granted &= ~WRITE  # the first write is to be noticed
+        if access != WRITE and self.is_watched(core, address):
+            granted &= ~WRITE
         return frame | granted
 
     def is_watched(self, core: Core, address: int) -> bool:
         """Whether the first write to a page is to be noticed."""
         slab = self._slabs.get(address // SLAB_SIZE)
         frame = None if slab is None else slab.get(address // PAGE_SIZE)
-        return frame in core.frames.sharers or frame in core.changes.written
+        return frame in core.frames.sharers or frame in core.changes.written or self.is_held(address)
+
+    def is_held(self, address: int) -> bool:
+        """Whether the first write to a page is to be noticed by who holds its slab."""
+        slab = self._slabs.get(address // SLAB_SIZE)
+        return slab is not None and slab.written is not None and address // PAGE_SIZE not in slab.written
 
     def add_neighbours(
         self, core: Core, address: int, granted: int, pages: range, page: int, space: Space, entries: dict[int, int]
     ) -> None:
         """Add entries for those pages of a space around `page`, at `address`, that have frames and no entry yet."""
-        rows, shift, known = self._slabs[address // SLAB_SIZE].rows, address // PAGE_SIZE - page, space.pages
-        sharers, written = core.frames.sharers, core.changes.written
+        slab, shift, known = self._slabs[address // SLAB_SIZE], address // PAGE_SIZE - page, space.pages
+        rows, unwatched = slab.rows, slab.written
+        sharers, asked_about = core.frames.sharers, core.changes.written
         row_number, row = -1, EMPTY_ROW
         for each in pages:
             number = each + shift
@@ -127,8 +106,14 @@ class RootSpace(Space):
                 row = rows.get(row_number, EMPTY_ROW)
             frame = row[number % ROW_PAGES]
             if frame != NO_FRAME and each not in known and each not in entries:
-                watched = frame in sharers or frame in written
+                watched = frame in sharers or frame in asked_about
+                if unwatched is not None and number not in unwatched:
+                    watched = True
                 entries[each] = frame | (granted & ~WRITE if watched else granted)
+
+    def slabs(self) -> Collection[Slab]:
+        """All that are in use."""
+        return self._slabs.values()
 
     def frames(self) -> Iterator[tuple[int, int]]:
         """Every address that has a frame, with it."""
@@ -172,13 +157,23 @@ class RootSpace(Space):
             if page not in copies:
                 core.frames.share(frame)
             into[page + shift] = copies.get(page, frame)
+            if into.written is not None:
+                into.written.add(page + shift)
         revoke_range(core, self, start, size)  # what could be written cannot be any more
         return True
+
+    def hold(self, core: Core, start: int, size: int) -> Hold:
+        """Hold the contents of `size` bytes of a slab, from one of its pages on, as they are now."""
+        hold = self._slabs[start // SLAB_SIZE].hold(start // PAGE_SIZE, (start + size) // PAGE_SIZE)
+        revoke_range(core, self, start // SLAB_SIZE * SLAB_SIZE, SLAB_SIZE)  # what could be written is watched now
+        return hold
 
     def free_slab(self, core: Core, start: int) -> None:
         """Free all frames of a slab, with the objects that live in them."""
         revoke_range(core, self, start, SLAB_SIZE)
         frames = self._slabs.pop(start // SLAB_SIZE)
+        for hold in frames.holds:
+            hold.lose()
         for frame in frames.values():
             core.destroy_objects_in(frame)
         for frame in sorted(frames.values(), reverse=True):  # so that the next owner gets them in order, side by side
