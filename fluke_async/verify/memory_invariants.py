@@ -117,12 +117,17 @@ def check_frames(core: Core) -> Table[int, int]:
     """A frame is that of one page of the root, or of as many as share it; all in use are. Returns a page of each."""
     places = {frame: address for address, frame in core.root.frames()}
     pages = Counter(frame for _, frame in core.root.frames())
-    shared = {frame: count for frame, count in pages.items() if count > 1}
-    assert shared == core.frames.sharers, f"frames are shared as {core.frames.sharers}, but pages have {shared}"
+    sharers = core.frames.sharers
+    wrong = {frame: count for frame, count in pages.items() if count != sharers.get(frame, 1)}
+    assert not wrong, f"frames are shared as {sharers}, but pages have {wrong}"
     assert len(pages) == core.frames.in_use, f"{len(pages)} frames have pages, {core.frames.in_use} are in use"
     assert all(0 <= frame < len(core.hardware.ram) and not frame % PAGE_SIZE for frame in pages)
     for target in core.objects.values():
         assert target.address & FRAME_MASK in pages, f"{target} is in no page"
+        assert target.address & FRAME_MASK not in sharers, f"{target} is in a frame that is shared"
+    with_objects = sorted(places[frame] // PAGE_SIZE for frame in {each & FRAME_MASK for each in core.objects})
+    assert with_objects == sorted(page for slab in core.root.slabs() for page in slab.objects)
+    assert all(slab.objects == sorted(slab.objects) for slab in core.root.slabs())
     return places
 
 

@@ -8,7 +8,9 @@ have the objects.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from array import array
+from collections.abc import Callable, Collection, Iterator
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE
@@ -22,17 +24,20 @@ from fluke_async.kernel.translation import WRITE
 if TYPE_CHECKING:
     from fluke_async.kernel.core import Core
 
+SLAB_PAGES = SLAB_SIZE // PAGE_SIZE
+
 
 class RootSpace(Space):
     """The space that owns the frames."""
 
-    __slots__ = ("_slabs",)
+    __slots__ = ("_owners", "_slabs")
 
     is_root = True
 
     def __init__(self, hash_: int) -> None:
         super().__init__(-1, hash_)
         self._slabs: dict[int, Slab] = {}
+        self._owners = array("q")  # the page of each frame that is not shared
 
     def new_slab(self) -> int:
         """The first address of an unused slab."""
@@ -56,20 +61,26 @@ class RootSpace(Space):
         if frame is None:
             frame = core.frames.allocate()
             if frame is not None:
-                slab[page] = frame
-                if slab.written is not None:
-                    slab.written.add(page)
+                self._give(slab, page, frame)
         elif write:
             if frame in core.frames.sharers:
-                shared, frame = frame, core.frames.copy(frame)
+                shared, frame = frame, core.frames.unshare(frame)
                 if frame is None:
                     return None
-                core.frames.release(shared)
-                revoke_range(core, self, address, PAGE_SIZE)
-                slab[page] = frame
-            if slab.written is not None and page not in slab.written:
+                if frame != shared:
+                    revoke_range(core, self, address, PAGE_SIZE)
+                self._give(slab, page, frame)
+            if slab.is_held(page):
                 slab.note_write(page, core.hardware.ram[frame : frame + PAGE_SIZE])
         return frame
+
+    def _give(self, slab: Slab, page: int, frame: int) -> None:
+        """Let a page have a frame for itself."""
+        slab[page] = frame
+        number, owners = frame // PAGE_SIZE, self._owners
+        if number >= len(owners):
+            owners.extend(repeat(0, number + 1 - len(owners)))
+        owners[number] = page
 
     def entry_of(self, core: Core, address: int, granted: int, access: int) -> int | None:
         """What a table can say of a page that is wanted with `access`; None if there is no memory for it."""
@@ -83,13 +94,16 @@ class RootSpace(Space):
     def is_watched(self, core: Core, address: int) -> bool:
         """Whether the first write to a page is to be noticed."""
         slab = self._slabs.get(address // SLAB_SIZE)
-        frame = None if slab is None else slab.get(address // PAGE_SIZE)
-        return frame in core.frames.sharers or frame in core.changes.written or self.is_held(address)
+        if slab is None:
+            return False
+        page = address // PAGE_SIZE
+        frame = slab.get(page)
+        return frame in core.frames.sharers or frame in core.changes.written or slab.is_held(page)
 
     def is_held(self, address: int) -> bool:
         """Whether the first write to a page is to be noticed by who holds its slab."""
         slab = self._slabs.get(address // SLAB_SIZE)
-        return slab is not None and slab.written is not None and address // PAGE_SIZE not in slab.written
+        return slab is not None and slab.is_held(address // PAGE_SIZE)
 
     def add_neighbours(
         self, core: Core, address: int, granted: int, pages: range, page: int, space: Space, entries: dict[int, int]
@@ -121,12 +135,29 @@ class RootSpace(Space):
             for page, frame in slab.items():
                 yield page * PAGE_SIZE, frame
 
+    def note_objects(self, frame: int) -> None:
+        """A frame, which is not shared, had no objects and has some."""
+        page = self._owners[frame // PAGE_SIZE]
+        self._slabs[page // SLAB_PAGES].add_objects(page)
+
+    def forget_objects(self, frame: int) -> None:
+        """A frame has no objects any more."""
+        page = self._owners[frame // PAGE_SIZE]
+        self._slabs[page // SLAB_PAGES].remove_objects(page)
+
     def next_frame(self, address: int, end: int) -> tuple[int, int] | None:
         """The first page in [address, end) that has a frame, and the frame."""
+        return self._next(address, end, Slab.next_page)
+
+    def next_objects(self, address: int, end: int) -> tuple[int, int] | None:
+        """The first page in [address, end) that has objects, and its frame."""
+        return self._next(address, end, Slab.next_objects)
+
+    def _next(self, address: int, end: int, next_in: Callable[[Slab, int], int | None]) -> tuple[int, int] | None:
         number = address // SLAB_SIZE
         while number * SLAB_SIZE < end:
             slab = self._slabs.get(number)
-            page = None if slab is None else slab.next_page(address // PAGE_SIZE)
+            page = None if slab is None else next_in(slab, address // PAGE_SIZE)
             if slab is not None and page is not None:
                 return (page * PAGE_SIZE, slab[page]) if page * PAGE_SIZE < end else None
             number = min((each for each in self._slabs if each > number), default=end)
@@ -142,23 +173,17 @@ class RootSpace(Space):
         """
         slab, into = self._slabs[start // SLAB_SIZE], self._slabs[target // SLAB_SIZE]
         first, end, shift = start // PAGE_SIZE, (start + size) // PAGE_SIZE, (target - start) // PAGE_SIZE
-        pages = {page: frame for page, frame in slab.items() if first <= page < end}
         copies: dict[int, int] = {}
-        for page, frame in pages.items():
-            if core.objects.are_in(frame):
-                copied = core.frames.copy(frame)
-                if copied is None:
-                    for each in copies.values():
-                        core.frames.release(each)
-                    return False
-                copies[page] = copied
-        for page, frame in pages.items():
-            assert page + shift not in into, f"page {page + shift:#x} has a frame already"
-            if page not in copies:
-                core.frames.share(frame)
-            into[page + shift] = copies.get(page, frame)
-            if into.written is not None:
-                into.written.add(page + shift)
+        for page in slab.objects_between(first, end):
+            copied = core.frames.copy(slab[page])
+            if copied is None:
+                for each in copies.values():
+                    core.frames.release(each)
+                return False
+            copies[page] = copied
+        core.frames.share(into.share(slab, first, end, shift, copies))
+        for page, frame in copies.items():
+            self._give(into, page + shift, frame)
         revoke_range(core, self, start, size)  # what could be written cannot be any more
         return True
 
@@ -171,11 +196,12 @@ class RootSpace(Space):
     def free_slab(self, core: Core, start: int) -> None:
         """Free all frames of a slab, with the objects that live in them."""
         revoke_range(core, self, start, SLAB_SIZE)
-        frames = self._slabs.pop(start // SLAB_SIZE)
-        for hold in frames.holds:
+        slab = self._slabs[start // SLAB_SIZE]
+        for page in tuple(slab.objects):
+            core.destroy_objects_in(slab[page])
+        for hold in slab.holds:
             hold.lose()
-        for frame in frames.values():
-            core.destroy_objects_in(frame)
-        for frame in sorted(frames.values(), reverse=True):  # so that the next owner gets them in order, side by side
+        del self._slabs[start // SLAB_SIZE]
+        for frame in sorted(slab.values(), reverse=True):  # so that the next owner gets them in order, side by side
             if core.frames.release(frame):
                 core.changes.forget(frame)
