@@ -84,18 +84,19 @@ class Hold:
         slab, first, end, kept, ram = self._slab, self._first, self._end, self._kept, core.hardware.ram
         if not self._pages:
             self._pages = list(islice(slab, self._count))
-        while self._next < self._count and len(taken) < most_pages:
+        while self._next < self._count:
             page = self._pages[self._next]
-            self._next += 1
             if first <= page < end:
+                if len(taken) == most_pages:
+                    return taken
                 content = kept.get(page)
                 if content is None:
                     content = bytes(ram[slab[page] : slab[page] + PAGE_SIZE])
                 kept[page] = TAKEN
                 taken.append(((page - first) * PAGE_SIZE, content))
-        if self._next == self._count:
-            self.is_done = True
-            self._pages, self._kept = [], {}
+            self._next += 1
+        self.is_done = True
+        self._pages, self._kept = [], {}
         return taken
 
     def changed_since(self, earlier: Hold) -> set[int] | None:
