@@ -19,7 +19,7 @@ from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.params import MAPPING_DEPTH_MAX
-from fluke_async.kernel.slab import Slab
+from fluke_async.kernel.slab import NO_FRAME, ROW_PAGES, Slab
 from fluke_async.kernel.translation import FRAME_MASK, READ, WRITE
 
 Covering = Table[Space, Sequence[Mapping]]
@@ -44,6 +44,7 @@ def check_memory(core: Core, objects: Sequence[KernelObject]) -> None:
     assert core.tables.used == entries, f"{entries} translations, but {core.tables.used} are counted"
     assert entries <= core.tables.capacity
     for slab in core.root.slabs():
+        check_rows(slab)
         check_holds(slab)
     check_charges(core, objects)
 
@@ -129,6 +130,12 @@ def check_frames(core: Core) -> Table[int, int]:
     assert with_objects == sorted(page for slab in core.root.slabs() for page in slab.objects)
     assert all(slab.objects == sorted(slab.objects) for slab in core.root.slabs())
     return places
+
+
+def check_rows(slab: Slab) -> None:
+    """What the slab says of the pages in a row is what it says of each."""
+    rows = {page: frame for number, row in slab.rows.items() for page, frame in enumerate(row, number * ROW_PAGES)}
+    assert {page: frame for page, frame in rows.items() if frame != NO_FRAME} == slab
 
 
 def check_holds(slab: Slab) -> None:

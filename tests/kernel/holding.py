@@ -20,9 +20,9 @@ class Held(NamedTuple):
     copy: dict[int, bytes]
 
 
-def filled(machine: Machine, slabs: int = 2) -> Slabs:
-    """Slabs of which the first has words in its pages 0 to 2, and no page 3."""
-    made = Slabs(machine, slabs)
+def filled(machine: Machine, slabs: int = 2, pages: int = 4) -> Slabs:
+    """Slabs of which the first has words in its pages 0 to 2, and no others."""
+    made = Slabs(machine, slabs, pages)
     for page in range(3):
         made.store(0, page, 100 + page)
     return made

@@ -34,14 +34,15 @@ def test_pages_that_were_added_are_told_though_only_read(machine: Machine) -> No
     assert pages(hold(slabs).hold.changed_since(first)) == [3]
 
 
-def test_pages_that_were_shared_into_it_are_told(machine: Machine) -> None:
-    slabs = filled(machine)
+@pytest.mark.parametrize("size", [4, 32])  # some pages, and whole rows of them
+def test_pages_that_were_shared_into_it_are_told(machine: Machine, size: int) -> None:
+    slabs = filled(machine, pages=size)
     slabs.spawn(0, machine.call("mutex_create", mutex=HERE))
     first = hold(slabs, 1).hold
     assert slabs.share()
     second = hold(slabs, 1).hold
     assert pages(second.changed_since(first)) == [0, 1, 2]
-    slabs.loads(1)
+    slabs.load(1, 3)
     assert pages(hold(slabs, 1).hold.changed_since(second)) == [3]
 
 

@@ -46,6 +46,18 @@ def test_page_that_nobody_writes_is_read_when_it_is_taken(machine: Machine) -> N
     assert take(slabs, held) == copy
 
 
+def test_page_that_has_been_taken_is_not_kept_when_it_is_written(machine: Machine) -> None:
+    slabs = filled(machine)
+    held, _ = hold(slabs)
+    (offset, _), *_ = held.take(machine.core, 1)
+    for page in range(3):
+        slabs.store(0, page, 8)
+    _, taken, kept = held.pages_of_the_moment()
+    first = slabs.starts[0] // PAGE_SIZE
+    assert taken == {first + offset // PAGE_SIZE}
+    assert kept == {first, first + 1, first + 2} - taken
+
+
 def test_page_that_comes_later_is_not_part_of_it(machine: Machine) -> None:
     slabs = filled(machine)
     held, copy = hold(slabs)

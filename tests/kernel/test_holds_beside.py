@@ -149,6 +149,18 @@ def test_each_of_several_has_its_own_moment(machine: Machine, ended: int | None)
             assert take(slabs, all_held[number].hold) == all_held[number].copy
 
 
+def test_page_that_came_between_two_is_kept_for_the_second_alone(machine: Machine) -> None:
+    slabs = filled(machine)
+    first = hold(slabs)
+    slabs.load(0, 3)
+    second = hold(slabs)
+    slabs.store(0, 3, 5)
+    there = {held.pages_of_the_moment()[2] == set() for held, _ in (first, second)}
+    assert there == {True, False}
+    assert take(slabs, first.hold) == first.copy
+    assert take(slabs, second.hold) == second.copy
+
+
 def test_page_is_copied_once_for_all_who_miss_it(machine: Machine) -> None:
     slabs = filled(machine)
     first, second = hold(slabs).hold, hold(slabs).hold
