@@ -7,6 +7,7 @@ import pytest
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.slab import Slab
 from fluke_async.kernel.translation import ALL, FRAME_MASK, WRITE
 from tests.kernel.holding import SIZE, contents, filled, hold, take
 from tests.kernel.invariants import check
@@ -186,6 +187,19 @@ def test_atomic_increment_counts_once_and_is_noticed(machine: Machine) -> None:
 
 
 # -- what it costs ---------------------------------------------------------------------------------
+
+
+def test_nothing_goes_through_the_pages_when_memory_is_held(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    slabs = filled(machine)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("somebody goes through the pages")
+
+    with monkeypatch.context() as patch:
+        for name in ("__iter__", "keys", "values", "items"):
+            patch.setattr(Slab, name, refuse)
+        held = machine.core.root.hold(machine.core, slabs.starts[0], SIZE)
+    assert len(take(slabs, held)) == 3
 
 
 def test_holding_uses_no_quota_and_needs_none(machine: Machine) -> None:
