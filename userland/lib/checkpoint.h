@@ -30,6 +30,9 @@ struct fluke_image_object *fluke_image_next(struct fluke_image_object *object);
 /* What `ref` refers to, in the words of the records, of which the objects are listed; false if they have none for it. */
 bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link);
 
+/* Finds out where the memory is, which searches have to know. */
+void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint);
+
 /* Makes the objects that a step needs for itself; false if there is no memory. */
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);
