@@ -2,7 +2,7 @@
 
 #include "child.h"
 
-enum { STACK_SIZE = 16 * 1024, HEAP_SIZE = 512 * 1024, OTHER_PARTS = 128 * 1024, SERVER_STACK_SIZE = 8192, SP = 2, A0 = 10 };
+enum { STACK_SIZE = 16 * 1024, HEAP_SIZE = 512 * 1024, OTHER_PARTS = 192 * 1024, SERVER_STACK_SIZE = 8192, SP = 2, A0 = 10 };
 enum { READ_WRITE = FLUKE_PROT_READ | FLUKE_PROT_WRITE, READ_EXECUTE = FLUKE_PROT_READ | FLUKE_PROT_EXECUTE };
 
 /* Where the stack and the heap of a child begin; there is nothing between the parts, so what runs over faults. */
