@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import msgspec
 
 from fluke_async.abi.codes import PAGE_SIZE
-from fluke_async.errors import ImageError
-from fluke_async.image.image import ZERO_DIGEST, ZERO_PAGE, Image, digest
+from fluke_async.image.image import Image
 from fluke_async.image.manifest import Manifest, encode_manifest
+from fluke_async.image.pages import ZERO_DIGEST, ZERO_PAGE, digest
+from fluke_async.image.refusal import refusal
 
 
 class ImageBuilder:
@@ -35,7 +36,7 @@ class ImageBuilder:
         """
         for offset, data in pages:
             if offset in self._table or len(data) != PAGE_SIZE:
-                raise ImageError(f"the page at {offset:#x} is given twice or with {len(data)} bytes")
+                raise refusal(f"the page at {offset:#x} is given twice or with {len(data)} bytes")
             page = bytes(data)
             found = ZERO_DIGEST if page == ZERO_PAGE else digest(page)
             if found == (ZERO_DIGEST if self._parent is None else self._parent.digest_at(offset)):
@@ -51,5 +52,6 @@ class ImageBuilder:
         Raises:
             ImageError: the manifest or the pages are not those of a process.
         """
-        table = dict(sorted(self._table.items()))
-        return Image(self._manifest, encode_manifest(self._manifest), table, self._contents, self._parent)
+        table, contents = dict(sorted(self._table.items())), self._contents
+        self._table, self._contents = {}, {}  # an image never changes
+        return Image(self._manifest, encode_manifest(self._manifest), table, contents, self._parent)

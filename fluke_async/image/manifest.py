@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from fluke_async.errors import ImageError
+from fluke_async.image.refusal import refusal
 
 FORMAT = 1
 ABI_VERSION = 1
-OUTSIDE_KINDS = {"space": "space", "parent": "port", "console": "port", "timer": "port"}
+OUTSIDE_TYPES = {"space": "space", "parent": "port", "console": "port", "timer": "port"}
 """The names of what every process has outside, with their types; services are beside them."""
 
 SERVICE_PREFIX = "service:"
@@ -51,6 +51,12 @@ class ObjectRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: int
     state: dict[str, Words]
     links: dict[str, Target]
+
+    def word(self, name: str) -> int:
+        """A field that is one word, of a state that was checked."""
+        value = self.state[name]
+        assert isinstance(value, int)
+        return value
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +99,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     try:
         return _ENCODER.encode(manifest)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ImageError(f"the image cannot be written: {error}") from None
+        raise refusal(f"the image cannot be written: {error}") from None
 
 
 def decode_manifest(data: bytes) -> Manifest:
@@ -106,7 +112,7 @@ def decode_manifest(data: bytes) -> Manifest:
     try:
         return _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ImageError(f"the image's manifest is not what it should be: {error}") from None
+        raise refusal(f"the image's manifest is not what it should be: {error}") from None
 
 
 def shown(text: str) -> str:

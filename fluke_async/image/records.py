@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fluke_async.abi.codes import WORD_SIZE
-from fluke_async.errors import ImageError
-from fluke_async.image.image import digest
 from fluke_async.image.kinds import BY_NUMBER, KINDS
 from fluke_async.image.manifest import Manifest, ObjectRecord, Target
+from fluke_async.image.pages import digest
+from fluke_async.image.refusal import refusal
 
 MAGIC = int.from_bytes(b"fluke1", "little")
 NAME_BYTES = 32
@@ -73,21 +73,19 @@ class _Reader:
     def read(self) -> Records:
         magic, size, memory_size, name_count, running_count, object_count, page_count = self._words(7)
         if magic != MAGIC or size > len(self._data) or page_count:
-            raise ImageError(
-                f"records of {size} bytes with {page_count} pages that begin with {magic:#x} cannot be read"
-            )
+            raise refusal(f"records of {size} bytes with {page_count} pages that begin with {magic:#x} cannot be read")
         self._data = self._data[:size]
         names = tuple(self._name() for _ in self._counted(name_count, NAME_BYTES))
         running = self._words(len(self._counted(running_count, WORD_SIZE)))
         objects = tuple(self._object(names) for _ in self._counted(object_count, OBJECT_WORDS * WORD_SIZE))
         if self._at != size:
-            raise ImageError(f"the records have {size - self._at} bytes more than their objects")
+            raise refusal(f"the records have {size - self._at} bytes more than their objects")
         return Records(memory_size, objects, running, names)
 
     def _bytes(self, size: int) -> memoryview:
         start, self._at = self._at, self._at + size
         if self._at > len(self._data):
-            raise ImageError(f"the records end after {len(self._data)} bytes, in the middle of something")
+            raise refusal(f"the records end after {len(self._data)} bytes, in the middle of something")
         return self._data[start : self._at]
 
     def _words(self, count: int) -> tuple[int, ...]:
@@ -95,7 +93,7 @@ class _Reader:
 
     def _counted(self, count: int, least_size: int) -> range:
         if count * least_size > len(self._data) - self._at:
-            raise ImageError(f"the records end before the {count} items that they announce")
+            raise refusal(f"the records end before the {count} items that they announce")
         return range(count)
 
     def _name(self) -> str:
@@ -103,17 +101,17 @@ class _Reader:
         try:
             return self._known.get(text) or text.decode("utf-8")
         except UnicodeDecodeError:
-            raise ImageError(f"the records have a name {text!r} that is no text") from None
+            raise refusal(f"the records have a name {text!r} that is no text") from None
 
     def _object(self, names: Sequence[str]) -> ObjectRecord:
         offset, number, *links = self._words(OBJECT_WORDS)
         kind = BY_NUMBER.get(number)
         if kind is None:
-            raise ImageError(f"the object at {offset:#x} has the type {number}, which there is not")
+            raise refusal(f"the object at {offset:#x} has the type {number}, which there is not")
         where = f"{kind.name} at {offset:#x}"
         targets = [_target(link, value, names, where) for link, value in zip(links[::2], links[1::2], strict=True)]
         if any(target is not None for target in targets[len(kind.links) :]):
-            raise ImageError(f"the {where} has more links than a {kind.name} has")
+            raise refusal(f"the {where} has more links than a {kind.name} has")
         state = {} if kind.layout is None else kind.layout.unpack(self._bytes(kind.layout.size))
         return ObjectRecord(kind.name, offset, state, dict(zip(kind.links, targets, strict=False)))
 
@@ -126,7 +124,7 @@ def _target(link: int, value: int, names: Sequence[str], where: str) -> Target:
         return value
     if link == LINK_OUTSIDE and value < len(names):
         return names[value]
-    raise ImageError(f"the {where} has a link of kind {link} to {value}, which there is not")
+    raise refusal(f"the {where} has a link of kind {link} to {value}, which there is not")
 
 
 def to_records(manifest: Manifest, first_stamp: int) -> tuple[bytes, int]:
@@ -136,9 +134,7 @@ def to_records(manifest: Manifest, first_stamp: int) -> tuple[bytes, int]:
     Stamps of order are those of another kernel: the different ones among them become `first_stamp` and the numbers that
     follow, in the same order; 0, which is none, stays.
     """
-    stamps = sorted(
-        {_word(record, name) for record in manifest.objects for name in STAMPS if name in record.state} - {0}
-    )
+    stamps = sorted({record.word(name) for record in manifest.objects for name in STAMPS if name in record.state} - {0})
     renewed = {0: 0} | {stamp: first_stamp + index for index, stamp in enumerate(stamps)}
     numbers = {name: index for index, name in enumerate(manifest.outside)}
     parts = [record_name(name).ljust(NAME_BYTES, b"\0") for name in numbers]
@@ -148,12 +144,6 @@ def to_records(manifest: Manifest, first_stamp: int) -> tuple[bytes, int]:
     size = HEADER.size + len(body)
     counts = len(numbers), len(manifest.running), len(manifest.objects), 0
     return HEADER.pack(MAGIC, size, manifest.memory_size, *counts) + body, len(stamps)
-
-
-def _word(record: ObjectRecord, name: str) -> int:
-    value = record.state[name]
-    assert isinstance(value, int), "a state was checked when its image was made"
-    return value
 
 
 def _pack(record: ObjectRecord, stamps: Mapping[int, int], numbers: Mapping[str, int]) -> bytes:
@@ -172,5 +162,5 @@ def _pack(record: ObjectRecord, stamps: Mapping[int, int], numbers: Mapping[str,
     head = struct.pack(f"<{OBJECT_WORDS}Q", *words)
     if kind.layout is None:
         return head
-    renewed = {name: stamps[_word(record, name)] for name in STAMPS if name in record.state}
+    renewed = {name: stamps[record.word(name)] for name in STAMPS if name in record.state}
     return head + kind.layout.pack(record.state | renewed)
