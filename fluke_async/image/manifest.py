@@ -85,8 +85,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
 
 
+class _Complete(Manifest, frozen=True, kw_only=True):
+    """As it must be in a file: with all fields."""
+
+    format: int
+    abi: int
+    parent: str | None
+
+
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(Manifest)
+_DECODER = msgspec.json.Decoder(_Complete)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -110,9 +118,10 @@ def decode_manifest(data: bytes) -> Manifest:
         ImageError: the bytes are no JSON, or a field is missing, has another type or is not known.
     """
     try:
-        return _DECODER.decode(data)
+        complete = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(f"the image's manifest is not what it should be: {error}") from None
+    return Manifest(**msgspec.structs.asdict(complete))
 
 
 def shown(text: str) -> str:
