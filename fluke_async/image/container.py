@@ -36,7 +36,7 @@ HEADER = struct.Struct("<8sIIQ")  # magic, version, number of sections, bytes of
 SECTION = struct.Struct(f"<IIQQ{DIGEST_SIZE}s")  # kind, encoding, bytes as stored, bytes as they are, checksum
 FRAME_PAGES = 256
 LEVEL = 3
-MANIFEST_MAX = 24 << 20  # bytes
+MANIFEST_MAX = 16 << 20  # bytes; ten thousand threads have some ten million
 FILE_NAME_MAX = 255  # bytes
 
 

@@ -18,6 +18,7 @@ OUTSIDE_TYPES = {"space": "space", "parent": "port", "console": "port", "timer":
 """The names of what every process has outside, with their types; services are beside them."""
 
 SERVICE_PREFIX = "service:"
+DEVICES_MAX = 4 << 20  # bytes of the states of all devices, as they are stored
 
 Words = int | tuple[int, ...]
 Target = int | str | None
@@ -85,16 +86,25 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
 
 
+class _StoredDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device whose state is still text: values in values take many times the memory of their text."""
+
+    device: str
+    state: msgspec.Raw
+
+
 class _Complete(Manifest, frozen=True, kw_only=True):
     """As it must be in a file: with all fields."""
 
     format: int
     abi: int
+    devices: dict[str, _StoredDevice]  # type: ignore[assignment]  # before they are decoded
     parent: str | None
 
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(_Complete)
+_STATE_DECODER = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -119,9 +129,15 @@ def decode_manifest(data: bytes) -> Manifest:
     """
     try:
         complete = _DECODER.decode(data)
+        size = sum(len(bytes(each.state)) for each in complete.devices.values())
+        if size > DEVICES_MAX:
+            raise refusal(f"the states of the image's devices have {size} bytes: they can have {DEVICES_MAX}")
+        devices = {
+            name: Device(each.device, _STATE_DECODER.decode(each.state)) for name, each in complete.devices.items()
+        }
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(f"the image's manifest is not what it should be: {error}") from None
-    return Manifest(**msgspec.structs.asdict(complete))
+    return Manifest(**(msgspec.structs.asdict(complete) | {"devices": devices}))
 
 
 def shown(text: str) -> str:

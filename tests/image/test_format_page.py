@@ -11,7 +11,7 @@ from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.container import FRAME_PAGES, MANIFEST_MAX, VERSION
 from fluke_async.image.image import CHAIN_MAX, PAGES_MAX_BYTES, Image
 from fluke_async.image.kinds import KINDS
-from fluke_async.image.manifest import ABI_VERSION, FORMAT
+from fluke_async.image.manifest import ABI_VERSION, DEVICES_MAX, FORMAT
 from fluke_async.image.pages import ZERO_PAGE
 from tests.image.samples import sample_manifest, sample_pages
 from tests.tidy import ROOT
@@ -92,6 +92,7 @@ def test_the_table_of_types_is_complete() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     assert f"at most {MANIFEST_MAX >> 20} MiB" in PAGE
+    assert f"all devices have at most {DEVICES_MAX >> 20} MiB" in PAGE
     assert f"1 to {FRAME_PAGES} whole pages" in PAGE
     assert f"At most {CHAIN_MAX} images" in PAGE
     assert f"{PAGES_MAX_BYTES >> 20} MiB of pages in a chain" in PAGE
