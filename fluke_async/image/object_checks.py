@@ -53,6 +53,8 @@ def check_object(record: ObjectRecord, types: Mapping[int, str], outside: Mappin
     """
     numbers = _check_words(record)
     _check_links(record, types, outside)
+    if numbers.get("hash") == 0:
+        raise refusal(f"{where(record)} has the hash 0, which no object has")
     for name, is_wrong in RULES.get(record.type, {}).items():
         if is_wrong(numbers):
             raise refusal(f"{where(record)} cannot have {numbers[name]:#x} as {name}")

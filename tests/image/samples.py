@@ -32,7 +32,7 @@ def zero_state(kind: str) -> dict[str, Words]:
     state: dict[str, Words] = {each.name: 0 if each.count == 1 else (0,) * each.count for each in layout.fields}
     if kind == "thread":
         state["flags"] = STOPPED
-    return state
+    return state | {"hash": 1}
 
 
 def record(kind: str, offset: int, state: dict[str, Words] | None = None, **links: Target) -> ObjectRecord:
@@ -113,6 +113,7 @@ def states(draw: st.DrawFn, kind: str) -> dict[str, Words]:
         "mutex": {"flags": st.integers(0, 15), "locked": st.just(1), "ceiling": st.integers(0, PRIORITY_MAX)},
         "cond": {"flags": st.integers(0, 1)},
     }
+    state["hash"] = draw(st.integers(1, 2**64 - 1))
     return state | {name: draw(limit) for name, limit in limits.get(kind, {}).items()}
 
 
