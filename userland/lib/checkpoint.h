@@ -45,6 +45,9 @@ bool fluke_checkpoint_index(struct fluke_checkpoint *checkpoint);
 /* What `ref` refers to, in the words of the records, whose objects are in the index; false if they have none for it. */
 bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link);
 
+/* Finds out where the memory is, which searches have to know. */
+void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint);
+
 /* Makes the objects that a step needs for itself; false if there is no memory. */
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);

@@ -180,10 +180,47 @@ static void note_thread(struct fluke_checkpoint *checkpoint, struct fluke_image_
         forget_wait(object);
 }
 
-/* Whether a link may lead outside: who is connected with a thread there cannot be parted from it. */
-static bool may_leave(const struct fluke_image_object *object, unsigned number)
+/*
+ * Whether an object can be parted from what its link leads to, which is outside, or unknown. A wait begins anew. Who asks
+ * idempotently asks anew too, so its server forgets it, as if it had gone. A connection cannot be cut without a trace,
+ * and what a thread's space or scheduler is, or a reference's target, has to be known by name.
+ */
+static bool may_part(const struct fluke_image_object *object, unsigned number, bool is_named)
 {
-    return object->type != FLUKE_THREAD || (number != CLIENT && number != SERVER);
+    const struct fluke_thread_state *state = fluke_image_state((struct fluke_image_object *)object);
+
+    if (object->type != FLUKE_THREAD)
+        return is_named;
+    switch (number) {
+    case WAITING_FOR:
+        return true;
+    case CLIENT:
+        return state->flags & FLUKE_THREAD_IDEMPOTENT;
+    case SERVER:
+        return false;
+    default:
+        return is_named;
+    }
+}
+
+/* One link of an object of which the state has been read; false if it leads to what there is no name for. */
+static bool read_link(struct fluke_checkpoint *checkpoint, struct fluke_image_object *object, unsigned number)
+{
+    struct fluke_image_link *link = &object->links[number];
+    bool is_known = fluke_checkpoint_resolve(checkpoint, &checkpoint->links[number], link);
+
+    if (is_known && link->kind != FLUKE_LINK_OUTSIDE)
+        return true;
+    if (!may_part(object, number, is_known))
+        return false;
+    if (object->type == FLUKE_THREAD && number == CLIENT) {
+        struct fluke_thread_state *state = fluke_image_state(object);
+        *link = (struct fluke_image_link){.kind = FLUKE_LINK_NONE};
+        state->flags &= ~(uint64_t)FLUKE_THREAD_IDEMPOTENT;
+    }
+    if (object->type == FLUKE_THREAD && number == WAITING_FOR)
+        link->kind = FLUKE_LINK_OUTSIDE;
+    return true;
 }
 
 /* States once more, at the same moments as the links: what a server of the program's does in between is in both. */
@@ -197,8 +234,7 @@ static bool read_links(struct fluke_checkpoint *checkpoint)
 
         kind->get(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
         for (unsigned n = 0; n < kind->link_count; n++)
-            if (!fluke_checkpoint_resolve(checkpoint, &checkpoint->links[n], &object->links[n])
-                || (object->links[n].kind == FLUKE_LINK_OUTSIDE && !may_leave(object, n))) {
+            if (!read_link(checkpoint, object, n)) {
                 checkpoint->address = checkpoint->memory + object->offset;
                 checkpoint->type = object->type;
                 checkpoint->link = kind->links[n];
@@ -277,7 +313,7 @@ static int capture(struct fluke_checkpoint *checkpoint)
     if (!read_links(checkpoint))
         return FLUKE_CHECKPOINT_UNNAMED;
     sort_running(checkpoint->records);
-    return copy_pages(checkpoint) ? FLUKE_CHECKPOINT_DONE : FLUKE_CHECKPOINT_NO_ROOM;
+    return checkpoint->pages_elsewhere || copy_pages(checkpoint) ? FLUKE_CHECKPOINT_DONE : FLUKE_CHECKPOINT_NO_ROOM;
 }
 
 int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint)

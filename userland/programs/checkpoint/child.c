@@ -45,7 +45,7 @@ void move_memory(struct child *child, long block)
     memset(child->process.memory, 0xa5, child->process.size);
 }
 
-/* A thread: takes the child's requests until it exits. It may be made again after that, and exits once more. */
+/* A thread, which stays whatever becomes of the child: takes its requests until it exits, and says so. */
 static void serve(void *argument)
 {
     struct child *child = argument;
@@ -57,19 +57,6 @@ static void serve(void *argument)
     child->status = child->process.status;
     fluke_cond_broadcast(&child->changed);
     fluke_mutex_unlock(&child->mutex);
-}
-
-/* Starts the server, which stays whatever becomes of the child, and lists all that the child may refer to. */
-static bool start_server(struct child *child)
-{
-    child->server = fluke_thread_start(serve, child, SERVER_STACK_SIZE);
-    if (child->server == NULL || fluke_ref_create(&child->server_ref) != FLUKE_SUCCESS)
-        return false;
-    fluke_thread_reference(child->server, &child->server_ref);
-    for (int i = 0; i < SERVER_NAME; i++)
-        child->names[i] = child->process.names[i];
-    child->names[SERVER_NAME] = (struct fluke_service){.name = "server", .ref = &child->server_ref};
-    return true;
 }
 
 bool make_child(struct child *child, const struct order *order, long blocks)
@@ -85,7 +72,7 @@ bool make_child(struct child *child, const struct order *order, long blocks)
     fluke_mutex_create(&child->mutex);
     fluke_cond_create(&child->changed);
     return take_memory(child, order, blocks) && fluke_child_open(&child->process)
-        && fluke_child_write_start(&child->process, &child->program) && start_server(child);
+        && fluke_child_write_start(&child->process, &child->program) && fluke_thread_start(serve, child, SERVER_STACK_SIZE) != NULL;
 }
 
 bool start_child(struct child *child)

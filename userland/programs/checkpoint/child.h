@@ -8,16 +8,10 @@
 
 enum { MOST_BLOCKS = 2, MOST_ARGUMENTS = 10 };
 
-/* What a child may refer to outside its memory; who serves it is waited for. */
-enum { SERVER_NAME = FLUKE_CHILD_SERVICES, NAMES };
-
 struct child {
     struct fluke_child process;
     struct fluke_child_program program;
     void *blocks[MOST_BLOCKS]; /* of the parent's heap: the child's memory lies in one of them */
-    fluke_thread_t *server;
-    fluke_ref_t server_ref;
-    struct fluke_service names[NAMES];
 
     fluke_mutex_t mutex; /* guards what follows */
     fluke_cond_t changed;

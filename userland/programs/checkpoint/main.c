@@ -138,8 +138,8 @@ static bool start_taker(void)
     struct fluke_thread_state state;
 
     checkpoint = (struct fluke_checkpoint){.region = &child.process.region,
-                                           .names = child.names,
-                                           .name_count = NAMES,
+                                           .names = child.process.names,
+                                           .name_count = child.process.name_count,
                                            .room = child.process.size + MOST_OBJECTS * RECORD_SIZE};
     checkpoint.records = malloc(checkpoint.room);
     fluke_thread_t *taker = fluke_thread_start(take_down_often, NULL, TAKER_STACK_SIZE);
