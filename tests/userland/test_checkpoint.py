@@ -201,8 +201,10 @@ def test_program_built_elsewhere_needs_nothing_private(tmp_path: Path) -> None:
 async def test_what_has_no_name_is_refused_and_the_child_goes_on(
     tmp_path: Path, missing: str, period: str, links: tuple[str, ...]
 ) -> None:
-    name = f"{missing.upper()}_NAME"
-    sources = spoiled(tmp_path, ".ref = &child->refs[i]};", f".ref = &child->refs[i == {name} ? PARENT_NAME : i]}};")
+    names = "child.process.names"
+    change = f"{names}[FLUKE_CHILD_{missing.upper()}].ref = {names}[FLUKE_CHILD_PARENT].ref;"
+    records = "checkpoint.records = malloc(checkpoint.room);"
+    sources = spoiled(tmp_path, records, f"{change} {records}")
     compile_program(sources, tmp_path / "spoiled.elf")
     output, rest, end = await run(["-e", period, "3"], program=str(tmp_path / "spoiled.elf"))
     complaint = (
@@ -220,7 +222,7 @@ async def test_what_has_no_name_is_refused_and_the_child_goes_on(
 @pytest.mark.parametrize("room", [40, 200, 220, 5_000, 60_000])
 async def test_records_without_room_are_none_and_the_child_goes_on(tmp_path: Path, room: int) -> None:
     """Room for nothing, for no names, for no list of threads, for no objects, for no pages."""
-    sources = spoiled(tmp_path, ".room = child.size + MOST_OBJECTS * RECORD_SIZE", f".room = {room}")
+    sources = spoiled(tmp_path, ".room = child.process.size + MOST_OBJECTS * RECORD_SIZE", f".room = {room}")
     compile_program(sources, tmp_path / "spoiled.elf")
     output, _, end = await run(["-e", "500", "3"], program=str(tmp_path / "spoiled.elf"))
     complaint = "the child was not written down: there is no room for the records\n"

@@ -114,6 +114,7 @@ struct fluke_checkpoint {
     struct fluke_checkpoint_counts counts;
 
     char *memory; /* the rest is the library's own */
+    uint64_t *index, indexed;
     uint64_t start, size;
     fluke_ref_t links[FLUKE_IMAGE_LINKS], found, nothing, keeper, gate_ref;
     fluke_port_t gate;

@@ -27,6 +27,16 @@ struct fluke_image_object *fluke_image_next(struct fluke_image_object *object)
     return (struct fluke_image_object *)((char *)fluke_image_state(object) + fluke_kinds[object->type].state_size);
 }
 
+uint64_t fluke_image_place(const struct fluke_image *image, const void *something)
+{
+    return (uint64_t)((const char *)something - (const char *)image);
+}
+
+struct fluke_image_object *fluke_image_object_at(struct fluke_image *image, uint64_t place)
+{
+    return (struct fluke_image_object *)((char *)image + place);
+}
+
 void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_region_state memory;

@@ -69,16 +69,23 @@ static bool knows_names(struct fluke_checkpoint *checkpoint)
     return true;
 }
 
-/* Makes a reference refer to what a link leads to. The types of the objects inside are looked up in the records. */
+/* The type of the object at an offset, which has been created: the kernel knows it without a search of the records. */
+static uint64_t type_at(struct fluke_checkpoint *checkpoint, uint64_t offset)
+{
+    struct fluke_obspec found;
+    uint64_t room = 1;
+
+    fluke_region_search(checkpoint->region, &offset, FLUKE_SLOT_SIZE, &found, &room);
+    return room == 0 ? found.type : FLUKE_NULL;
+}
+
+/* Makes a reference refer to what a link leads to. */
 static void follow(struct fluke_checkpoint *checkpoint, const struct fluke_image_link *link, fluke_ref_t *ref)
 {
     struct fluke_image *image = checkpoint->records;
 
     if (link->kind == FLUKE_LINK_INSIDE) {
-        struct fluke_image_object *object = fluke_image_objects(image);
-        while (object->offset != link->value)
-            object = fluke_image_next(object);
-        fluke_kinds[object->type].reference(checkpoint->memory + object->offset, ref);
+        fluke_kinds[type_at(checkpoint, link->value)].reference(checkpoint->memory + link->value, ref);
     } else if (link->kind == FLUKE_LINK_OUTSIDE) {
         fluke_ref_copy(named(checkpoint, &fluke_image_names(image)[link->value]), ref);
     } else {
