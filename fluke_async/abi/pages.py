@@ -168,6 +168,10 @@ def _devices() -> str:
         *_numbers("Entropy", "FLUKE_ENTROPY_", devices.EntropyOperation),
         *_numbers("Store", "FLUKE_BLOB_", devices.StoreOperation),
         *_numbers("Disk", "FLUKE_DISK_", devices.DiskOperation),
+        *_numbers("Orders to a manager", "FLUKE_ORDER_", devices.OrderOperation),
+        *_structure(layouts.ORDER),
+        *_structure(layouts.ORDER_NAME),
+        *_numbers("Kinds of orders", "FLUKE_ORDER_KIND_", devices.OrderKind),
         *_numbers("Status", "FLUKE_DEVICE_", devices.DeviceStatus),
     ])  # fmt: skip
 
