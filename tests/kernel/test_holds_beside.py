@@ -128,6 +128,57 @@ def test_objects_in_held_pages_that_were_shared_are_found(machine: Machine) -> N
     assert take(slabs, held) == copy
 
 
+# -- some of the pages -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+@pytest.mark.parametrize("wanted", [set(), {1}, {0, 2}, {0, 1, 2, 3, 50}])
+def test_only_what_is_wanted_is_given_and_kept(machine: Machine, wanted: set[int], taken: int) -> None:
+    slabs = filled(machine)
+    held, copy = hold(slabs)
+    slabs.store(0, 1, 5)
+    first = dict(held.take(machine.core, taken))
+    held.narrow({page * PAGE_SIZE for page in wanted})
+    check(machine.core)
+    slabs.store(0, 1, 6)
+    slabs.store(0, 2, 5)
+    slabs.store(0, 3, 5)
+    assert take(slabs, held) == {
+        offset: content
+        for offset, content in copy.items()
+        if offset not in first and offset // PAGE_SIZE in wanted
+    }  # fmt: skip
+
+
+def test_what_is_wanted_gets_less(machine: Machine) -> None:
+    slabs = filled(machine)
+    held, copy = hold(slabs)
+    held.narrow({0, PAGE_SIZE})
+    held.narrow({PAGE_SIZE, 2 * PAGE_SIZE})
+    slabs.store(0, 1, 5)
+    assert take(slabs, held) == {PAGE_SIZE: copy[PAGE_SIZE]}
+    held.narrow({0})
+    assert held.is_done
+
+
+def test_pages_that_have_changed_are_all_that_is_wanted(machine: Machine) -> None:
+    """As a checkpoint does that goes on from the one before."""
+    slabs = filled(machine)
+    first = hold(slabs)
+    content = take(slabs, first.hold)
+    slabs.store(0, 1, 5)
+    slabs.store(0, 3, 5)
+    second = hold(slabs)
+    changed = second.hold.changed_since(first.hold)
+    assert changed == {PAGE_SIZE, 3 * PAGE_SIZE}
+    second.hold.narrow(changed)
+    for page in range(4):
+        slabs.store(0, page, 6)
+    some = take(slabs, second.hold)
+    assert some.keys() == changed
+    assert content | some == second.copy
+
+
 # -- several ---------------------------------------------------------------------------------------
 
 
