@@ -116,6 +116,10 @@ class Image:
         """The offsets of all pages that are not zero, in order."""
         return list(self._holders)
 
+    def digests(self) -> dict[int, bytes]:
+        """The digests of all pages that are not zero, by their offsets in order."""
+        return {offset: image.table[offset] for offset, image in self._holders.items()}
+
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """All pages that are not zero, with their offsets, in order."""
         for offset, image in self._holders.items():

@@ -15,6 +15,7 @@ from fluke_async.image.records import from_records, to_records
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.base import KernelObject, Links
 from fluke_async.kernel.objects.reference import Reference
+from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.recreation import KINDS, RANK
 from fluke_async.verify.invariants import check
 
@@ -57,6 +58,9 @@ def _load(core: Core, slab: Slab, manifest: Manifest, objects: tuple[ObjectRecor
         if made is None:
             raise OutOfMemory(core.quota.limit_bytes)
         found[each.offset] = made
+    started = [found[offset] for offset in manifest.running]
+    assert all(isinstance(each, Thread) for each in started), "what is to be started is no thread"
+    assert len(set(started)) == len(started), "a thread is to be started twice"
     for each in sorted(objects, key=lambda each: RANK[TYPES[each.type]]):
         target = found[each.offset]
         links: Links = {name: None if link is None else found[link] for name, link in each.links.items()}
