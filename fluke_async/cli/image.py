@@ -169,5 +169,5 @@ def change_text(change: Change) -> str:
 
 def value_text(value: object) -> str:
     """A value in few characters."""
-    text = f"{value:#x}" if isinstance(value, int) and value >= 1 << 16 else str(value)
+    text = f"{value:#x}" if isinstance(value, int) and value >= 1 << 12 else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
