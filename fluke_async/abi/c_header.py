@@ -54,6 +54,7 @@ def _limits() -> list[str]:
         "MAX_MESSAGE_REFERENCES": codes.MAX_MESSAGE_REFERENCES,
         "MAX_MESSAGE_BUFFERS": codes.MAX_MESSAGE_BUFFERS,
         "CONSOLE_MAX_BYTES": devices.CONSOLE_MAX_BYTES,
+        "ORDER_PUT_MAX_BYTES": devices.ORDER_PUT_MAX_BYTES,
         "BLOB_NAME_WORDS": devices.STORE_NAME_WORDS,
         "BLOB_KEY_WORDS": devices.STORE_KEY_WORDS,
         "DISK_SECTOR_BYTES": devices.DISK_SECTOR_BYTES,
@@ -114,6 +115,8 @@ def _devices() -> list[str]:
         "ENTROPY": devices.EntropyOperation,
         "BLOB": devices.StoreOperation,
         "DISK": devices.DiskOperation,
+        "ORDER": devices.OrderOperation,
+        "ORDER_KIND": devices.OrderKind,
     }
     lines = _enumeration(
         "Word 0 of every request is the operation; this one, of every device, asks whether it is there.",

@@ -27,8 +27,8 @@
  * its wait: the call is made again from the registers. So requests to outside must be idempotent, as those to devices
  * are. The program's servers go on while all this happens: an answer to a thread that has been destroyed goes nowhere.
  *
- * Not handled, and refused: connections with threads outside, clients outside of a server inside. Not handled, and not
- * seen: objects of the program's own that lie in the child's memory are taken for the child's; time goes on while the
+ * A server inside that serves an idempotent call from outside forgets its client, who will ask again. Not handled, and
+ * refused: connections with threads outside. Not handled, and not seen: objects of the program's own that lie in the child's memory are taken for the child's; time goes on while the
  * child is away; the records are read on the kernel that wrote them, whose stamps of order they have.
  */
 
@@ -100,7 +100,9 @@ struct fluke_checkpoint_counts {
 
 /* A checkpoint; the first part is to be filled in. The structure is too large for a small stack. */
 struct fluke_checkpoint {
-    fluke_region_t *region;            /* over the child's memory, in the program's own space, for all access */
+    fluke_region_t *region;            /* over the child's memory, for all access */
+    char *window;                      /* where the program sees it; a null pointer: where the region starts */
+    bool pages_elsewhere;              /* somebody else takes care of the pages: the records have none */
     const struct fluke_service *names; /* what a child may refer to outside */
     uint64_t name_count;
     void *records; /* where they are, or are to be, on whole words */
@@ -112,6 +114,8 @@ struct fluke_checkpoint {
     struct fluke_checkpoint_counts counts;
 
     char *memory; /* the rest is the library's own */
+    uint64_t *index, indexed;
+    uint64_t start, size;
     fluke_ref_t links[FLUKE_IMAGE_LINKS], found, nothing, keeper, gate_ref;
     fluke_port_t gate;
 };
@@ -121,7 +125,7 @@ struct fluke_checkpoint {
  */
 int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint);
 
-/* Step 6 alone, after a capture: the child goes on where it was stopped. */
+/* Step 6 alone, after a capture or a creation: the child goes on where it was stopped. */
 int fluke_checkpoint_resume(struct fluke_checkpoint *checkpoint);
 
 /* Step 4: destroys all objects in the memory. What the program made outside of it is the program's to destroy. */
@@ -132,5 +136,8 @@ void fluke_checkpoint_destroy(struct fluke_checkpoint *checkpoint);
  * After FLUKE_CHECKPOINT_MEMORY some objects have been made, which fluke_checkpoint_destroy finds.
  */
 int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint);
+
+/* Step 5 alone: all threads are stopped still. */
+int fluke_checkpoint_create(struct fluke_checkpoint *checkpoint);
 
 #endif

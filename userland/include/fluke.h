@@ -16,6 +16,7 @@
 #define FLUKE_MAX_MESSAGE_REFERENCES 255
 #define FLUKE_MAX_MESSAGE_BUFFERS 255
 #define FLUKE_CONSOLE_MAX_BYTES 8160
+#define FLUKE_ORDER_PUT_MAX_BYTES 8152
 #define FLUKE_BLOB_NAME_WORDS 8
 #define FLUKE_BLOB_KEY_WORDS 4
 #define FLUKE_DISK_SECTOR_BYTES 512
@@ -373,6 +374,26 @@ struct fluke_start_block {
 };
 _Static_assert(sizeof(struct fluke_start_block) == 112, "fluke_start_block");
 
+/* What a manager is to do, as the answer to FLUKE_ORDER_NEXT; offsets are those in the window. */
+struct fluke_order {
+    uint64_t status;                             /* FLUKE_DEVICE_OK */
+    uint64_t number;                             /* which order this is */
+    uint64_t kind;                               /* FLUKE_ORDER_KIND_* */
+    uint64_t window_size;                        /* bytes that are to be mapped: the process's memory, then its parent's part */
+    uint64_t region;                             /* offset of the region over the process's memory */
+    uint64_t names;                              /* offset of the names of what the process may refer to outside */
+    uint64_t name_count;                         /* how many of these there are */
+    uint64_t record_bytes;                       /* size of the records of which the process is to be made */
+};
+_Static_assert(sizeof(struct fluke_order) == 64, "fluke_order");
+
+/* A name of something outside. */
+struct fluke_order_name {
+    uint64_t text[4];                            /* its characters, ended by a zero */
+    uint64_t ref;                                /* offset of a reference to it */
+};
+_Static_assert(sizeof(struct fluke_order_name) == 40, "fluke_order_name");
+
 /* Word 0 of every request is the operation; this one, of every device, asks whether it is there. */
 enum {
     FLUKE_DEVICE_PROBE = 0,
@@ -418,6 +439,21 @@ enum {
     FLUKE_DISK_READ  = 2,
     FLUKE_DISK_WRITE = 3,
     FLUKE_DISK_FLUSH = 4,
+};
+
+/* What a manager asks of whoever made its processes, of which it is told by number. NEXT done error offset type link, a name of 32 bytes -> status, the words of struct fluke_order, and a reference to the region over a process's memory: what is to be done when done is. HOLD number -> status: the process stands still, and what is in its memory now is to be kept. PUT number offset count bytes... -> status end: part of the records. GET number offset -> status count bytes...: likewise. MADE number -> status: the objects are made, and nothing runs yet. */
+enum {
+    FLUKE_ORDER_NEXT = 1,
+    FLUKE_ORDER_HOLD = 2,
+    FLUKE_ORDER_PUT  = 3,
+    FLUKE_ORDER_GET  = 4,
+    FLUKE_ORDER_MADE = 5,
+};
+
+/* What is to be done: a process is to be read out, or to be made of records. */
+enum {
+    FLUKE_ORDER_KIND_CAPTURE = 1,
+    FLUKE_ORDER_KIND_CREATE  = 2,
 };
 
 /* Word 0 of a device's reply. */

@@ -27,8 +27,26 @@ struct fluke_image_object *fluke_image_objects(struct fluke_image *image);
 void *fluke_image_state(struct fluke_image_object *object);
 struct fluke_image_object *fluke_image_next(struct fluke_image_object *object);
 
-/* What `ref` refers to, in the words of the records, of which the objects are listed; false if they have none for it. */
+/* Where something lies in the records, as a number of bytes from their beginning, which goes into lists; and back. */
+uint64_t fluke_image_place(const struct fluke_image *image, const void *something);
+struct fluke_image_object *fluke_image_object_at(struct fluke_image *image, uint64_t place);
+
+/* Puts words in order; `before` says whether one comes before another, where all are places in the records, say. */
+typedef bool fluke_before_t(const void *base, uint64_t left, uint64_t right);
+void fluke_sort(uint64_t *words, uint64_t count, fluke_before_t *before, const void *base);
+
+/* Where in a list in order the first word is that is not below a key; `count` if there is none. */
+typedef bool fluke_below_t(const void *key, uint64_t word);
+uint64_t fluke_find_place(const uint64_t *words, uint64_t count, fluke_below_t *is_below, const void *key);
+
+/* Lists the objects that references can refer to, by type and hash, in the room behind the records; false without. */
+bool fluke_checkpoint_index(struct fluke_checkpoint *checkpoint);
+
+/* What `ref` refers to, in the words of the records, whose objects are in the index; false if they have none for it. */
 bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link);
+
+/* Finds out where the memory is, which searches have to know. */
+void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint);
 
 /* Makes the objects that a step needs for itself; false if there is no memory. */
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);

@@ -63,12 +63,33 @@ static void thaw(struct fluke_checkpoint *checkpoint, uint64_t prot)
     fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->keeper);
 }
 
+static bool is_less(const void *key, uint64_t word)
+{
+    return word < *(const uint64_t *)key;
+}
+
+/* Where among the running threads, which are in the order of their offsets, one has its place. */
+static uint64_t running_place(struct fluke_image *image, uint64_t offset)
+{
+    return fluke_find_place(fluke_image_running(image), image->running_count, is_less, &offset);
+}
+
 static bool is_running(struct fluke_image *image, uint64_t offset)
 {
-    for (uint64_t i = 0; i < image->running_count; i++)
-        if (fluke_image_running(image)[i] == offset)
-            return true;
-    return false;
+    uint64_t place = running_place(image, offset);
+
+    return place < image->running_count && fluke_image_running(image)[place] == offset;
+}
+
+static void add_running(struct fluke_checkpoint *checkpoint, uint64_t offset)
+{
+    struct fluke_image *image = checkpoint->records;
+    uint64_t *place = fluke_image_running(image) + running_place(image, offset);
+    uint64_t *end = append(checkpoint, sizeof offset); /* it finds the room */
+
+    memmove(place + 1, place, (size_t)((char *)end - (char *)place));
+    *place = offset;
+    image->running_count++;
 }
 
 /* Stops all that run, and notes who they are. The first get_state says whether a thread was stopped before. */
@@ -94,10 +115,8 @@ static bool stop_all(struct fluke_checkpoint *checkpoint)
             if (state.flags & FLUKE_THREAD_STOPPED)
                 continue;
             any = true;
-            if (!is_running(image, offset)) {
-                *(uint64_t *)append(checkpoint, sizeof offset) = offset;
-                image->running_count++;
-            }
+            if (!is_running(image, offset))
+                add_running(checkpoint, offset);
         }
     }
     return true;
@@ -161,10 +180,47 @@ static void note_thread(struct fluke_checkpoint *checkpoint, struct fluke_image_
         forget_wait(object);
 }
 
-/* Whether a link may lead outside: who is connected with a thread there cannot be parted from it. */
-static bool may_leave(const struct fluke_image_object *object, unsigned number)
+/*
+ * Whether an object can be parted from what its link leads to, which is outside, or unknown. A wait begins anew. Who asks
+ * idempotently asks anew too, so its server forgets it, as if it had gone. A connection cannot be cut without a trace,
+ * and what a thread's space or scheduler is, or a reference's target, has to be known by name.
+ */
+static bool may_part(const struct fluke_image_object *object, unsigned number, bool is_named)
 {
-    return object->type != FLUKE_THREAD || (number != CLIENT && number != SERVER);
+    const struct fluke_thread_state *state = fluke_image_state((struct fluke_image_object *)object);
+
+    if (object->type != FLUKE_THREAD)
+        return is_named;
+    switch (number) {
+    case WAITING_FOR:
+        return true;
+    case CLIENT:
+        return state->flags & FLUKE_THREAD_IDEMPOTENT;
+    case SERVER:
+        return false;
+    default:
+        return is_named;
+    }
+}
+
+/* One link of an object of which the state has been read; false if it leads to what there is no name for. */
+static bool read_link(struct fluke_checkpoint *checkpoint, struct fluke_image_object *object, unsigned number)
+{
+    struct fluke_image_link *link = &object->links[number];
+    bool is_known = fluke_checkpoint_resolve(checkpoint, &checkpoint->links[number], link);
+
+    if (is_known && link->kind != FLUKE_LINK_OUTSIDE)
+        return true;
+    if (!may_part(object, number, is_known))
+        return false;
+    if (object->type == FLUKE_THREAD && number == CLIENT) {
+        struct fluke_thread_state *state = fluke_image_state(object);
+        *link = (struct fluke_image_link){.kind = FLUKE_LINK_NONE};
+        state->flags &= ~(uint64_t)FLUKE_THREAD_IDEMPOTENT;
+    }
+    if (object->type == FLUKE_THREAD && number == WAITING_FOR)
+        link->kind = FLUKE_LINK_OUTSIDE;
+    return true;
 }
 
 /* States once more, at the same moments as the links: what a server of the program's does in between is in both. */
@@ -178,8 +234,7 @@ static bool read_links(struct fluke_checkpoint *checkpoint)
 
         kind->get(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
         for (unsigned n = 0; n < kind->link_count; n++)
-            if (!fluke_checkpoint_resolve(checkpoint, &checkpoint->links[n], &object->links[n])
-                || (object->links[n].kind == FLUKE_LINK_OUTSIDE && !may_leave(object, n))) {
+            if (!read_link(checkpoint, object, n)) {
                 checkpoint->address = checkpoint->memory + object->offset;
                 checkpoint->type = object->type;
                 checkpoint->link = kind->links[n];
@@ -193,27 +248,32 @@ static bool read_links(struct fluke_checkpoint *checkpoint)
 
 /* -- The order in which threads start ----------------------------------------------------------------------------- */
 
-static const struct fluke_thread_state *state_at(struct fluke_image *image, uint64_t offset)
+static bool waited_before(const void *image, uint64_t left, uint64_t right)
 {
-    struct fluke_image_object *object = fluke_image_objects(image);
+    const uint64_t places[] = {left, right};
+    uint64_t orders[2];
 
-    while (object->offset != offset)
-        object = fluke_image_next(object);
-    return fluke_image_state(object);
+    for (int i = 0; i < 2; i++) {
+        struct fluke_image_object *thread = fluke_image_object_at((struct fluke_image *)image, places[i]);
+        orders[i] = ((const struct fluke_thread_state *)fluke_image_state(thread))->wait_order;
+    }
+    return orders[0] != orders[1] ? orders[0] < orders[1] : left < right;
 }
 
-/* Those that ask again do so in the order in which they waited. */
+/* Those that ask again do so in the order in which they waited. Threads are found in the order of their offsets. */
 static void sort_running(struct fluke_image *image)
 {
     uint64_t *running = fluke_image_running(image);
+    struct fluke_image_object *object = fluke_image_objects(image);
 
-    for (uint64_t i = 1; i < image->running_count; i++) {
-        uint64_t offset = running[i], order = state_at(image, offset)->wait_order, n = i;
-
-        for (; n > 0 && state_at(image, running[n - 1])->wait_order > order; n--)
-            running[n] = running[n - 1];
-        running[n] = offset;
+    for (uint64_t i = 0; i < image->running_count; i++) {
+        while (object->offset != running[i])
+            object = fluke_image_next(object);
+        running[i] = fluke_image_place(image, object);
     }
+    fluke_sort(running, image->running_count, waited_before, image);
+    for (uint64_t i = 0; i < image->running_count; i++)
+        running[i] = fluke_image_object_at(image, running[i])->offset;
 }
 
 /* -- The whole ---------------------------------------------------------------------------------------------------- */
@@ -248,12 +308,12 @@ static bool copy_pages(struct fluke_checkpoint *checkpoint)
 
 static int capture(struct fluke_checkpoint *checkpoint)
 {
-    if (!stop_all(checkpoint) || !list_objects(checkpoint))
+    if (!stop_all(checkpoint) || !list_objects(checkpoint) || !fluke_checkpoint_index(checkpoint))
         return FLUKE_CHECKPOINT_NO_ROOM;
     if (!read_links(checkpoint))
         return FLUKE_CHECKPOINT_UNNAMED;
     sort_running(checkpoint->records);
-    return copy_pages(checkpoint) ? FLUKE_CHECKPOINT_DONE : FLUKE_CHECKPOINT_NO_ROOM;
+    return checkpoint->pages_elsewhere || copy_pages(checkpoint) ? FLUKE_CHECKPOINT_DONE : FLUKE_CHECKPOINT_NO_ROOM;
 }
 
 int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint)

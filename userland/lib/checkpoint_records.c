@@ -27,38 +27,55 @@ struct fluke_image_object *fluke_image_next(struct fluke_image_object *object)
     return (struct fluke_image_object *)((char *)fluke_image_state(object) + fluke_kinds[object->type].state_size);
 }
 
+uint64_t fluke_image_place(const struct fluke_image *image, const void *something)
+{
+    return (uint64_t)((const char *)something - (const char *)image);
+}
+
+struct fluke_image_object *fluke_image_object_at(struct fluke_image *image, uint64_t place)
+{
+    return (struct fluke_image_object *)((char *)image + place);
+}
+
+void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint)
+{
+    struct fluke_region_state memory;
+
+    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
+    checkpoint->start = memory.start_va;
+    checkpoint->size = memory.size;
+    checkpoint->memory = checkpoint->window != NULL ? checkpoint->window : (char *)memory.start_va;
+}
+
 /* -- What is in the memory ---------------------------------------------------------------------------------------- */
 
 bool fluke_next_object(struct fluke_checkpoint *checkpoint, struct fluke_object_search *search,
                        struct fluke_obspec *object)
 {
     const uint64_t most = sizeof search->list / sizeof *search->list;
-    struct fluke_region_state memory;
 
-    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
     while (search->taken == search->listed) {
         uint64_t room = most;
-        if (search->offset >= memory.size)
+        if (search->offset >= checkpoint->size)
             return false;
-        fluke_region_search(checkpoint->region, &search->offset, memory.size - search->offset, search->list, &room);
+        fluke_region_search(checkpoint->region, &search->offset, checkpoint->size - search->offset, search->list, &room);
         search->listed = most - room;
         search->taken = 0;
     }
     *object = search->list[search->taken++];
+    object->ob = checkpoint->memory + ((uint64_t)object->ob - checkpoint->start);
     return true;
 }
 
 bool fluke_next_page(struct fluke_checkpoint *checkpoint, struct fluke_page_search *search, uint64_t *offset)
 {
     const uint64_t most = sizeof search->list / sizeof *search->list;
-    struct fluke_region_state memory;
 
-    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
     while (search->taken == search->listed) {
         uint64_t room = most;
-        if (search->offset >= memory.size)
+        if (search->offset >= checkpoint->size)
             return false;
-        fluke_region_changed(checkpoint->region, &search->offset, memory.size - search->offset, search->list, &room, 0,
+        fluke_region_changed(checkpoint->region, &search->offset, checkpoint->size - search->offset, search->list, &room, 0,
                              &search->generation);
         search->listed = most - room;
         search->taken = 0;
@@ -81,11 +98,9 @@ static fluke_ref_t *own_ref(struct fluke_checkpoint *checkpoint, int number)
 
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint)
 {
-    struct fluke_region_state memory;
     int made = 0;
 
-    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
-    checkpoint->memory = (char *)memory.start_va;
+    fluke_checkpoint_look(checkpoint);
     if (fluke_port_create(&checkpoint->gate) != FLUKE_SUCCESS)
         return false;
     while (made < REFS && fluke_ref_create(own_ref(checkpoint, made)) == FLUKE_SUCCESS)

@@ -9,6 +9,7 @@ static const uint64_t order[] = {FLUKE_SPACE, FLUKE_REGION, FLUKE_MAPPING, FLUKE
 /* Threads go first: then there is nobody to notice the rest. */
 void fluke_checkpoint_destroy(struct fluke_checkpoint *checkpoint)
 {
+    fluke_checkpoint_look(checkpoint);
     for (int round = 0; round < 2; round++) {
         struct fluke_object_search search = {0};
         struct fluke_obspec found;
@@ -68,16 +69,23 @@ static bool knows_names(struct fluke_checkpoint *checkpoint)
     return true;
 }
 
-/* Makes a reference refer to what a link leads to. The types of the objects inside are looked up in the records. */
+/* The type of the object at an offset, which has been created: the kernel knows it without a search of the records. */
+static uint64_t type_at(struct fluke_checkpoint *checkpoint, uint64_t offset)
+{
+    struct fluke_obspec found;
+    uint64_t room = 1;
+
+    fluke_region_search(checkpoint->region, &offset, FLUKE_SLOT_SIZE, &found, &room);
+    return room == 0 ? found.type : FLUKE_NULL;
+}
+
+/* Makes a reference refer to what a link leads to. */
 static void follow(struct fluke_checkpoint *checkpoint, const struct fluke_image_link *link, fluke_ref_t *ref)
 {
     struct fluke_image *image = checkpoint->records;
 
     if (link->kind == FLUKE_LINK_INSIDE) {
-        struct fluke_image_object *object = fluke_image_objects(image);
-        while (object->offset != link->value)
-            object = fluke_image_next(object);
-        fluke_kinds[object->type].reference(checkpoint->memory + object->offset, ref);
+        fluke_kinds[type_at(checkpoint, link->value)].reference(checkpoint->memory + link->value, ref);
     } else if (link->kind == FLUKE_LINK_OUTSIDE) {
         fluke_ref_copy(named(checkpoint, &fluke_image_names(image)[link->value]), ref);
     } else {
@@ -100,6 +108,7 @@ static void load(struct fluke_checkpoint *checkpoint, uint64_t type)
     }
 }
 
+/* Whether these are records of this memory. */
 static bool fits(const struct fluke_checkpoint *checkpoint)
 {
     const struct fluke_image *image = checkpoint->records;
@@ -118,16 +127,15 @@ static int make(struct fluke_checkpoint *checkpoint)
 
     if (pages == NULL)
         return FLUKE_CHECKPOINT_MEMORY;
-    refill(checkpoint, pages, image->page_count);
+    if (!checkpoint->pages_elsewhere)
+        refill(checkpoint, pages, image->page_count);
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
         load(checkpoint, order[i]);
     return FLUKE_CHECKPOINT_DONE;
 }
 
-int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint)
+int fluke_checkpoint_create(struct fluke_checkpoint *checkpoint)
 {
-    struct fluke_image *image = checkpoint->records;
-
     if (!fits(checkpoint))
         return FLUKE_CHECKPOINT_DAMAGED;
     if (!knows_names(checkpoint))
@@ -135,8 +143,13 @@ int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint)
     if (!fluke_checkpoint_open(checkpoint))
         return FLUKE_CHECKPOINT_MEMORY;
     int error = make(checkpoint);
-    if (error == FLUKE_CHECKPOINT_DONE)
-        fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
     fluke_checkpoint_close(checkpoint);
     return error;
+}
+
+int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint)
+{
+    int error = fluke_checkpoint_create(checkpoint);
+
+    return error == FLUKE_CHECKPOINT_DONE ? fluke_checkpoint_resume(checkpoint) : error;
 }

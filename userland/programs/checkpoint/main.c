@@ -54,7 +54,7 @@ static void explain(const char *step, int error)
 
     if (error == FLUKE_CHECKPOINT_UNNAMED)
         printf("%s: the link '%s' of the %s at offset 0x%lx leads to something without a name\n", step, checkpoint.link,
-               types[checkpoint.type], (uint64_t)((char *)checkpoint.address - child.memory));
+               types[checkpoint.type], (uint64_t)((char *)checkpoint.address - child.process.memory));
     else
         printf("%s: %s\n", step, reasons[error]);
 }
@@ -90,9 +90,12 @@ static bool take_down(void)
     if (!write_down())
         return false;
     fluke_checkpoint_destroy(&checkpoint);
-    unmake_outside(&child);
+    fluke_child_leave(&child.process);
     move_memory(&child, (taken.times + 1) % blocks);
-    make_outside(&child);
+    if (!fluke_child_enter(&child.process)) {
+        explain("the child is lost", FLUKE_CHECKPOINT_MEMORY);
+        exit(1);
+    }
     int error = fluke_checkpoint_restore(&checkpoint);
     if (error != FLUKE_CHECKPOINT_DONE) {
         explain("the child is lost", error);
@@ -134,10 +137,10 @@ static bool start_taker(void)
 {
     struct fluke_thread_state state;
 
-    checkpoint = (struct fluke_checkpoint){.region = &child.memory_region,
-                                           .names = child.names,
-                                           .name_count = NAMES,
-                                           .room = child.size + MOST_OBJECTS * RECORD_SIZE};
+    checkpoint = (struct fluke_checkpoint){.region = &child.process.region,
+                                           .names = child.process.names,
+                                           .name_count = child.process.name_count,
+                                           .room = child.process.size + MOST_OBJECTS * RECORD_SIZE};
     checkpoint.records = malloc(checkpoint.room);
     fluke_thread_t *taker = fluke_thread_start(take_down_often, NULL, TAKER_STACK_SIZE);
     if (checkpoint.records == NULL || taker == NULL)
@@ -185,11 +188,10 @@ static int run_parent(void)
 {
     const struct order order = make_order();
 
-    if (!make_child(&child, &order, blocks)) {
+    if (!make_child(&child, &order, blocks) || !start_child(&child)) {
         puts("not enough memory for a child");
         return 1;
     }
-    start_child(&child);
     if (!start_taker()) {
         puts("not enough memory for the records");
         return 1;

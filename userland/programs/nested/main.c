@@ -59,12 +59,14 @@ static bool run_child(int level, int depth)
         printf("level %d cannot make another\n", level);
         return false;
     }
-    uint64_t *letter = (uint64_t *)child.parts[LETTER].here;
-    write_letter(letter, level, level + 1);
-    printf("level %d makes level %d, with a heap of %zu KiB\n", level, level + 1, child.parts[HEAP].size / 1024);
-    start_child(&child);
+    write_letter(child.letter, level, level + 1);
+    printf("level %d makes level %d, with a heap of %zu KiB\n", level, level + 1, child.heap_size / 1024);
+    if (!start_child(&child)) {
+        printf("level %d cannot start another\n", level);
+        return false;
+    }
     int status = serve_child(&child);
-    bool answered = is_letter(letter, level + 1, level);
+    bool answered = is_letter(child.letter, level + 1, level);
     printf("level %d exited with %d, %s; its objects: %s\n", level + 1, status,
            answered ? "its answer is whole" : "without an answer", list_objects(&child));
     destroy_child(&child);
