@@ -23,7 +23,7 @@ CHANGES_SHOWN = 20
 PAGES_SHOWN = 8
 
 
-def show(*images: Path, parent: Parents = (), memory: str = "256M", json: Json = False) -> None:
+def show(*images: Path, parent: Parents = (), memory: str = "128M", json: Json = False) -> None:
     """
     Show what images say: threads and what each was in, objects, pages, what lies outside.
 
@@ -43,7 +43,7 @@ def show(*images: Path, parent: Parents = (), memory: str = "256M", json: Json =
             print("\n" * bool(number) + "\n".join(description_lines(str(path), said)))
 
 
-def verify(*images: Path, parent: Parents = (), memory: str = "256M") -> None:
+def verify(*images: Path, parent: Parents = (), memory: str = "128M") -> None:
     """
     Check that images could be restored; the exit status is 1 at the first that could not.
 
@@ -57,7 +57,7 @@ def verify(*images: Path, parent: Parents = (), memory: str = "256M") -> None:
         print(f"{line(path)}: image {image.identity}, {objects:,} objects, {pages:,} pages: sound")
 
 
-def diff(first: Path, second: Path, /, *, parent: Parents = (), memory: str = "256M", json: Json = False) -> int:
+def diff(first: Path, second: Path, /, *, parent: Parents = (), memory: str = "128M", json: Json = False) -> int:
     """
     Show what differs between two images; the exit status is 1 if anything does.
 

@@ -18,7 +18,8 @@ OUTSIDE_TYPES = {"space": "space", "parent": "port", "console": "port", "timer":
 """The names of what every process has outside, with their types; services are beside them."""
 
 SERVICE_PREFIX = "service:"
-DEVICES_MAX = 4 << 20  # bytes of the states of all devices, as they are stored
+DEVICES_MAX = 256
+STATES_MAX = 2 << 20  # bytes of the states of all devices, as they are stored
 
 Words = int | tuple[int, ...]
 Target = int | str | None
@@ -129,9 +130,11 @@ def decode_manifest(data: bytes) -> Manifest:
     """
     try:
         complete = _DECODER.decode(data)
+        if len(complete.devices) > DEVICES_MAX:
+            raise refusal(f"the image has {len(complete.devices)} devices: it can have {DEVICES_MAX}")
         size = sum(len(bytes(each.state)) for each in complete.devices.values())
-        if size > DEVICES_MAX:
-            raise refusal(f"the states of the image's devices have {size} bytes: they can have {DEVICES_MAX}")
+        if size > STATES_MAX:
+            raise refusal(f"the states of the image's devices have {size} bytes: they can have {STATES_MAX}")
         devices = {
             name: Device(each.device, _STATE_DECODER.decode(each.state)) for name, each in complete.devices.items()
         }

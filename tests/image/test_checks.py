@@ -219,8 +219,11 @@ TEXT = encode_manifest(sample_manifest())
         TEXT.replace(b'"written":17', b'"written":NaN'),
         TEXT.replace(b'"written":17', b'"written":' + b"[" * 5000 + b"]" * 5000),
         TEXT.replace(b'"written":17', b'"written":[' + b"0," * (3 << 20) + b"0]"),
+        TEXT.replace(
+            b'"devices":{', b'"devices":{' + b"".join(b'"%d":{"device":"a.b","state":{}},' % n for n in range(300))
+        ),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_what_is_no_manifest_is_refused(text: bytes) -> None:
     with pytest.raises(ImageError) as caught:
