@@ -33,7 +33,7 @@ def load_into(core: Core, image: Image) -> Slab:
     manifest = image.manifest
     data, _ = to_records(manifest, core.stamp + 1)
     objects = from_records(data, manifest.outside).objects
-    slab = Slab(core)
+    slab = Slab(core, USER_END)  # beyond whatever an image may have
     try:
         _load(core, slab, manifest, objects)
         check(core, forged=True)
@@ -53,7 +53,6 @@ def _load(core: Core, slab: Slab, manifest: Manifest, objects: tuple[ObjectRecor
     }
     for each in objects:
         page = each.offset // PAGE_SIZE * PAGE_SIZE
-        assert page < USER_END
         made = core.create(KINDS[TYPES[each.type]], slab.frame(page) + each.offset - page, _hash(each))
         if made is None:
             raise OutOfMemory(core.quota.limit_bytes)
