@@ -110,7 +110,7 @@ def description_lines(path: str, said: dict[str, Any]) -> Iterator[str]:
     from fluke_async.cli.ps import table  # noqa: PLC0415  (start-up time)
 
     yield f"{line(path)}: image {said['identity']}"
-    yield f"program    {line(' '.join(said['arguments']) or said['program'])}"
+    yield f"program    {line(' '.join((said['program'], *said['arguments'])))}"
     yield f"clock      {said['clock_ns']:,} ns"
     yield f"budget     {'none' if said['budget'] is None else format(said['budget'], ',')}"
     if said["parent"] is not None:

@@ -65,10 +65,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
     All of an image but its pages.
 
-    `clock_ns` is the process's own time; `budget` the instructions that it may still execute, None for any number.
-    `outside` gives the type of each thing outside by its name, `running` the offsets of the threads to be started, in
-    that order, `unsaved` one line for each thing that could not be saved. `parent` is the identity of the image that
-    this one builds on, None for a full one; the builder puts it in.
+    `arguments` come after the program's name. `clock_ns` is the process's own time, `budget` the instructions that it
+    may still execute, None for any number. `outside` gives the type of each thing outside by its name, `running` the
+    offsets of the threads to be started, in that order, `unsaved` one line for each thing that could not be saved.
+    `parent` is the identity of the image that this one builds on, None for a full one; the builder puts it in.
     """
 
     format: int = FORMAT
