@@ -105,6 +105,13 @@ def test_a_parent_has_a_memory_of_the_same_size() -> None:
         built({}, parent)
 
 
+def test_an_image_is_given_the_one_that_it_builds_on() -> None:
+    first = built({})
+    second = built({}, first)
+    with pytest.raises(ImageError, match=f"builds on {first.identity}, and that is not the one"):
+        Image(second.manifest, second.encoded, second.table, second.contents, None)
+
+
 def test_chains_end() -> None:
     image = None
     for _ in range(CHAIN_MAX):

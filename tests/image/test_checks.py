@@ -21,8 +21,10 @@ from fluke_async.image.manifest import (
     encode_manifest,
 )
 from fluke_async.image.pages import ZERO_DIGEST
+from fluke_async.image.records import record_name
 from tests.image.samples import MEMORY_SIZE, manifests, record, registers, sample_manifest, zero_state
 
+LONG = "service:" + "x" * 40
 STOPPED = int(ThreadFlags.STOPPED)
 BASE = PAGE_SIZE
 MUTEX = record("mutex", BASE + 32, {"locked": 1})
@@ -82,6 +84,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("'console' cannot be a 'space'", {"outside": {"console": "space"}}),
     ("'service:x' cannot be a 'ref'", {"outside": {"service:x": "ref"}}),
     ("300 names", {"outside": {f"service:{number}": "port" for number in range(300)}}),
+    ("cut off to the same name", {"outside": {LONG: "port", record_name(LONG).decode(): "port"}}),
     ("no dotted name", {"devices": {"x": Device("os system", {})}}),
     ("no dotted name", {"devices": {"x": Device("a..b", {})}}),
     ("a bytes, which is no plain value", {"devices": device(x=b"y")}),
@@ -194,6 +197,13 @@ def test_only_an_incremental_image_has_pages_that_became_zero() -> None:
 
 @given(manifests())
 def test_right_manifests_pass_and_are_stored_as_they_are(manifest: Manifest) -> None:
+    check(manifest, {})
+    assert decode_manifest(encode_manifest(manifest)) == manifest
+
+
+def test_plain_values_of_devices_are_kept() -> None:
+    state = {"x": [None, True, -(1 << 63), (1 << 64) - 1, 1.5, "y", {"z": nested(DEPTH_MAX - 4)}]}
+    manifest = sample_manifest(devices=device(**state))
     check(manifest, {})
     assert decode_manifest(encode_manifest(manifest)) == manifest
 
