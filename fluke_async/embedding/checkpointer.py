@@ -25,7 +25,7 @@ from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest
+from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
 from fluke_async.kernel.hold import Hold
@@ -289,8 +289,8 @@ def _manifest(process: Process, still: Still) -> Manifest:
     outside = still.outside
     records = from_records(bytes(still.records), outside.named)
     return Manifest(
-        program=process.name,
-        arguments=process.arguments,
+        program=shown(process.name),
+        arguments=tuple(map(shown, process.arguments)),
         clock_ns=still.clock_ns,
         budget=still.budget,
         memory_size=records.memory_size,
