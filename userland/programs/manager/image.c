@@ -312,6 +312,14 @@ static bool take_header(void)
     return child.size == header.memory_size;
 }
 
+/* Where this program's thread takes its mistakes while it loads states that somebody has made up. */
+static void on_mistake(fluke_thread_t *self, uint64_t code)
+{
+    (void)self;
+    printf("manager: the child cannot be resumed: the image is damaged: exception 0x%lx\n", code);
+    exit(1);
+}
+
 bool resume_child(const struct task *task)
 {
     int error = FLUKE_CHECKPOINT_DAMAGED;
@@ -320,12 +328,15 @@ bool resume_child(const struct task *task)
         printf("manager: %s cannot be resumed: the store has no such image\n", task->program);
         return false;
     }
+    fluke_thread_set_handlers(fluke_thread_self(), on_mistake, NULL, NULL, NULL);
+    fluke_thread_enable_exceptions(fluke_thread_self());
     if (read_header() && take_header()) {
         size_t room = header.record_size + header.record_size / 8 + FIRST_ROOM; /* for the stamps too */
         error = FLUKE_CHECKPOINT_MEMORY;
         if (take_memory() && make_list() && make_room(room))
             error = create(newest_stamp() + 1);
     }
+    fluke_thread_set_handlers(fluke_thread_self(), NULL, NULL, NULL, NULL);
     if (error != FLUKE_CHECKPOINT_DONE)
         explain("the child cannot be resumed", error);
     return error == FLUKE_CHECKPOINT_DONE;
