@@ -13,7 +13,7 @@ help:
 	@echo 'make verify     everything re-created at every point of every program, in some twenty minutes'
 	@echo 'make interleavings    small programs on 1, 2 and 4 harts, in many orders, in some minutes'
 	@echo 'make grind      two million random hostile calls on the kernel, in some minutes'
-	@echo 'make hostile    damaged programs and forged states, 100,000 of each, in some ten minutes'
+	@echo 'make hostile    damaged programs and images, forged states, 100,000 of each, in some twenty minutes'
 	@echo 'make mutants    how many small changes of the kernel the tests notice, in a quarter of an hour'
 	@echo 'make lint types fresh elf-check    style, types, generated files, built programs'
 	@echo 'make bench      the tables of measurements'
@@ -40,6 +40,7 @@ grind: $(VENV)/demo.stamp
 
 hostile: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.hostile_files --count 100000
+	$(RUN) -m fluke_async.verify.hostile_images --count 100000
 	$(RUN) -m fluke_async.verify.hostile_states --count 6000
 
 mutants: $(VENV)/dev.stamp

@@ -7,6 +7,7 @@ General layout, top to bottom; imports go downwards only:
     embedding      Kernel, Process: the async application's side
     device         the port that devices plug into (the standard ones are the package fluke_devices)
     execution      the two execution models, the dispatch of system calls, the hart's loop
+    image          processes as data: files, their checks
     kernel         objects, messages, memory, order: plain Python without input or output
     abi            numbers, structures, the table of system calls: the only copy
     cpu            engines behind one protocol; the ELF loader
@@ -22,7 +23,8 @@ from fluke_async.embedding.host_thread import HostThread
 from fluke_async.embedding.kernel import Kernel
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.system_call import SystemCallError, SystemCallResult
-from fluke_async.errors import FlukeError, KernelBug, ProgramError
+from fluke_async.errors import FlukeError, ImageError, KernelBug, ProgramError
+from fluke_async.image.image import Image
 
 __all__ = (
     "Buffer",
@@ -33,6 +35,8 @@ __all__ = (
     "HostPort",
     "HostReference",
     "HostThread",
+    "Image",
+    "ImageError",
     "Kernel",
     "KernelBug",
     "Message",

@@ -15,5 +15,9 @@ class ProgramError(FlukeError):
     """A program file was refused: it is not what the kernel runs, is damaged, or needs more than there is."""
 
 
+class ImageError(FlukeError):
+    """An image was refused, or cannot be made: the message says what is wrong with what."""
+
+
 class KernelBug(Exception):
     """A mistake of this library's: the kernel stops; please report it with the message, which holds its state."""

@@ -23,6 +23,7 @@ TEXT_SUFFIXES = {".py", ".c", ".h", ".S", ".ld", ".md", ".toml", ".txt"}
 LAYERS = {
     "fluke_async.errors": (),
     "fluke_async.abi": ("fluke_async.errors",),
+    "fluke_async.image": ("fluke_async.abi", "fluke_async.errors"),
     "fluke_async.cpu": ("fluke_async.abi", "fluke_async.errors"),
     "fluke_async.kernel": ("fluke_async.abi", "fluke_async.errors"),
     "fluke_async.execution": (
@@ -36,6 +37,7 @@ LAYERS = {
     "fluke_async.device": ("fluke_async.kernel", "fluke_async.abi", "fluke_async.errors"),
     "fluke_async.embedding": (
         "fluke_async.device",
+        "fluke_async.image",
         "fluke_async.execution",
         "fluke_async.kernel",
         "fluke_async.abi",
@@ -46,6 +48,7 @@ LAYERS = {
     "fluke_async.verify": (
         "fluke_async.embedding.loader",
         "fluke_async.device",
+        "fluke_async.image",
         "fluke_async.execution",
         "fluke_async.kernel",
         "fluke_async.abi",
@@ -63,10 +66,12 @@ OUTSIDE = {
     "anyio": ("fluke_async.bench", "fluke_async.embedding", "fluke_async.device", "fluke_devices", "fluke_async.cli"),
     "cyclopts": ("fluke_async.cli",),
     "rich": ("fluke_async.cli",),
+    "msgspec": ("fluke_async.image",),
+    "zstandard": ("fluke_async.image",),
 }
 """Libraries with the only modules, by the beginning of their names, that may import them."""
 
-SANS_IO = ("fluke_async.abi", "fluke_async.kernel")
+SANS_IO = ("fluke_async.abi", "fluke_async.kernel", "fluke_async.image")
 WORLDLY = {"anyio", "asyncio", "random", "socket", "structlog", "threading", "time", "unicorn"}
 """What the kernel proper may not import: there is no world in it but its own."""
 

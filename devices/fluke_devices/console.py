@@ -14,7 +14,7 @@ so it can be repeated too; it also says that everything before its offset has ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import anyio
 
@@ -40,14 +40,29 @@ class Output(Protocol):
     def on_room(self, action: Callable[[], None]) -> None: ...
 
 
-class Console:
-    """One program's console; `stdin` is bytes, or a stream that is read while the program asks for more."""
+class ConsoleState(TypedDict):
+    """What there is to be known of a console: bytes written and read, and input in hexadecimal that was not read."""
 
-    def __init__(self, output: Output, stdin: bytes | Input | None) -> None:
+    written: int
+    input_start: int
+    input: str
+
+
+NEW: ConsoleState = {"written": 0, "input_start": 0, "input": ""}
+
+
+class Console:
+    """
+    One program's console; `stdin` is bytes, or a stream that is read while the program asks for more.
+
+    With the `state` of another one, it is that one's continuation: the input begins with what was not read there.
+    """
+
+    def __init__(self, output: Output, stdin: bytes | Input | None, state: ConsoleState = NEW) -> None:
         self._output = output
-        self._written = 0
-        self._input = bytearray(stdin if isinstance(stdin, bytes) else b"")
-        self._input_start = 0
+        self._written = state["written"]
+        self._input = bytearray(bytes.fromhex(state["input"]) + (stdin if isinstance(stdin, bytes) else b""))
+        self._input_start = state["input_start"]
         self._stream = None if isinstance(stdin, bytes) else stdin
         self._readers: list[Request] = []
         self._writers: list[Request] = []
@@ -59,6 +74,11 @@ class Console:
                 tasks.start_soon(self._receive, port, self._stream)
             async for request in port:
                 self.decide(port, request)
+
+    @property
+    def state(self) -> ConsoleState:
+        """What another console needs to be the continuation of this one."""
+        return {"written": self._written, "input_start": self._input_start, "input": self._input.hex()}
 
     def decide(self, port: DevicePort, request: Request) -> None:
         """Answer a request, or put it off."""

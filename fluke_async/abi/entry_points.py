@@ -7,7 +7,7 @@ valid calls of their own, named in `restarts_as`. `waits_on` says what a thread 
 parked on, `has_points` whether it passes marked points, where it can be cut off between two steps of its work.
 
 `cost` is the virtual cost in instructions, charged when the call completes; a multi-stage call pays `STAGE_COST` for
-each stage besides, and everybody `CHUNK_COST` for each 8 KiB moved and `VISIT_COST` for each page looked through.
+each stage besides, and everybody `CHUNK_COST` for each 8 KiB moved and `VISIT_COST` for each page looked at.
 Classes are those of the OSDI '99 paper; numbers lie above Linux's range, so that foreign programs can be recognised.
 """
 
@@ -33,7 +33,7 @@ from fluke_async.abi.message_calls import STATUS_RESULT, add_message_calls
 
 STAGE_COST = 60
 CHUNK_COST = 1024  # an instruction a word
-VISIT_COST = 8  # a page looked at, or an object found
+VISIT_COST = 8  # a page looked at, which is one with objects if these are looked for, or a thing found
 COMPLETION_COST = 40  # finishing another thread's call
 
 

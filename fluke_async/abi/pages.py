@@ -97,7 +97,10 @@ def _codes() -> str:
         ("references in a message", codes.MAX_MESSAGE_REFERENCES),
         ("buffers in a table of a message", codes.MAX_MESSAGE_BUFFERS),
         ("copied between two points of a call", f"{codes.COPY_CHUNK_WORDS} words, under full preemption a page"),
-        ("looked through in one step of a search", f"{codes.VISITED_PAGES_MAX} pages, under full preemption one"),
+        (
+            "looked at in one step of a scan of a region",
+            f"{codes.VISITED_PAGES_MAX} pages with objects, or with memory; under full preemption one",
+        ),
     )
     return page("Codes, flags and limits", [
         "## Status codes",

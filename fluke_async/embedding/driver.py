@@ -19,6 +19,7 @@ from fluke_async.embedding.clock import Clock
 from fluke_async.embedding.exit import Exit, stuck_exit
 from fluke_async.embedding.host_context import HostContext
 from fluke_async.embedding.host_queue import HostQueue
+from fluke_async.embedding.manager import Manager
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.snapshot import describe_exception, describe_thread
 from fluke_async.errors import FlukeError, KernelBug
@@ -45,6 +46,7 @@ class Driver(HostQueue):
         self.processes: list[Process] = []  # those that run
         self.present: dict[int, Process] = {}  # and those that their budgets have stopped, by number
         self.host_threads: list[HostContext] = []
+        self.manager: Manager | None = None
         self.on_breath: Callable[[], None] | None = None
         self._effort = EFFORT_START
 
@@ -109,6 +111,8 @@ class Driver(HostQueue):
             self.end_all(tuple(self.processes), Exit("killed", 1, "the kernel was closed"))
             for host_thread in tuple(self.host_threads):
                 self.end_host_thread(host_thread)
+            if self.manager is not None and self.manager.is_alive:
+                self.manager.end("the kernel was closed")
             self.closing = True
 
         if not self.closing:
@@ -178,15 +182,11 @@ class Driver(HostQueue):
     # -- processes ------------------------------------------------------------------------------------------------
 
     def adopt(self, process: Process) -> None:
-        """Take a new process into the kernel and start it."""
+        """Take a new process into the kernel."""
         assert process.loaded is not None
-        loaded = process.loaded
-        loaded.parent.receiver = lambda request: self._on_parent_request(process, request)
+        process.loaded.parent.receiver = lambda request: self._on_parent_request(process, request)
         self.processes.append(process)
         self.present[process.number] = process
-        if self.core.trace is not None:
-            self.core.trace((self.core.time, Event.SPAWN, loaded.thread.hash, process.number, process.name))
-        self.core.start(loaded.thread)
 
     def add_budget(self, process: Process, instructions: int) -> None:
         """Extend a budget; see `Process.add_budget`."""
@@ -198,6 +198,12 @@ class Driver(HostQueue):
         assert account.instructions_left is not None
         account.instructions_left += instructions
         self.core.settle(account)
+
+    def set_held(self, process: Process, held: bool) -> None:
+        """Halt a process while it is read out, or made; nobody is told."""
+        if process.loaded is not None:
+            process.loaded.account.is_held = held
+            self.core.settle(process.loaded.account)
 
     def set_suspended(self, process: Process, suspended: bool) -> None:
         """Halt a process until it is told to go on; see `Process.suspend`."""
@@ -247,6 +253,8 @@ class Driver(HostQueue):
     def _end_who_cannot_go_on(self) -> None:
         """End processes whose budget is spent, and those of which every thread was stopped by an exception."""
         stopped, self.core.exceptions = self.core.exceptions, []
+        if stopped and self.manager is not None and self.manager.is_alive:
+            self.manager.look()
         for process in tuple(self.processes):
             assert process.loaded is not None
             account = process.loaded.account

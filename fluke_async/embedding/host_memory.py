@@ -43,7 +43,7 @@ class HostMemory:
         self._next_window = WINDOWS
         self._slots: list[int] = []
         self.imported: dict[KernelObject | DevicePort, int] = {}
-        self._slab = Slab(core)
+        self._slab = Slab(core, USER_END)
         try:
             space, region = self._slab.new_space()
             self._slab.map(space, region, USER_START, WINDOWS, Prot.READ | Prot.WRITE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -14,24 +13,24 @@ import anyio
 from fluke_async.device import Device, DevicePort
 from fluke_async.embedding.clock import RealClock, VirtualClock
 from fluke_async.embedding.control import serve_control
+from fluke_async.embedding.devices import TIMER, Devices, device_class
 from fluke_async.embedding.driver import Driver
 from fluke_async.embedding.exception_group import unwrapped
-from fluke_async.embedding.exit import Exit
 from fluke_async.embedding.host_context import HostContext
-from fluke_async.embedding.host_objects import Named, resolve
+from fluke_async.embedding.host_objects import Named
 from fluke_async.embedding.host_thread import HostThread
-from fluke_async.embedding.loader import load_program
 from fluke_async.embedding.options import check, check_spawn
 from fluke_async.embedding.process import Process
+from fluke_async.embedding.processes import Processes
 from fluke_async.embedding.snapshot import KernelStatistics, kernel_statistics
 from fluke_async.embedding.trace_writer import TraceWriter
-from fluke_async.errors import FlukeError, ProgramError
+from fluke_async.errors import FlukeError
 from fluke_async.execution.configuration import MODELS
 from fluke_async.execution.dispatcher import Dispatcher
 from fluke_async.execution.hart import Hart
+from fluke_async.image.image import Image
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.turns import turns_of
-from fluke_async.programs import find_program
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -40,10 +39,6 @@ T = TypeVar("T")
 
 
 NOT_STARTED = "the kernel has not been started: use `async with fluke.Kernel() as kernel`"
-
-# Devices plug in by name, from above this package; these two every program expects.
-CONSOLE = "fluke_devices.console:Console"
-TIMER = "fluke_devices.timer:Timer"
 
 
 class Kernel:
@@ -82,10 +77,10 @@ class Kernel:
         self._trace_path = trace
         self._logger = logger
         self._driver: Driver | None = None
-        self._devices: TaskGroup | None = None
-        self._outputs: TaskGroup | None = None
+        self._tasks: TaskGroup | None = None
+        self._devices: Devices | None = None
+        self._processes: Processes | None = None
         self._stack = AsyncExitStack()
-        self._spawned = 0
 
     async def __aenter__(self) -> Self:
         if self._driver is not None:
@@ -121,12 +116,14 @@ class Kernel:
         driver.on_breath = None if writer is None else writer.drain
         of_the_body: BaseException | None = None
         try:
-            async with anyio.create_task_group() as devices:
-                self._devices = devices
-                self._timer = self._plug_in(driver, _device(TIMER)())
-                devices.start_soon(driver.run)
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                self._devices = Devices(driver, tasks)
+                self._timer = self._devices.plug_in(device_class(TIMER)())
+                tasks.start_soon(driver.run)
                 try:
-                    async with anyio.create_task_group() as self._outputs:  # waited for: what was written arrives
+                    async with anyio.create_task_group() as outputs:  # waited for: what was written arrives
+                        self._processes = Processes(driver, self._devices, outputs)
                         try:
                             yield driver
                         except BaseException as error:
@@ -136,7 +133,7 @@ class Kernel:
                             with anyio.CancelScope(shield=True):
                                 await driver.close()
                 finally:
-                    devices.cancel_scope.cancel()
+                    tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             only = unwrapped(group, of_the_body)
             raise only from only.__cause__
@@ -173,38 +170,54 @@ class Kernel:
             ProgramError: the file is not one that can be run.
             FlukeError: an argument is not one that can be passed on, or the kernel has stopped.
         """
-        driver = self._running_driver()
-        assert self._outputs is not None
+        driver, processes = self._running_driver(), self._processes
+        assert processes is not None
         check_spawn(program, args, env, stdin, stdout, budget, services)
-        name = "program" if isinstance(program, bytes) else Path(program).stem
-        data = program if isinstance(program, bytes) else find_program(str(program))
         started: list[Process] = []
 
         def start() -> Process:
-            try:
-                given = {service: resolve(driver, target) for service, target in (services or {}).items()}
-                loaded = load_program(driver.core, data, [name, *args], dict(env or {}), given)
-            except ProgramError as error:
-                shown = name if isinstance(program, bytes) else str(program)
-                raise ProgramError(f"{shown!r} is refused: {error}") from None
-            loaded.account.instructions_left = budget
-            self._spawned += 1
-            process = Process(driver, self._spawned, name, loaded)
-            console = self._plug_in(driver, _device(CONSOLE)(process.stdout, stdin))
-            process.on_gone = lambda: self._unplug(driver, console)
-            loaded.console.receiver = console.hand_in
-            loaded.timer.receiver = self._timer.hand_in
-            driver.adopt(process)
-            started.append(process)
-            return process
+            started.append(processes.start(program, list(args), dict(env or {}), stdin, services or {}, budget))
+            return started[0]
 
         try:
             process = await driver.call(start)
-        except anyio.get_cancelled_exc_class():  # nobody will have a handle
-            driver.post(lambda: driver.end_all(started, Exit("killed", 1, "spawn was cancelled")))
+        except anyio.get_cancelled_exc_class():
+            for each in started:
+                processes.abandon(each, "spawn was cancelled")
             raise
-        if stdout is not None:
-            self._outputs.start_soon(process.stdout.send_on, stdout)
+        processes.redirect(process, stdout)
+        return process
+
+    async def restore(
+        self,
+        image: Image,
+        *,
+        stdin: bytes | Any | None = b"",
+        stdout: Any | None = None,
+        services: Mapping[str, Named] | None = None,
+        budget: int | None = None,
+    ) -> Process:
+        """
+        Let a process go on from an image, in this kernel or any other, as often as one likes.
+
+        Args:
+            image: what `Process.checkpoint` or `Image.load` gave.
+            stdin: input that comes after what the process had not read of its own, as for `spawn`.
+            stdout: where its output from here on goes, as for `spawn`.
+            services: what the process refers to by name outside; it needs those that it had.
+            budget: instructions after which it is stopped; by default what it had left.
+
+        Raises:
+            FlukeError: a service is missing, there is no memory for it, or the kernel has stopped.
+        """
+        driver, processes = self._running_driver(), self._processes
+        assert processes is not None
+        check_spawn("image", (), None, stdin, stdout, budget, services)
+        if not isinstance(image, Image):
+            raise FlukeError(f"{image!r} is no image: give one that Process.checkpoint or Image.load returned")
+        driver.check_open()
+        process = await processes.checkpointer.restore(image, stdin, services or {}, budget)
+        processes.redirect(process, stdout)
         return process
 
     @asynccontextmanager
@@ -246,7 +259,9 @@ class Kernel:
         """
         if not callable(getattr(device, "run", None)):
             raise FlukeError(f"{device!r} is no device: give an object with `async def run(self, port)`")
-        return self._plug_in(self._running_driver(), device)
+        self._running_driver()
+        assert self._devices is not None
+        return self._devices.plug_in(device)
 
     async def inspect(self, look: Callable[[Core], T]) -> T:
         """
@@ -283,8 +298,8 @@ class Kernel:
             FlukeError: something else is at the path, it cannot be used, or the kernel does not run.
         """
         self._running_driver()
-        assert self._devices is not None
-        return serve_control(self, Path(path), self._devices)
+        assert self._tasks is not None
+        return serve_control(self, Path(path), self._tasks)
 
     def statistics(self) -> KernelStatistics:
         """What has happened and what is in use; stops nothing."""
@@ -297,24 +312,3 @@ class Kernel:
             raise FlukeError(NOT_STARTED)
         self._driver.check_open()
         return self._driver
-
-    def _plug_in(self, driver: Driver, device: Device) -> DevicePort:
-        assert self._devices is not None
-        port = DevicePort(driver)
-        driver.ports.append(port)
-        self._devices.start_soon(_serve, device, port)
-        return port
-
-    def _unplug(self, driver: Driver, port: DevicePort) -> None:
-        driver.ports.remove(port)
-        port.scope.cancel()
-
-
-def _device(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    return getattr(import_module(module), attribute)
-
-
-async def _serve(device: Device, port: DevicePort) -> None:
-    with port.scope:
-        await device.run(port)

@@ -15,28 +15,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, USER_END, USER_START, WORD_SIZE, Prot
+from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, USER_START, WORD_SIZE, Prot
 from fluke_async.abi.layouts import SERVICE, START_BLOCK
 from fluke_async.abi.registers import A0, SP
 from fluke_async.cpu.elf import ElfImage, load_elf
-from fluke_async.device import DevicePort
-from fluke_async.embedding.slab import OutOfMemory, Slab
+from fluke_async.embedding.outside import Outside, Service
+from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory, Slab
 from fluke_async.errors import FlukeError, ProgramError
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.reference import Reference
-from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.objects.thread import Thread
 
-Service = KernelObject | DevicePort
-"""What a program is given by name: an object to refer to, or a device."""
-
 STACK_BYTES = 1 << 20
 START_BLOCK_BYTES = 256 << 10  # room for arguments and environment
-START_BLOCK_VA = USER_END - START_BLOCK_BYTES
+START_BLOCK_VA = PROGRAM_END - START_BLOCK_BYTES
 STACK_END = START_BLOCK_VA - PAGE_SIZE
 STACK_START = STACK_END - STACK_BYTES
 ARGUMENTS_MAX_BYTES = START_BLOCK_BYTES // 2
@@ -46,19 +41,40 @@ SERVICES_MAX = 250  # references that fit there
 
 @dataclass(slots=True)
 class Loaded:
-    """A program in memory, its first thread not yet started."""
+    """A program in memory. Its first thread was not started yet."""
 
-    slab: Slab
-    space: Space
+    outside: Outside
     thread: Thread
-    console: Port
-    timer: Port
-    parent: Port
+
+    @property
+    def slab(self) -> Slab:
+        """Its memory."""
+        return self.outside.slab
+
+    @property
+    def space(self) -> Space:
+        """Its space."""
+        return self.outside.space
 
     @property
     def account(self) -> Account:
         """What the program may still execute, and all of its threads."""
-        return self.space.account
+        return self.outside.space.account
+
+    @property
+    def console(self) -> Port:
+        """The port to which it writes."""
+        return self.outside.console
+
+    @property
+    def timer(self) -> Port:
+        """The port that knows the time."""
+        return self.outside.timer
+
+    @property
+    def parent(self) -> Port:
+        """The port that takes its exit."""
+        return self.outside.parent
 
 
 def load_program(
@@ -79,11 +95,11 @@ def load_program(
     strings = _strings(arguments, environment, services)
     left_bytes = core.quota.limit_bytes - core.quota.used_bytes
     image = load_elf(program, memory_limit=left_bytes)
-    slab = Slab(core)
+    outside = Outside(core)
     try:
-        return _Builder(core, slab, left_bytes).build(image, len(arguments), strings, services)
+        return _Builder(core, outside, left_bytes).build(image, len(arguments), strings, services)
     except BaseException as error:
-        slab.free()
+        outside.slab.free()
         if isinstance(error, OutOfMemory):
             raise ProgramError(str(error)) from None
         raise
@@ -118,32 +134,34 @@ def _strings(arguments: list[str], environment: dict[str, str], services: Mappin
 class _Builder:
     """Builds one process; on an exception the caller frees the slab, and nothing is left."""
 
-    def __init__(self, core: Core, slab: Slab, left_bytes: int) -> None:
+    def __init__(self, core: Core, outside: Outside, left_bytes: int) -> None:
         self.core = core
-        self.slab = slab
+        self.outside = outside
+        self.slab = outside.slab
         self.left_bytes = left_bytes
 
     def build(self, image: ElfImage, argc: int, strings: list[bytes], services: Mapping[str, Service]) -> Loaded:
-        space, region = self.slab.new_space()
-        heap_start = self.map_segments(space, region, image)
+        outside = self.outside
+        outside.make()
+        heap_start = self.map_segments(image)
         heap_end = max(heap_start, min(heap_start + self.left_bytes // PAGE_SIZE * PAGE_SIZE, STACK_START - PAGE_SIZE))
         data = Prot.READ | Prot.WRITE
-        self.slab.map(space, region, heap_start, heap_end, data | Prot.EXECUTE if image.makes_code else data)
-        for start, end in ((STACK_START, STACK_END), (START_BLOCK_VA, USER_END)):
-            self.slab.map(space, region, start, end, data)
+        outside.map(heap_start, heap_end, data | Prot.EXECUTE if image.makes_code else data)
+        for start, end in ((STACK_START, STACK_END), (START_BLOCK_VA, PROGRAM_END)):
+            outside.map(start, end, data)
 
         thread = self.slab.object_at(START_BLOCK_VA, Thread)
-        console, timer, parent = (self.slab.parent_object(Port) for _ in range(3))
-        own = {"space": space, "parent": parent, "console": console, "timer": timer}
-        references = [
-            self.refer(index, target) for index, target in enumerate((*own.values(), *services.values()), start=1)
-        ]
+        outside.open(services)
+        references = {}
+        for index, (name, target) in enumerate(outside.named.items(), start=1):
+            references[name] = START_BLOCK_VA + index * SLOT_SIZE
+            self.slab.object_at(references[name], Reference).target = target
         self.write_start_block(
             argc,
             strings,
-            references[len(own) :],
+            list(references.values())[-len(services) or len(references) :],
             {
-                **{f"{name}_ref": address for name, address in zip(own, references, strict=False)},
+                **{f"{name}_ref": references[name] for name in ("space", "parent", "console", "timer")},
                 "heap_start": heap_start,
                 "heap_end": heap_end,
                 "stack_start": STACK_START,
@@ -154,20 +172,10 @@ class _Builder:
         thread.pc = image.entry
         thread.registers[SP] = STACK_END
         thread.registers[A0] = START_BLOCK_VA + BLOCK_OFFSET
-        self.core.enter_space(thread, space)
-        return Loaded(self.slab, space, thread, console, timer, parent)
+        self.core.enter_space(thread, outside.space)
+        return Loaded(outside, thread)
 
-    def refer(self, index: int, target: Service) -> int:
-        """Make one of the references that the program starts with; returns its address."""
-        if isinstance(target, DevicePort):
-            port = self.slab.parent_object(Port)
-            port.receiver = target.hand_in
-            target = port
-        address = START_BLOCK_VA + index * SLOT_SIZE
-        self.slab.object_at(address, Reference).target = target
-        return address
-
-    def map_segments(self, space: Space, region: Region, image: ElfImage) -> int:
+    def map_segments(self, image: ElfImage) -> int:
         """Map the segments page by page, copy what the file has of them; returns the first address after all."""
         pages: dict[int, int] = {}
         for segment in image.segments:
@@ -180,7 +188,7 @@ class _Builder:
                 readable = Prot.READ if segment.permissions & Prot.WRITE else 0
                 pages[page] = pages.get(page, 0) | segment.permissions | int(readable)
         for start, end, prot in _runs(pages):
-            self.slab.map(space, region, start, end, prot)
+            self.outside.map(start, end, prot)
         for segment in image.segments:
             self.slab.store(segment.address, segment.data)
         return max(pages, default=USER_START) + 2 * PAGE_SIZE

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from fluke_async.embedding.exit import Exit
-from fluke_async.embedding.loader import Loaded
 from fluke_async.embedding.output import OutputStream
+from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.snapshot import ThreadInfo, describe_thread
 from fluke_async.errors import FlukeError
 
 if TYPE_CHECKING:
+    from fluke_async.device import DevicePort
+    from fluke_async.embedding.checkpointer import Checkpointer
     from fluke_async.embedding.driver import Driver
+    from fluke_async.image.image import Image
+    from fluke_async.kernel.core import Core
+    from fluke_async.kernel.hold import Hold
+
+
+@dataclass(slots=True)
+class Attached:
+    """The devices of one process: its console, and its timer with its port."""
+
+    console: Any
+    timer: Any
+    timer_port: DevicePort
+
+    def go_on(self, offset_ns: int) -> None:
+        """Let the process's time go on, so far from the kernel's."""
+        self.timer.go_on(self.timer_port, offset_ns)
 
 
 class Process:
@@ -26,14 +45,18 @@ class Process:
     by its own mistake while others of the program go on.
     """
 
-    def __init__(self, driver: Driver, number: int, name: str, loaded: Loaded) -> None:
+    def __init__(self, driver: Driver, number: int, name: str, arguments: tuple[str, ...], loaded: Outside) -> None:
         self.number = number
         self.name = name
+        self.arguments = arguments
         self.stdout = OutputStream()
         self.on_gone: Callable[[], None] | None = None
         self.on_thread_exception: Callable[[str], None] | None = None
+        self.attached: Attached
+        self.checkpointer: Checkpointer
+        self.latest: tuple[Image, Hold] | None = None  # the last image, and its pages as they were
         self._driver = driver
-        self._loaded: Loaded | None = loaded
+        self._loaded: Outside | None = loaded
         self._exit: Exit | None = None
         self._ended = anyio.Event()
 
@@ -98,6 +121,40 @@ class Process:
         if self._loaded is not None:
             await self._driver.call(lambda: self._driver.set_suspended(self, False))
 
+    async def checkpoint(self, parent: Image | None = None) -> Image:
+        """
+        All that the process is, at this moment, whatever its threads are in the middle of; it goes on at once.
+
+        Args:
+            parent: an image of this process that was made before: the new one has only what has changed since then,
+                and needs that one.
+
+        Raises:
+            FlukeError: the process has ended, or it holds on to something outside that has no name: a port of another
+                program, a connection with a host thread.
+        """
+        return await self.checkpointer.capture(self, parent)
+
+    async def fork(self, count: int) -> list[Process]:
+        """
+        Copies of the process as it is at this moment, which run on, each for itself.
+
+        They share its memory until somebody writes to it, and have its services; each has a budget of what the process
+        has left of its own, a stream for its output from here on, and of the input what was there and not read.
+
+        Raises:
+            FlukeError: as for `checkpoint`; or the count is not positive, or there is no memory. Then there are none.
+        """
+        if type(count) is not int or count < 1:
+            raise FlukeError(f"{count!r} is no number of copies: give one from 1 up")
+        return await self.checkpointer.fork(self, count)
+
+    def remember(self, core: Core, image: Image, hold: Hold) -> None:
+        """Keep account of what is written from an image on, until the next. For the checkpointer."""
+        if self.latest is not None:
+            self.latest[1].end(core)
+        self.latest = (image, hold)
+
     def threads(self) -> tuple[ThreadInfo, ...]:
         """A snapshot of every thread, in order of creation; stops nothing."""
         if self._loaded is None:
@@ -106,7 +163,7 @@ class Process:
         return tuple(describe_thread(thread) for thread in threads)
 
     @property
-    def loaded(self) -> Loaded | None:
+    def loaded(self) -> Outside | None:
         """What the kernel has of the process; None once it is gone."""
         return self._loaded
 

@@ -4,6 +4,8 @@ A slab: the part of the root's memory that one space has for itself, and the obj
 The embedding works for the root of the memory tree. It lays memory and objects out in a slab, makes a region over the
 slab, and maps the region's parts into the new space, each with the access that it needs. The objects that a parent
 would keep (space, region, mappings, ports) live in the slab too, beyond what the space can see.
+
+A program's memory ends far below what a space could have, so that another program can see all of it beside its own.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from fluke_async.kernel.objects.space import Space
 
 T = TypeVar("T", bound=KernelObject)
 
+PROGRAM_END = USER_END // 4  # where a program's memory ends, and its parent's part of the slab begins
+
 
 class OutOfMemory(FlukeError):
     """The kernel's memory is used up."""
@@ -30,15 +34,16 @@ class OutOfMemory(FlukeError):
 
 class Slab:
     """
-    Memory for one space. Addresses are those of the space; from `USER_END` on they are the parent's.
+    Memory for one space. Addresses are those of the space; from `end` on they are the parent's.
 
     Every method may raise `OutOfMemory`; whoever builds then frees the slab, and nothing is left.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, end: int = PROGRAM_END) -> None:
         self.core = core
         self.start = core.root.new_slab()
-        self._next_parent_slot = USER_END
+        self.end = end
+        self._next_parent_slot = end
 
     def free(self) -> None:
         """Free the memory, with all objects in it."""
@@ -48,7 +53,7 @@ class Slab:
         """The space, with nothing mapped yet, and the region over all of the slab."""
         space = self.parent_object(Space)
         region = self.parent_object(Region)
-        bits = {"hash": 0, "start_va": self.start, "size": USER_END, "prot": int(Prot.ALL)}
+        bits = {"hash": 0, "start_va": self.start, "size": self.end, "prot": int(Prot.ALL)}
         region.import_state(self.core, None, bits, {"space": self.core.root})
         return space, region
 

@@ -1,8 +1,8 @@
 """
 What a program may still execute: one account for all the spaces that it makes, so that none is outside the bound.
 
-A thread whose account is halted, because it is spent or suspended, is not ready, whatever else it is. Nothing of its
-state is touched, so the program cannot tell.
+A thread whose account is halted, because it is spent, suspended, or held while somebody reads it out, is not ready,
+whatever else it is. Nothing of its state is touched, so the program cannot tell.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 class Account:
     """Instructions left, or None without a bound; and the threads, in the order in which they came."""
 
-    __slots__ = ("instructions_left", "is_suspended", "threads")
+    __slots__ = ("instructions_left", "is_held", "is_suspended", "threads")
 
     def __init__(self) -> None:
         self.instructions_left: int | None = None
+        self.is_held = False
         self.is_suspended = False
         self.threads: dict[Thread, None] = {}
 
@@ -31,4 +32,4 @@ class Account:
     @property
     def is_halted(self) -> bool:
         """Whether no thread of the program may run."""
-        return self.is_suspended or self.instructions_left == 0
+        return self.is_suspended or self.is_held or self.instructions_left == 0

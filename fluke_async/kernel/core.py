@@ -25,6 +25,7 @@ from fluke_async.kernel.scheduler import Scheduler
 from fluke_async.kernel.tables import Tables
 from fluke_async.kernel.timeline import Timeline
 from fluke_async.kernel.trace import Event, Trace
+from fluke_async.kernel.translation import FRAME_MASK
 from fluke_async.kernel.turns import Turns
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Core(Scheduler):
         created = kind(address, hash_ or self.new_hash())
         if isinstance(created, Space) and self.current is not None and self.current.space is not None:
             created.account = self.current.space.account
-        self.objects.enter(created)
+        self._enter(created)
         if self.trace is not None:
             by = 0 if self.current is None else self.current.hash
             self.trace((self.time, Event.CREATE, by, kind.type.name, created.hash, address))
@@ -78,7 +79,7 @@ class Core(Scheduler):
         """End an object: whoever waits for it looks again."""
         assert target.active
         target.active = False
-        self.objects.leave(target)
+        self._leave(target)
         target.on_destroy(self)
         self._wake_waiters(target, stopped=False)
         self._let_donors_look()
@@ -96,9 +97,9 @@ class Core(Scheduler):
 
     def move(self, target: KernelObject, address: int) -> None:
         """Give an object another free physical slot."""
-        self.objects.leave(target)
+        self._leave(target)
         target.address = address
-        self.objects.enter(target)
+        self._enter(target)
         if target.named_by_waiters:
             self._wake_waiters(target, stopped=True)  # a wait that starts again finds it active, and would go on
         elif isinstance(target, Thread):
@@ -106,6 +107,14 @@ class Core(Scheduler):
                 if is_donor(donor):
                     self.wake(donor)
         self._let_donors_look()
+
+    def _enter(self, target: KernelObject) -> None:
+        if self.objects.enter(target):
+            self.root.note_objects(target.address & FRAME_MASK)
+
+    def _leave(self, target: KernelObject) -> None:
+        if self.objects.leave(target):
+            self.root.forget_objects(target.address & FRAME_MASK)
 
     def _let_donors_look(self) -> None:
         """The port set that one of them serves may have gone."""

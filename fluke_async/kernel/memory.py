@@ -7,6 +7,7 @@ the kernel allocate is charged first, so no program can exhaust the host.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from fluke_async.abi.codes import PAGE_SIZE
@@ -50,7 +51,8 @@ class Frames:
     """
     The frames of RAM, in use or free.
 
-    `sharers` says of a frame that several pages of the root share, each until it is written, how many they are.
+    `sharers` says of a frame that several pages of the root share, each until it is written, how many they are; of one
+    that has been shared, and whose last page has not been written since, that it is 1.
     """
 
     __slots__ = ("_fresh", "_hardware", "_quota", "_returned", "sharers")
@@ -82,9 +84,25 @@ class Frames:
         self._fresh += PAGE_SIZE
         return frame
 
-    def share(self, frame: int) -> None:
-        """One page more has the frame, until it is written."""
-        self.sharers[frame] = self.sharers.get(frame, 1) + 1
+    def share(self, frames: Iterable[int]) -> None:
+        """One page more has each of the frames, until it is written."""
+        sharers = self.sharers
+        for frame in frames:
+            sharers[frame] = sharers.get(frame, 1) + 1
+
+    def unshare(self, frame: int) -> int | None:
+        """
+        What a page that shares a frame gets for itself: a copy or, if it is the last, the frame.
+
+        None, and nothing has happened, if there is no memory for the copy.
+        """
+        if self.sharers[frame] == 1:
+            del self.sharers[frame]
+            return frame
+        copied = self.copy(frame)
+        if copied is not None:
+            self.release(frame)
+        return copied
 
     def copy(self, frame: int) -> int | None:
         """Another frame with the same contents, or None if the quota or the memory is used up."""
@@ -98,8 +116,7 @@ class Frames:
         """A page gives the frame up; whether it was the last, and the frame is free: its code is forgotten."""
         sharers = self.sharers.pop(frame, 1)
         if sharers > 1:
-            if sharers > 2:
-                self.sharers[frame] = sharers - 1
+            self.sharers[frame] = sharers - 1
             return False
         if frame in self._hardware.code_frames:
             self._hardware.invalidate(frame, PAGE_SIZE)

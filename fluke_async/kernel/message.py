@@ -23,8 +23,11 @@ from fluke_async.kernel.trace import Event
 from fluke_async.kernel.translation import READ, WRITE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fluke_async.kernel.core import Core
     from fluke_async.kernel.device_request import DeviceRequest
+    from fluke_async.kernel.objects.base import KernelObject
     from fluke_async.kernel.objects.thread import Thread
 
 
@@ -121,11 +124,11 @@ def references_in(core: Core, thread: Thread, table: int, count: int) -> list[Re
     return [object_at(core, thread, address, Reference) for address in data]
 
 
-def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:
+def answer(core: Core, request: DeviceRequest, words: tuple[int, ...], targets: Sequence[KernelObject] = ()) -> None:
     """
-    Complete a device's client with a reply, if it still waits for it.
+    Complete a device's client with a reply, if it still waits for it; its references come to refer to `targets`.
 
-    Where the client's buffer cannot be written any more, it is woken instead, asks again, and gets its own exception.
+    Where the client's memory cannot be written any more, it is woken instead, asks again, and gets its own exception.
     """
     if not request.is_open:
         return
@@ -137,10 +140,14 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...]) -> None:
     try:
         taken = scatter(core, thread, data)
         after = position(core, thread, RECEIVING, taken)
+        room = min(len(targets), thread.registers[reg.RECEIVE_REFERENCE_COUNT])
+        references = references_in(core, thread, thread.registers[reg.RECEIVE_REFERENCES], room) if room else []
     except ProgramException:
         core.wake(thread)
         return
     if core.trace is not None:
         core.trace((core.time, Event.REPLY, thread.hash, request.port.hash, words[:taken]))
+    for reference, target in zip(references, targets, strict=False):
+        reference.target = target
     note_received(thread, after, taken)
     core.complete(thread, Status.SUCCESS)

@@ -5,43 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE
-from fluke_async.kernel.translation import FRAME_MASK
+from fluke_async.abi.codes import SLOT_SIZE
+from fluke_async.kernel.translation import FRAME_MASK, OFFSET_MASK
 
 if TYPE_CHECKING:
     from fluke_async.kernel.objects.base import KernelObject
 
 
 class ObjectTable(dict[int, "KernelObject"]):
-    """Objects by their addresses, and how many there are in each frame."""
+    """Objects by their addresses, and which slots of each frame have some."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._count_in_frame: dict[int, int] = {}
+        self._slots: dict[int, int] = {}  # a bit for each, by frame
 
-    def enter(self, target: KernelObject) -> None:
-        """Add an object, at its address."""
+    def enter(self, target: KernelObject) -> bool:
+        """Add an object, at its address; whether it is the first of its frame."""
         assert target.address not in self
         assert target.address % SLOT_SIZE == 0
         self[target.address] = target
         frame = target.address & FRAME_MASK
-        self._count_in_frame[frame] = self._count_in_frame.get(frame, 0) + 1
+        slots = self._slots.get(frame, 0)
+        self._slots[frame] = slots | _slot(target)
+        return not slots
 
-    def leave(self, target: KernelObject) -> None:
-        """Take an object out."""
+    def leave(self, target: KernelObject) -> bool:
+        """Take an object out; whether it was the last of its frame."""
         del self[target.address]
         frame = target.address & FRAME_MASK
-        self._count_in_frame[frame] -= 1
-        if not self._count_in_frame[frame]:
-            del self._count_in_frame[frame]
+        self._slots[frame] ^= _slot(target)
+        if self._slots[frame]:
+            return False
+        del self._slots[frame]
+        return True
 
     def are_in(self, frame: int) -> bool:
         """Whether a frame holds objects."""
-        return frame in self._count_in_frame
+        return frame in self._slots
 
     def in_frame(self, frame: int) -> Iterator[KernelObject]:
-        """The objects of a frame; the caller may take them out as it goes."""
-        if frame in self._count_in_frame:
-            for address in range(frame, frame + PAGE_SIZE, SLOT_SIZE):
-                if address in self:
-                    yield self[address]
+        """The objects of a frame, in order; the caller may take each out as it comes."""
+        slots = self._slots.get(frame, 0)
+        while slots:
+            first = slots & -slots
+            slots ^= first
+            yield self[frame + (first.bit_length() - 1) * SLOT_SIZE]
+
+
+def _slot(target: KernelObject) -> int:
+    """The bit of the slot in which an object lives."""
+    return 1 << (target.address & OFFSET_MASK) // SLOT_SIZE

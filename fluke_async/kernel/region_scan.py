@@ -1,13 +1,15 @@
 """
 Looking through a region: which objects are in it, and which of its pages have been written.
 
-Both calls go from page to page and keep all progress in their arguments: where they are, how much is left, where the
-next result goes and how many still fit. After so many pages they are as good as called anew: in between, whatever has
-to happen can happen, under any preemption.
+A search goes from page to page of those that have objects, a question about changes of those that have frames; both
+keep all progress in their arguments: where they are, how much is left, where the next result goes and how many still
+fit. After so many pages they are as good as called anew: in between, whatever has to happen can happen, under any
+preemption.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, ExceptionCode, Status
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 OFFSET, SIZE, ITEMS, CAPACITY, SINCE, GENERATION = A1, A2, A3, A4, A5, A6
 """The registers by their roles."""
 
+NextInRoot = Callable[[int, int], tuple[int, int] | None]
+"""Says of a range of the root's addresses which is the first page that is looked for, and its frame."""
+
 LINKS_PER_VISIT = 4  # what a page that is looked through costs the host, in threads ranked anew
 
 
@@ -38,7 +43,7 @@ def region_search(core: Core, thread: Thread) -> int | None:
     found: list[bytes] = []
     while offset < end and not is_full and visits < core.visited_pages:
         visits += 1
-        frame, first, after = _next_page(core, region, offset, end)
+        frame, first, after = _next_page(core.root.next_objects, region, offset, end)
         offset = after
         for target in () if frame is None else core.objects.in_frame(frame):
             place = first & FRAME_MASK | target.address & OFFSET_MASK
@@ -63,7 +68,7 @@ def region_changed(core: Core, thread: Thread) -> int | None:
     since = registers[SINCE] if registers[SINCE] <= changes.generation else 0
     while offset < end and not is_full and visits < core.visited_pages:
         visits += 1
-        frame, first, after = _next_page(core, region, offset, end)
+        frame, first, after = _next_page(core.root.next_frame, region, offset, end)
         offset = after
         if frame is not None and changes.ask(frame, since, registers[GENERATION]):
             if len(found) == room:
@@ -108,11 +113,11 @@ def _commit(
     return None
 
 
-def _next_page(core: Core, region: Region, offset: int, end: int) -> tuple[int | None, int, int]:
+def _next_page(next_in_root: NextInRoot, region: Region, offset: int, end: int) -> tuple[int | None, int, int]:
     """
-    The frame behind the first page from `offset` on that has one, and from where to where the page's part reaches.
+    The frame behind the first page from `offset` on that is looked for, and from where to where its part reaches.
 
-    One step up the tree: where the first stretch that is mapped alike has no frame, None and the stretch.
+    One step up the tree: where the first stretch that is mapped alike has no such page, None and the stretch.
     """
     length = end - offset
     space, address = region.space, region.start + offset
@@ -120,7 +125,7 @@ def _next_page(core: Core, region: Region, offset: int, end: int) -> tuple[int |
         if space is None:
             return None, offset, offset + length
         if space.is_root:
-            found = core.root.next_frame(address, address + length)
+            found = next_in_root(address, address + length)
             if found is None:
                 return None, offset, offset + length
             page, frame = found

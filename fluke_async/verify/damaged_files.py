@@ -14,6 +14,7 @@ from random import Random
 
 from fluke_async.abi.codes import PAGE_SIZE, USER_END
 from fluke_async.embedding.loader import STACK_END, STACK_START, START_BLOCK_VA
+from fluke_async.embedding.slab import PROGRAM_END
 from fluke_async.programs import build_record, find_program
 from fluke_async.verify.elf_draft import (
     IN_DYNAMIC_ENTRY,
@@ -122,7 +123,7 @@ def more_at_the_end(draft: Draft) -> None:
 def at_the_stack(draft: Draft) -> None:
     """A segment where the loader puts the stack, what a program starts with, or the end of all."""
     if headers := draft.program_headers(LOAD):
-        address = draft.random.choice((STACK_START, STACK_END, START_BLOCK_VA, USER_END))
+        address = draft.random.choice((STACK_START, STACK_END, START_BLOCK_VA, PROGRAM_END, USER_END))
         address += draft.random.choice((-2, -1, 0, 1)) * PAGE_SIZE
         draft.write(draft.random.choice(headers), IN_PROGRAM_HEADER["vaddr"], address)
 

@@ -1,8 +1,9 @@
 """
 What must hold of memory between any two steps of the kernel.
 
-Mappings are in order; page tables say nothing that a walk up the tree of mappings does not; each frame is a page's, or
-that of as many pages as share it; everything is charged, and nothing else.
+Mappings are in order; page tables say nothing that a walk up the tree of mappings does not, and let nobody write what
+is watched; each frame is a page's, or that of as many pages as share it; holds have kept what was written, and no more;
+everything is charged, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.params import MAPPING_DEPTH_MAX
+from fluke_async.kernel.slab import NO_FRAME, ROW_PAGES, Slab
 from fluke_async.kernel.translation import FRAME_MASK, READ, WRITE
 
 Covering = Table[Space, Sequence[Mapping]]
@@ -41,6 +43,9 @@ def check_memory(core: Core, objects: Sequence[KernelObject]) -> None:
     entries = sum(len(space.pages) for space in spaces)
     assert core.tables.used == entries, f"{entries} translations, but {core.tables.used} are counted"
     assert entries <= core.tables.capacity
+    for slab in core.root.slabs():
+        check_rows(slab)
+        check_holds(slab)
     check_charges(core, objects)
 
 
@@ -80,8 +85,10 @@ def check_page_table(core: Core, space: Space, covering: Covering, frames: Table
     for page, entry in space.pages.items():
         found = walk(core, covering, space, page * PAGE_SIZE)
         assert entry in (found, found & ~WRITE), f"{space}: stale entry of {page:#x}"
-        assert not entry & WRITE or (found & FRAME_MASK) not in core.frames.sharers
         assert entry & FRAME_MASK in frames, f"{space}: the frame of {page:#x} is nobody's"
+        if entry & WRITE:
+            assert (found & FRAME_MASK) not in core.frames.sharers
+            assert not core.root.is_held(frames[entry & FRAME_MASK]), f"{space}: {page:#x} can be written"
 
 
 def walk(core: Core, covering: Covering, space: Space, address: int) -> int:
@@ -108,15 +115,42 @@ def walk(core: Core, covering: Covering, space: Space, address: int) -> int:
 
 
 def check_frames(core: Core) -> Table[int, int]:
-    """A frame is that of one page of the root, or of as many as share it, and all in use are; returns how many each."""
+    """A frame is that of one page of the root, or of as many as share it; all in use are. Returns a page of each."""
+    places = {frame: address for address, frame in core.root.frames()}
     pages = Counter(frame for _, frame in core.root.frames())
-    shared = {frame: count for frame, count in pages.items() if count > 1}
-    assert shared == core.frames.sharers, f"frames are shared as {core.frames.sharers}, but pages have {shared}"
+    sharers = core.frames.sharers
+    wrong = {frame: count for frame, count in pages.items() if count != sharers.get(frame, 1)}
+    assert not wrong, f"frames are shared as {sharers}, but pages have {wrong}"
     assert len(pages) == core.frames.in_use, f"{len(pages)} frames have pages, {core.frames.in_use} are in use"
     assert all(0 <= frame < len(core.hardware.ram) and not frame % PAGE_SIZE for frame in pages)
     for target in core.objects.values():
         assert target.address & FRAME_MASK in pages, f"{target} is in no page"
-    return pages
+        assert target.address & FRAME_MASK not in sharers, f"{target} is in a frame that is shared"
+    with_objects = sorted(places[frame] // PAGE_SIZE for frame in {each & FRAME_MASK for each in core.objects})
+    assert with_objects == sorted(page for slab in core.root.slabs() for page in slab.objects)
+    assert all(slab.objects == sorted(slab.objects) for slab in core.root.slabs())
+    return places
+
+
+def check_rows(slab: Slab) -> None:
+    """What the slab says of the pages in a row is what it says of each."""
+    rows = {page: frame for number, row in slab.rows.items() for page, frame in enumerate(row, number * ROW_PAGES)}
+    assert {page: frame for page, frame in rows.items() if frame != NO_FRAME} == slab
+
+
+def check_holds(slab: Slab) -> None:
+    """The slab is watched while one of its holds counts; each has what was written of its moment and not taken."""
+    holds = slab.holds
+    assert slab.written is (holds[-1].written if holds else None)
+    assert not holds or not holds[0].is_ended
+    later: set[int] = set()
+    for hold, following in zip(reversed(holds), [None, *reversed(holds)], strict=False):
+        assert hold.next is following
+        assert hold.written <= slab.keys()
+        later |= hold.written
+        there, taken, kept = hold.pages_of_the_moment()
+        assert hold.is_done or kept == (there & later) - taken, f"kept is {kept}, of {there} without {taken}"
+        assert not hold.is_done or not kept
 
 
 def check_charges(core: Core, objects: Sequence[KernelObject]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, USER_END, USER_START, ExceptionCode, Prot
+from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, USER_START, ExceptionCode, Prot
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import A0, A1, A7, ENTRY_POINT
 from fluke_async.embedding.loader import STACK_START
@@ -39,7 +39,7 @@ class Parent:
         self.thread = slab.object_at(ROOM + REFERENCES * SLOT_SIZE, Thread)
         self.thread.thread_va = ROOM + REFERENCES * SLOT_SIZE
         space, region = slab.new_space()
-        slab.map(space, region, USER_START, USER_END, Prot.ALL)
+        slab.map(space, region, USER_START, slab.end, Prot.ALL)
         run.core.enter_space(self.thread, space)
 
     @property
@@ -53,7 +53,7 @@ class Parent:
         pages = {
             frame: address - self._slab.start
             for address, frame in core.root.frames()
-            if core.objects.are_in(frame) and address - self._slab.start < USER_END
+            if core.objects.are_in(frame) and address - self._slab.start < self._slab.end
         }
         own = {self.thread, *self.references}
         return {

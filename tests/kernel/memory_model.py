@@ -92,6 +92,7 @@ class Model:
         self.mappings = [ModelMapping() for _ in range(mappings)]
         self.pages: dict[int, int] = {}  # pages of the root that have a frame: its token
         self.frames: dict[int, Frame] = {}
+        self.changes: list[int] = []  # pages that were written or added, each time
         self.time = 0
         self.generation = 0
         self._tokens = count()
@@ -156,6 +157,8 @@ class Model:
 
     def enter(self, page: int, access: int) -> Frame:
         """The frame of a page for an access, which is the page's own if it is to be written."""
+        if page not in self.pages or access == WRITE:
+            self.changes.append(page)
         if page not in self.pages:
             self.pages[page] = self._new_frame(Frame())
         elif self.needs_memory(page, access):
@@ -174,6 +177,7 @@ class Model:
                 frame = self.frames[token]
                 shared = self._new_frame(Frame(dict(frame.words))) if frame.objects else token
                 self.pages[page - source + target] = shared
+                self.changes.append(page - source + target)
 
     def free(self, first: int, pages: int) -> None:
         """Pages lose their frames, and the frames that nobody has are gone."""

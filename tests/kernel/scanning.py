@@ -92,9 +92,11 @@ def count_visits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     visits: list[int] = []
     look = region_scan._next_page
 
-    def counted(core: object, region: Region, offset: int, end: int) -> tuple[int | None, int, int]:
+    def counted(
+        next_in_root: region_scan.NextInRoot, region: Region, offset: int, end: int
+    ) -> tuple[int | None, int, int]:
         visits.append(offset)
-        return look(core, region, offset, end)  # type: ignore[arg-type]
+        return look(next_in_root, region, offset, end)
 
     monkeypatch.setattr(region_scan, "_next_page", counted)
     return visits

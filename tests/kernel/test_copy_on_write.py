@@ -238,3 +238,30 @@ def test_kernel_that_reads_unshares_nothing(machine: Machine) -> None:
     assert user_memory.read(machine.core, thread, HERE, 8) == (100).to_bytes(8, "little")
     user_memory.touch(machine.core, thread, HERE, READ, 3 * PAGE_SIZE)
     assert [slabs.frame(1, page) == slabs.frame(0, page) for page in range(3)] == [True] * 3
+
+
+# -- ranges ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [0, 16, 7])
+@pytest.mark.parametrize(("first", "end"), [(0, 64), (16, 48), (0, 40), (5, 21), (17, 18), (64, 64)])
+def test_pages_of_the_range_are_shared_and_no_others(machine: Machine, first: int, end: int, target: int) -> None:
+    """Whether or not they are whole rows of pages; some hold objects, some are not there."""
+    slabs = Slabs(machine, pages=128)
+    there = [page for page in range(64) if page % 5 != 3]
+    with_objects = [page for page in there if page % 7 == 0]
+    for page in there:
+        frame = machine.core.root.frame_at(machine.core, slabs.starts[0] + page * PAGE_SIZE)
+        assert frame is not None
+        machine.cpu.ram[frame] = page
+    for page in with_objects:
+        slabs.create(Mutex, 0, page)
+    source, into = slabs.starts[0] + first * PAGE_SIZE, slabs.starts[1] + target * PAGE_SIZE
+    assert machine.core.root.share(machine.core, source, (end - first) * PAGE_SIZE, into)
+    check(machine.core)
+    for page in range(128):
+        original, frame = page - target + first, slabs.frame(1, page)
+        assert (frame is not None) == (original in there and first <= original < end)
+        if frame is not None:
+            assert machine.cpu.ram[frame] == original
+            assert (frame == slabs.frame(0, original)) == (original not in with_objects)

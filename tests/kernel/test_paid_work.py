@@ -162,14 +162,17 @@ def test_a_request_for_time_costs_what_its_words_do(
 
 @pytest.mark.parametrize("visited_pages", [1, 3, 64])
 @pytest.mark.parametrize("name", ["region_search", "region_changed"])
-def test_a_search_pays_for_each_page_and_each_thing_found_whatever_its_steps_are(
+def test_a_scan_pays_for_each_page_that_it_looks_at_and_each_thing_found_whatever_its_steps_are(
     machine: Machine, name: str, visited_pages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A search looks at pages with objects, here one in each."""
     pages = 6
     machine.core.visited_pages = visited_pages
     tree = Tree(machine, pages=pages, depth=1)
     for page in range(pages):
         tree.touch(page * PAGE_SIZE)
+        if name == "region_search":
+            machine.core.create(Mutex, machine._physical(tree.memory + page * PAGE_SIZE))
     region: Region = tree.regions[-1]
     array = {"region_search": "objects", "region_changed": "offsets"}[name]
     place, core = machine.buffer([0] * 64), machine.core
@@ -186,9 +189,8 @@ def test_a_search_pays_for_each_page_and_each_thing_found_whatever_its_steps_are
     monkeypatch.setattr(machine.hart.dispatcher, "dispatch", counted)
     result = machine.invoke(name, region=region, size=pages * PAGE_SIZE, capacity=9, **{array: place})
     assert result.exception is None
-    found = pages if name == "region_changed" else 0
     paid = core.time - time - sum(retired) - sum(map(of_trace, machine.events[count:]))
-    assert paid == VISIT_COST * (pages + found)
+    assert paid == VISIT_COST * (pages + pages)
     looks = min(pages, visited_pages)
     assert steps == [looks * LINKS_PER_VISIT] * (pages // looks)
 

@@ -228,20 +228,53 @@ def test_frames_of_other_programs_are_not_looked_at(monkeypatch: pytest.MonkeyPa
     slabs = Slabs(machine, 3, pages=64)
     for slab in (0, 2):
         for page in range(64):
-            machine.core.root.frame_at(machine.core, slabs.starts[slab] + page * PAGE_SIZE)
+            slabs.create(Port, slab, page)
     visits = count_visits(monkeypatch)
     assert objects_in(machine, slabs.regions[1], 64 * PAGE_SIZE) == []
     assert len(visits) == 1
+
+
+def test_pages_without_objects_are_passed_over_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that have lost their objects, or have been given them from elsewhere."""
+    machine = Machine()
+    slabs = Slabs(machine, pages=1024)
+    for page in range(1024):
+        machine.core.root.frame_at(machine.core, slabs.starts[0] + page * PAGE_SIZE)
+    ports = [slabs.create(Port, 0, page) for page in (900, 7, 300, 301, 8)]
+    machine.core.destroy(ports[2])
+    machine.core.move(ports[4], ports[0].address + SLOT_SIZE)
+    visits = count_visits(monkeypatch)
+    start = slabs.starts[0]
+    expected = [start + 7 * PAGE_SIZE, start + 301 * PAGE_SIZE, start + 900 * PAGE_SIZE, start + 900 * PAGE_SIZE + 16]
+    assert objects_in(machine, slabs.regions[0], 1024 * PAGE_SIZE) == expected
+    assert len(visits) == 3 + 1, "the last finds nothing more"
+
+
+def test_objects_are_found_in_who_has_the_last_part_of_a_shared_frame(machine: Machine) -> None:
+    """Whichever page that is; its frame was another's at first."""
+    slabs = Slabs(machine, 3)
+    for page in range(2):
+        slabs.store(0, page, 1)
+    assert slabs.share(0, 1)
+    assert slabs.share(0, 2)
+    slabs.store(0, 0, 2)
+    slabs.store(1, 0, 2)
+    slabs.free(0)
+    slabs.store(2, 1, 2)
+    for slab, page in ((2, 0), (1, 1)):
+        assert machine.done(slabs.spawn(slab, machine.call("mutex_create", mutex=HERE + page * PAGE_SIZE)))
+    assert objects_in(machine, slabs.regions[1], SIZE) == [slabs.starts[1] + PAGE_SIZE]
+    assert objects_in(machine, slabs.regions[2], SIZE) == [slabs.starts[2]]
 
 
 def test_others_have_their_turn_in_the_middle_of_a_long_search(machine: Machine) -> None:
     machine.core.visited_pages = 2
     slabs = Slabs(machine, pages=64)
     for page in range(64):
-        machine.core.root.frame_at(machine.core, slabs.starts[0] + page * PAGE_SIZE)
-    array = machine.buffer([0] * 20)
+        slabs.create(Port, 0, page)
+    array = machine.buffer([0] * 2 * 64)
     searcher = machine.spawn(
-        machine.call("region_search", region=slabs.regions[0], size=64 * PAGE_SIZE, objects=array, capacity=10)
+        machine.call("region_search", region=slabs.regions[0], size=64 * PAGE_SIZE, objects=array, capacity=64)
     )
     urgent = machine.spawn(("burn", 5), priority=20, start=False)
     machine.start_at(machine.core.time + 250, urgent)

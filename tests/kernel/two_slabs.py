@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from fluke_async.abi.codes import PAGE_SIZE, Prot
+from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.thread import Thread
 from tests.kernel.machine import Machine, Part
 from tests.kernel.memory_tree import HERE
+
+T = TypeVar("T", bound=KernelObject)
 
 
 class Slabs:
@@ -41,6 +46,14 @@ class Slabs:
         address = self.starts[slab] + page * PAGE_SIZE
         found = self.core.root.next_frame(address, address + PAGE_SIZE)
         return None if found is None else found[1]
+
+    def create(self, kind: type[T], slab: int, page: int) -> T:
+        """An object at the start of a page."""
+        frame = self.core.root.frame_at(self.core, self.starts[slab] + page * PAGE_SIZE, write=True)
+        assert frame is not None
+        created = self.core.create(kind, frame)
+        assert isinstance(created, kind)
+        return created
 
     def spawn(self, slab: int, *parts: Part) -> Thread:
         """Run a program of a slab's space until all is idle."""

@@ -1,0 +1,278 @@
+"""
+Checkpoints, restored processes and forks: what the embedding does around the manager's work.
+
+The process's time stands still while it is read out, and its threads with it, so a program that looks at the clock
+cannot tell. Its pages are held as they are at that moment, and read while it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.lowlevel import checkpoint as breathe
+
+from fluke_async.abi.devices import OrderKind
+from fluke_async.embedding.devices import CONSOLE
+from fluke_async.embedding.host_objects import Named, resolve
+from fluke_async.embedding.manager import Manager, Order
+from fluke_async.embedding.outside import Outside, Service
+from fluke_async.embedding.process import Process
+from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
+from fluke_async.errors import FlukeError
+from fluke_async.image.builder import ImageBuilder
+from fluke_async.image.image import Image
+from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest
+from fluke_async.image.manifest import Mapping as MappedRange
+from fluke_async.image.records import from_records, to_records
+from fluke_async.kernel.hold import Hold
+from fluke_async.kernel.trace import Event
+
+if TYPE_CHECKING:
+    from fluke_async.embedding.driver import Driver
+    from fluke_async.embedding.processes import Processes
+
+PAGES_AT_A_TIME = 64  # hashed between two turns of the event loop: some 0.4 ms
+STORED_AT_A_TIME = 512  # put into memory at one fixed point: some 1 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """What was noted of a process while it stood still."""
+
+    outside: Outside
+    clock_ns: int
+    budget: int | None
+    console: Any  # the state of its console
+    records: bytearray
+
+
+class Checkpointer:
+    """Of one kernel."""
+
+    def __init__(self, driver: Driver, processes: Processes) -> None:
+        self._driver = driver
+        self._processes = processes
+        self._turn = anyio.Lock()  # the manager does one thing at a time
+
+    async def capture(self, process: Process, parent: Image | None) -> Image:
+        """See `Process.checkpoint`."""
+        core = self._driver.core
+        holds: list[Hold] = []
+
+        def hold(outside: Outside) -> None:
+            holds.append(core.root.hold(core, outside.slab.start, PROGRAM_END))
+
+        try:
+            still = await self._read_out(process, hold)
+            builder = ImageBuilder(_manifest(process, still), parent)
+            known, before = process.latest or (None, None)
+            changed = holds[0].changed_since(before) if parent is not None and known == parent and before else None
+            while not holds[0].is_done:
+                pages = holds[0].take(core, PAGES_AT_A_TIME)
+                builder.add(pages if changed is None else [page for page in pages if page[0] in changed])
+                await breathe()
+            image = builder.finish()
+        except BaseException:
+            for each in holds:
+                each.end(core)
+            raise
+        process.remember(core, image, holds[0])
+        return image
+
+    async def restore(self, image: Image, stdin: Any, services: Mapping[str, Named], budget: int | None) -> Process:
+        """See `Kernel.restore`."""
+        driver, manifest = self._driver, image.manifest
+        missing = [
+            name.removeprefix(SERVICE_PREFIX)
+            for name in manifest.outside
+            if name.startswith(SERVICE_PREFIX) and name.removeprefix(SERVICE_PREFIX) not in services
+        ]
+        if missing:
+            raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
+
+        def lay_out() -> Outside:
+            given = {name: resolve(driver, target) for name, target in services.items()}
+            return _outside(self._driver, [(each.start, each.end, each.prot) for each in manifest.mappings], given)
+
+        outside = await driver.call(lay_out)
+        try:
+            pages = image.pages()
+            while await driver.call(lambda: _store(outside, pages)):
+                pass
+        except BaseException:
+            await driver.ensure(outside.slab.free)
+            raise
+
+        def records() -> bytearray:
+            data, count = to_records(manifest, driver.core.stamp + 1)
+            driver.core.stamp += count
+            return bytearray(data)
+
+        still = Still(outside, manifest.clock_ns, budget, manifest.devices["console"].state, bytearray())
+        return await self._make(manifest.program, manifest.arguments, still, records, stdin)
+
+    async def fork(self, process: Process, count: int) -> list[Process]:
+        """See `Process.fork`."""
+        copies: list[Outside] = []
+
+        def copy(outside: Outside) -> None:
+            while len(copies) < count:
+                copies.append(_copy(self._driver, outside))
+
+        made: list[Process] = []
+        try:
+            still = await self._read_out(process, copy)
+            while copies:
+                copied = Still(copies.pop(0), still.clock_ns, still.budget, still.console, still.records)
+                made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, None))
+        except BaseException:
+            for each in copies:
+                await self._driver.ensure(each.slab.free)
+            for branch in made:
+                self._processes.abandon(branch, "the fork was cut off")
+            raise
+        return made
+
+    # -- The manager's part -------------------------------------------------------------------------------------------
+
+    async def _read_out(self, process: Process, keep: Callable[[Outside], None]) -> Still:
+        """Have the manager read a process out; `keep` is called while it stands still, and may refuse."""
+        driver = self._driver
+        noted: list[Still] = []
+        since_ns = 0
+
+        def begin() -> Order:
+            nonlocal since_ns
+            if process.loaded is None:
+                raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
+            since_ns = driver.now_ns()
+            process.attached.timer.stop()
+            driver.set_held(process, True)
+            order = Order(OrderKind.CAPTURE, process.loaded, on_hold=note, on_running=go_on)
+            manager.take(order)
+            return order
+
+        def note() -> None:
+            outside = order.outside
+            clock_ns = since_ns + process.attached.timer.offset_ns
+            console = process.attached.console.state
+            keep(outside)
+            noted.append(Still(outside, clock_ns, outside.account.instructions_left, console, order.records))
+
+        def go_on() -> None:
+            away_ns = 0 if driver.clock.is_real else driver.now_ns() - since_ns
+            process.attached.go_on(process.attached.timer.offset_ns - away_ns)
+            driver.set_held(process, False)
+
+        async with self._turn:
+            manager = await self._manager()
+            order = await driver.call(begin)
+            await self._end_of(order)
+        return noted[0]
+
+    async def _make(
+        self, name: str, arguments: tuple[str, ...], still: Still, records: Callable[[], bytearray], stdin: Any
+    ) -> Process:
+        """Have the manager make a process in memory that is as it was; nothing is left if that fails."""
+        driver, outside = self._driver, still.outside
+        made: list[Process] = []
+
+        def begin() -> Order:
+            outside.account.is_held = True
+            outside.account.instructions_left = still.budget
+            order = Order(OrderKind.CREATE, outside, records(), on_made=outside.take_in, on_running=go_on)
+            manager.take(order)
+            return order
+
+        def go_on() -> None:
+            process = self._processes.adopt(name, arguments, outside, stdin, still.console)
+            made.append(process)
+            process.attached.go_on(still.clock_ns - driver.now_ns())
+            driver.set_held(process, False)
+            if driver.core.trace is not None:
+                driver.core.trace((driver.core.time, Event.SPAWN, 0, process.number, name))
+
+        try:
+            async with self._turn:
+                manager = await self._manager()
+                order = await driver.call(begin)
+                await self._end_of(order)
+        except BaseException:
+            if made:
+                self._processes.abandon(made[0], "making it was cancelled")
+            else:
+                await driver.ensure(outside.slab.free)
+            raise
+        return made[0]
+
+    async def _manager(self) -> Manager:
+        """The manager, which is started if there is none."""
+        driver = self._driver
+
+        def find() -> Manager:
+            if driver.manager is None or not driver.manager.is_alive:
+                driver.manager = Manager(driver.core)
+                driver.manager.start(driver.post)
+            return driver.manager
+
+        return await driver.call(find)
+
+    async def _end_of(self, order: Order) -> None:
+        """Wait for the end of an order, also if cancelled: it is in the middle of a process. Raises what it came to."""
+        await self._driver.outlast(order.done)
+        if order.error is not None:
+            raise order.error
+
+
+def _manifest(process: Process, still: Still) -> Manifest:
+    outside = still.outside
+    records = from_records(bytes(still.records), outside.named)
+    return Manifest(
+        program=process.name,
+        arguments=process.arguments,
+        clock_ns=still.clock_ns,
+        budget=still.budget,
+        memory_size=records.memory_size,
+        mappings=tuple(MappedRange(*each) for each in outside.mappings),
+        outside={name: OUTSIDE_TYPES.get(name, target.type.name.lower()) for name, target in outside.named.items()},
+        objects=records.objects,
+        running=records.running,
+        devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},
+        unsaved=(),
+    )
+
+
+def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Mapping[str, Service]) -> Outside:
+    """What a process has outside, around memory in which nothing is yet."""
+    outside = Outside(driver.core)
+    try:
+        outside.make()
+        for start, end, prot in mappings:
+            outside.map(start, end, prot)
+        outside.open(services)
+    except BaseException:
+        outside.slab.free()
+        raise
+    return outside
+
+
+def _copy(driver: Driver, outside: Outside) -> Outside:
+    """What a process has outside, and its memory as it is now, once more."""
+    core = driver.core
+    copy = _outside(driver, outside.mappings, outside.services)
+    if not core.root.share(core, outside.slab.start, PROGRAM_END, copy.slab.start):
+        copy.slab.free()
+        raise OutOfMemory(core.quota.limit_bytes)
+    return copy
+
+
+def _store(outside: Outside, pages: Iterator[tuple[int, bytes]]) -> bool:
+    """Put the next pages into memory; whether there are any."""
+    some = list(islice(pages, STORED_AT_A_TIME))
+    for offset, content in some:
+        outside.slab.store(offset, content)
+    return bool(some)

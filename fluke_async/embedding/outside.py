@@ -1,0 +1,131 @@
+"""
+What a process has outside its memory: its space, what is mapped there, and the ports that it was given.
+
+It is made by the process's parent, for a program that starts and again for one that is restored. What the process can
+refer to in it has names: by these its references are found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fluke_async.abi.codes import PAGE_SIZE
+from fluke_async.abi.layouts import ORDER_NAME
+from fluke_async.device import DevicePort
+from fluke_async.embedding.slab import Slab
+from fluke_async.image.manifest import SERVICE_PREFIX
+from fluke_async.image.records import record_name
+from fluke_async.kernel.account import Account
+from fluke_async.kernel.core import Core
+from fluke_async.kernel.device_request import DeviceRequest
+from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.port import Port
+from fluke_async.kernel.objects.reference import Reference
+from fluke_async.kernel.objects.region import Region
+from fluke_async.kernel.objects.space import Space
+
+Service = KernelObject | DevicePort | Callable[[DeviceRequest], None]
+"""What a program is given by name: an object to refer to, a device, or what takes note of requests."""
+
+OBJECTS_BYTES = 64 << 10  # of the parent's part of the slab
+NAMES_BYTES = 16 << 10  # after them
+NAME_TEXT_BYTES = ORDER_NAME.size - 8
+
+
+class Outside:
+    """Around the memory in `slab`; on an exception the caller frees that, and nothing is left."""
+
+    def __init__(self, core: Core) -> None:
+        self.slab = Slab(core)
+        self.mappings: list[tuple[int, int, int]] = []
+        self.services: Mapping[str, Service] = {}
+        self.named: dict[str, KernelObject] = {}
+        self._window: Region | None = None
+
+    @property
+    def account(self) -> Account:
+        """What the program may still execute, and all of its threads."""
+        return self.space.account
+
+    def make(self) -> None:
+        """Make the space, with nothing mapped."""
+        self.space, self.region = self.slab.new_space()
+
+    def map(self, start: int, end: int, prot: int) -> None:
+        """Let the process see part of its memory."""
+        if start < end:
+            self.slab.map(self.space, self.region, start, end, prot)
+            self.mappings.append((start, end, int(prot)))
+
+    def open(self, services: Mapping[str, Service]) -> None:
+        """Make the ports that every process has, and what this one is given beside them."""
+        self.services = services
+        self.console, self.timer, self.parent = (self.slab.parent_object(Port) for _ in range(3))
+        self.named = {"space": self.space, "parent": self.parent, "console": self.console, "timer": self.timer}
+        for name, target in services.items():
+            self._give(SERVICE_PREFIX + name, target)
+
+    def _give(self, name: str, target: Service) -> None:
+        if isinstance(target, DevicePort):
+            target = target.hand_in
+        if not isinstance(target, KernelObject):
+            port = self.slab.parent_object(Port)
+            port.receiver = target
+            target = port
+        self.named[name] = target
+
+    def take_in(self) -> None:
+        """What somebody else has made in the memory is the process's: the spaces have its account."""
+        core, account = self.slab.core, self.account
+        place, end = self.slab.start, self.slab.start + self.slab.end
+        while (found := core.root.next_objects(place, end)) is not None:
+            place, frame = found[0] + PAGE_SIZE, found[1]
+            for space in core.objects.in_frame(frame):
+                if isinstance(space, Space) and space.account is not account:
+                    threads = [thread for thread in space.account.threads if thread.space is space]
+                    for thread in threads:
+                        del space.account.threads[thread]
+                    space.account = account
+                    account.threads |= dict.fromkeys(threads)
+
+    # -- for a manager ------------------------------------------------------------------------------------------------
+
+    @property
+    def window(self) -> Region:
+        """The region through which a manager sees all of the slab, with the names beside the objects."""
+        if self._window is None:
+            self._window = self.slab.parent_object(Region)
+            bits = {"hash": 0, "start_va": self.slab.start, "size": self.window_size, "prot": 3}
+            self._window.import_state(self.slab.core, None, bits, {"space": self.slab.core.root})
+            table = b""
+            for name, target in self.named.items():
+                reference = self.slab.parent_object(Reference)
+                reference.target = target
+                text = record_name(name).ljust(NAME_TEXT_BYTES, b"\0")
+                table += text + self._offset_of(reference).to_bytes(8, "little")
+            assert len(table) <= NAMES_BYTES
+            self.slab.store(self.names_offset, table)
+        return self._window
+
+    @property
+    def window_size(self) -> int:
+        """Bytes of the window."""
+        return self.slab.end + OBJECTS_BYTES + NAMES_BYTES
+
+    @property
+    def names_offset(self) -> int:
+        """Where in the window the names are."""
+        return self.slab.end + OBJECTS_BYTES
+
+    @property
+    def region_offset(self) -> int:
+        """Where in the window the region over the process's memory is."""
+        return self._offset_of(self.region)
+
+    def _offset_of(self, made: KernelObject) -> int:
+        """Where in the slab an object of the parent's is: they are few, so the first pages are searched."""
+        page, inside = divmod(made.address, PAGE_SIZE)
+        for offset in range(self.slab.end, self.slab.end + OBJECTS_BYTES, PAGE_SIZE):
+            if self.slab.frame(offset) == page * PAGE_SIZE:
+                return offset + inside
+        raise AssertionError(f"{made} is not in this slab")

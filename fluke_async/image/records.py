@@ -1,0 +1,166 @@
+"""
+The records of a process's objects, as programs that make checkpoints write and read them, and their named words.
+
+The structures are those of `userland/include/checkpoint.h`; pages are never among them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fluke_async.abi.codes import WORD_SIZE
+from fluke_async.image.kinds import BY_NUMBER, KINDS
+from fluke_async.image.manifest import Manifest, ObjectRecord, Target
+from fluke_async.image.pages import digest
+from fluke_async.image.refusal import refusal
+
+MAGIC = int.from_bytes(b"fluke1", "little")
+NAME_BYTES = 32
+LINKS = 5
+LINK_NONE, LINK_INSIDE, LINK_OUTSIDE = range(3)
+HEADER = struct.Struct("<7Q")  # magic, size, memory_size, name_count, running_count, object_count, page_count
+OBJECT_WORDS = 2 + 2 * LINKS  # offset, type, links as kind and value
+STAMPS = ("wait_order", "run_order")
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What records say: the memory's size in bytes, objects by offset, threads to be started, and names in order."""
+
+    memory_size: int
+    objects: tuple[ObjectRecord, ...]
+    running: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+def record_name(name: str) -> bytes:
+    """
+    The name of something outside as records have it: at most 31 bytes.
+
+    A longer name is cut off, and told apart by its hash. Whoever hands names to a program that makes or reads records
+    uses these.
+    """
+    data = name.encode("utf-8", "surrogateescape")
+    if len(data) < NAME_BYTES:
+        return data
+    return data[:14] + b"~" + digest(data).hex()[:16].encode()
+
+
+def from_records(data: bytes | memoryview, names: Iterable[str] = ()) -> Records:
+    """
+    What records say.
+
+    Args:
+        data: The records; what follows their end is not looked at.
+        names: What names may stand for; one that was cut off is found among these.
+
+    Raises:
+        ImageError: the records are damaged, or a name is not known that was cut off.
+    """
+    return _Reader(memoryview(data), names).read()
+
+
+class _Reader:
+    """Takes one structure after the other; no count is believed before there is room for it."""
+
+    def __init__(self, data: memoryview, names: Iterable[str]) -> None:
+        self._data = data
+        self._at = 0
+        self._known = {record_name(name): name for name in names}
+
+    def read(self) -> Records:
+        magic, size, memory_size, name_count, running_count, object_count, page_count = self._words(7)
+        if magic != MAGIC or size > len(self._data) or page_count:
+            raise refusal(f"records of {size} bytes with {page_count} pages that begin with {magic:#x} cannot be read")
+        self._data = self._data[:size]
+        names = tuple(self._name() for _ in self._counted(name_count, NAME_BYTES))
+        running = self._words(len(self._counted(running_count, WORD_SIZE)))
+        objects = tuple(self._object(names) for _ in self._counted(object_count, OBJECT_WORDS * WORD_SIZE))
+        if self._at != size:
+            raise refusal(f"the records have {size - self._at} bytes more than their objects")
+        return Records(memory_size, objects, running, names)
+
+    def _bytes(self, size: int) -> memoryview:
+        start, self._at = self._at, self._at + size
+        if self._at > len(self._data):
+            raise refusal(f"the records end after {len(self._data)} bytes, in the middle of something")
+        return self._data[start : self._at]
+
+    def _words(self, count: int) -> tuple[int, ...]:
+        return struct.unpack(f"<{count}Q", self._bytes(count * WORD_SIZE))
+
+    def _counted(self, count: int, least_size: int) -> range:
+        if count * least_size > len(self._data) - self._at:
+            raise refusal(f"the records end before the {count} items that they announce")
+        return range(count)
+
+    def _name(self) -> str:
+        text = bytes(self._bytes(NAME_BYTES)).partition(b"\0")[0]
+        try:
+            return self._known.get(text) or text.decode("utf-8")
+        except UnicodeDecodeError:
+            raise refusal(f"the records have a name {text!r} that is no text") from None
+
+    def _object(self, names: Sequence[str]) -> ObjectRecord:
+        offset, number, *links = self._words(OBJECT_WORDS)
+        kind = BY_NUMBER.get(number)
+        if kind is None:
+            raise refusal(f"the object at {offset:#x} has the type {number}, which there is not")
+        where = f"{kind.name} at {offset:#x}"
+        targets = [_target(link, value, names, where) for link, value in zip(links[::2], links[1::2], strict=True)]
+        if any(target is not None for target in targets[len(kind.links) :]):
+            raise refusal(f"the {where} has more links than a {kind.name} has")
+        state = {} if kind.layout is None else kind.layout.unpack(self._bytes(kind.layout.size))
+        return ObjectRecord(kind.name, offset, state, dict(zip(kind.links, targets, strict=False)))
+
+
+def _target(link: int, value: int, names: Sequence[str], where: str) -> Target:
+    """Where a link leads."""
+    if link == LINK_NONE:
+        return None
+    if link == LINK_INSIDE:
+        return value
+    if link == LINK_OUTSIDE and value < len(names):
+        return names[value]
+    raise refusal(f"the {where} has a link of kind {link} to {value}, which there is not")
+
+
+def to_records(manifest: Manifest, first_stamp: int) -> tuple[bytes, int]:
+    """
+    The records of an image, to be created and loaded, and how many stamps they use.
+
+    Stamps of order are those of another kernel: the different ones among them become `first_stamp` and the numbers that
+    follow, in the same order; 0, which is none, stays.
+    """
+    stamps = sorted({record.word(name) for record in manifest.objects for name in STAMPS if name in record.state} - {0})
+    renewed = {0: 0} | {stamp: first_stamp + index for index, stamp in enumerate(stamps)}
+    numbers = {name: index for index, name in enumerate(manifest.outside)}
+    parts = [record_name(name).ljust(NAME_BYTES, b"\0") for name in numbers]
+    parts.append(struct.pack(f"<{len(manifest.running)}Q", *manifest.running))
+    parts += [_pack(record, renewed, numbers) for record in manifest.objects]
+    body = b"".join(parts)
+    size = HEADER.size + len(body)
+    counts = len(numbers), len(manifest.running), len(manifest.objects), 0
+    return HEADER.pack(MAGIC, size, manifest.memory_size, *counts) + body, len(stamps)
+
+
+def _pack(record: ObjectRecord, stamps: Mapping[int, int], numbers: Mapping[str, int]) -> bytes:
+    """An object with its state."""
+    kind = KINDS[record.type]
+    words = [record.offset, int(kind.number)]
+    for name in kind.links:
+        target = record.links[name]
+        if target is None:
+            words += (LINK_NONE, 0)
+        elif isinstance(target, int):
+            words += (LINK_INSIDE, target)
+        else:
+            words += (LINK_OUTSIDE, numbers[target])
+    words += (0,) * (OBJECT_WORDS - len(words))
+    head = struct.pack(f"<{OBJECT_WORDS}Q", *words)
+    if kind.layout is None:
+        return head
+    renewed = {name: stamps[record.word(name)] for name in STAMPS if name in record.state}
+    return head + kind.layout.pack(record.state | renewed)

@@ -1,0 +1,83 @@
+"""Records and named words say the same."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fluke_async.errors import ImageError
+from fluke_async.image.manifest import Manifest, ObjectRecord, Words
+from fluke_async.image.records import from_records, record_name, to_records
+from tests.image.samples import OUTSIDE, manifests, sample_manifest
+
+STAMPS = ("wait_order", "run_order")
+
+
+def stamps(record: ObjectRecord) -> dict[str, int]:
+    """The stamps of a state."""
+    return {name: value for name in STAMPS if isinstance(value := record.state.get(name), int)}
+
+
+def renewed(objects: tuple[ObjectRecord, ...], first: int) -> list[dict[str, Words]]:
+    """States with their stamps as a list of the different ones has them."""
+    found = sorted({stamp for each in objects for stamp in stamps(each).values() if stamp})
+    return [
+        each.state | {name: first + found.index(stamp) for name, stamp in stamps(each).items() if stamp}
+        for each in objects
+    ]
+
+
+@given(manifests(), st.integers(1, 2**40))
+def test_a_round_trip_changes_stamps_only(manifest: Manifest, first: int) -> None:
+    data, count = to_records(manifest, first)
+    records = from_records(data, OUTSIDE)
+    assert records.memory_size == manifest.memory_size
+    assert records.running == manifest.running
+    assert records.names == tuple(OUTSIDE)
+    assert [each.state for each in records.objects] == renewed(manifest.objects, first)
+    for before, after in zip(manifest.objects, records.objects, strict=True):
+        assert (after.type, after.offset, after.links) == (before.type, before.offset, before.links)
+    used = {stamp for each in records.objects for stamp in stamps(each).values() if stamp}
+    assert used == set(range(first, first + count))
+
+
+@given(manifests())
+def test_a_second_round_trip_changes_nothing(manifest: Manifest) -> None:
+    data, _ = to_records(manifest, 1)
+    records = from_records(data, OUTSIDE)
+    again = sample_manifest(objects=records.objects, running=records.running)
+    assert to_records(again, 1)[0] == data
+
+
+def test_what_follows_the_records_is_not_looked_at() -> None:
+    data, _ = to_records(sample_manifest(), 1)
+    assert from_records(data + b"\xff" * 100, OUTSIDE) == from_records(memoryview(data), OUTSIDE)
+
+
+def test_names_fit_and_are_told_apart() -> None:
+    long = "service:" + "x" * 40
+    assert record_name("console") == b"console"
+    assert len(record_name(long)) <= 31
+    assert record_name(long) != record_name(long + "y")
+
+
+@given(st.data())
+def test_damaged_records_are_read_or_refused(data: st.DataObject) -> None:
+    good, _ = to_records(data.draw(manifests()), 1)
+    words = list(struct.unpack(f"<{len(good) // 8}Q", good))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, min(60, len(words) - 1)) | st.integers(0, len(words) - 1))
+        words[place] = data.draw(st.integers(0, 10) | st.integers(0, 2**64 - 1) | st.just(len(good)))
+    with suppress(ImageError):
+        from_records(struct.pack(f"<{len(words)}Q", *words))
+
+
+@pytest.mark.parametrize("cut", [0, 8, 55, 56, 100, -8])
+def test_records_that_are_cut_off_are_refused(cut: int) -> None:
+    data, _ = to_records(sample_manifest(), 1)
+    with pytest.raises(ImageError):
+        from_records(data[:cut])
