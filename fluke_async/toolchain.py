@@ -34,6 +34,8 @@ FLAGS = (
     "-static", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none",
 )  # fmt: skip
 
+SCRIPT = "program.ld"
+
 
 def compile_program(sources: Sequence[Path], output: Path, *, warnings_are_errors: bool = False) -> str:
     """
@@ -45,11 +47,13 @@ def compile_program(sources: Sequence[Path], output: Path, *, warnings_are_error
         raise FlukeError("compiling needs the package ziglang, which is not installed: pip install ziglang")
     userland = userland_directory()
     library = sorted(path for path in (userland / "lib").iterdir() if path.suffix in (".c", ".S"))
+    scripts = (*(source.parent / SCRIPT for source in sources), userland / "lib" / SCRIPT)
+    script = next(path for path in scripts if path.is_file())  # a folder may have its own
     # The program comes from its own directory and the library from `userland`, wherever these are on this machine.
     command = [
         sys.executable, "-m", "ziglang", "cc", *FLAGS, *(["-Werror"] if warnings_are_errors else []),
         f"-ffile-prefix-map={userland}=.", f"-ffile-prefix-map={Path.cwd()}=.",
-        f"-I{userland / 'include'}", f"-Wl,-T,{userland / 'lib/program.ld'}",
+        f"-I{userland / 'include'}", f"-Wl,-T,{script}",
         *map(str, sources), *map(str, library), "-o", str(output),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -38,7 +38,8 @@ _SHT_SYMTAB, _SHN_UNDEF, _SHN_ABS = 2, 0, 0xFFF1
 _R_RISCV_NONE, _R_RISCV_RELATIVE = 0, 3
 _DT_NEEDED, _DT_PLTRELSZ, _DT_RELA, _DT_RELASZ, _DT_JMPREL, _DT_RELRSZ = 1, 2, 7, 8, 23, 35
 _start: Final = attrgetter("address")
-_FLAG_PERMISSIONS: Final = ((4, READ), (2, WRITE), (1, EXECUTE))
+_PF_X: Final = 1
+_FLAG_PERMISSIONS: Final = ((4, READ), (2, WRITE), (_PF_X, EXECUTE))
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class ElfImage:
     segments: tuple[Segment, ...]
     is_static_pie: bool
     load_base: int  # what was added to the file's addresses
+    makes_code: bool  # it wants to execute what it has written: its PT_GNU_STACK header says so
     _file: bytes = field(repr=False)
 
     def symbols(self) -> dict[str, int]:
@@ -150,7 +152,8 @@ def _load(data: bytes, memory_limit: int) -> ElfImage:
         raise ProgramError(f"its entry {entry:#x} is not in an executable segment")
     if is_pie:
         segments = _relocate(segments, headers, data, base)
-    return ElfImage(entry, segments, is_pie, base, data)
+    makes_code = any(h["p_type"] == "PT_GNU_STACK" and h["p_flags"] & _PF_X for h in headers)
+    return ElfImage(entry, segments, is_pie, base, makes_code, data)
 
 
 def _check_header(header: Mapping[str, Any], little_endian: bool) -> None:

@@ -6,6 +6,8 @@ The program lies in a slab of the root's memory:
     0x1000 ...            the program's segments, then the heap
     STACK_END - 1 MiB     the first thread's stack, nothing mapped below it
     START_BLOCK           start block, arguments, first thread and references
+
+A program that says in its file that it makes code can execute what is in its heap.
 """
 
 from __future__ import annotations
@@ -143,8 +145,10 @@ class _Builder:
         outside.make()
         heap_start = self.map_segments(image)
         heap_end = max(heap_start, min(heap_start + self.left_bytes // PAGE_SIZE * PAGE_SIZE, STACK_START - PAGE_SIZE))
-        for start, end in ((heap_start, heap_end), (STACK_START, STACK_END), (START_BLOCK_VA, PROGRAM_END)):
-            outside.map(start, end, Prot.READ | Prot.WRITE)
+        data = Prot.READ | Prot.WRITE
+        outside.map(heap_start, heap_end, data | Prot.EXECUTE if image.makes_code else data)
+        for start, end in ((STACK_START, STACK_END), (START_BLOCK_VA, PROGRAM_END)):
+            outside.map(start, end, data)
 
         thread = self.slab.object_at(START_BLOCK_VA, Thread)
         outside.open(services)

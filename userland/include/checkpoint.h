@@ -29,7 +29,7 @@
  *
  * A server inside that serves an idempotent call from outside forgets its client, who will ask again. Not handled, and
  * refused: connections with threads outside. Not handled, and not seen: objects of the program's own that lie in the child's memory are taken for the child's; time goes on while the
- * child is away; the records are read on the kernel that wrote them, whose stamps of order they have.
+ * child is away.
  */
 
 #ifndef CHECKPOINT_H
@@ -93,6 +93,7 @@ enum fluke_checkpoint_error {
 /* What threads were found in. */
 struct fluke_checkpoint_counts {
     uint64_t stopped;             /* before */
+    uint64_t failed;              /* by a mistake of theirs */
     uint64_t ready;               /* they could have run */
     uint64_t inside[FLUKE_REF];   /* they waited for an object inside, by its type */
     uint64_t outside;             /* they waited for something outside, and ask again */
@@ -136,6 +137,12 @@ void fluke_checkpoint_destroy(struct fluke_checkpoint *checkpoint);
  * After FLUKE_CHECKPOINT_MEMORY some objects have been made, which fluke_checkpoint_destroy finds.
  */
 int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint);
+
+/*
+ * Gives the records' stamps of order other numbers, from `first` on, in the same order: for records that another kernel
+ * wrote, whose stamps mean nothing here. The room behind the records is used. Returns FLUKE_CHECKPOINT_*.
+ */
+int fluke_checkpoint_renumber(struct fluke_checkpoint *checkpoint, uint64_t first);
 
 /* Step 5 alone: all threads are stopped still. */
 int fluke_checkpoint_create(struct fluke_checkpoint *checkpoint);

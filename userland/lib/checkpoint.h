@@ -31,6 +31,9 @@ struct fluke_image_object *fluke_image_next(struct fluke_image_object *object);
 uint64_t fluke_image_place(const struct fluke_image *image, const void *something);
 struct fluke_image_object *fluke_image_object_at(struct fluke_image *image, uint64_t place);
 
+/* Whether these are records, of so many bytes at most: then all ways through them stay inside. */
+bool fluke_image_is_sound(struct fluke_image *image, uint64_t room);
+
 /* Puts words in order; `before` says whether one comes before another, where all are places in the records, say. */
 typedef bool fluke_before_t(const void *base, uint64_t left, uint64_t right);
 void fluke_sort(uint64_t *words, uint64_t count, fluke_before_t *before, const void *base);

@@ -169,6 +169,8 @@ static void note_thread(struct fluke_checkpoint *checkpoint, struct fluke_image_
     state->flags |= FLUKE_THREAD_STOPPED;
     if (!is_running(checkpoint->records, object->offset))
         counts->stopped++;
+    else if (object->links[WAITING_FOR].kind == FLUKE_LINK_NONE && state->exception != 0)
+        counts->failed++;
     else if (object->links[WAITING_FOR].kind == FLUKE_LINK_NONE)
         counts->ready++;
     else if (object->links[WAITING_FOR].kind == FLUKE_LINK_INSIDE)

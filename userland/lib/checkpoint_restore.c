@@ -111,12 +111,11 @@ static void load(struct fluke_checkpoint *checkpoint, uint64_t type)
 /* Whether these are records of this memory. */
 static bool fits(const struct fluke_checkpoint *checkpoint)
 {
-    const struct fluke_image *image = checkpoint->records;
+    struct fluke_image *image = checkpoint->records;
     struct fluke_region_state memory;
 
     fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
-    return checkpoint->room >= sizeof *image && image->magic == FLUKE_IMAGE_MAGIC && image->size <= checkpoint->room
-        && image->memory_size == memory.size;
+    return fluke_image_is_sound(image, checkpoint->room) && image->memory_size == memory.size;
 }
 
 /* What the records say is made true, but for the threads that are to run. */
