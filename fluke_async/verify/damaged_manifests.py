@@ -75,7 +75,7 @@ def in_object(draft: Draft) -> None:
         outside = random.choice(list(names)) if isinstance(names, dict) and names else "console"
         links[random.choice(list(links))] = random.choice((None, other.get("offset"), outside, draft.number()))
     elif isinstance(state := target.get("state"), dict) and state:
-        name = random.choice(list(state))
+        name = "x" if "x" in state and random.random() < 0.3 else random.choice(list(state))
         if isinstance(state[name], list):
             state[name][random.choice((ENTRY_POINT, 0))] = random.choice(ENTRY_POINTS).number
         else:
