@@ -65,7 +65,11 @@ class Stop:
         self._reached.set()
 
     def go_on(self) -> None:
-        """Let it go on, at the fixed point. Where the kernel's clock counts instructions, no time has passed for it."""
+        """
+        Let it go on, at the fixed point, if it does not yet.
+
+        Where the kernel's clock counts instructions, no time has passed for it.
+        """
         process, driver = self._process, self._driver
         if process.is_held:
             away_ns = 0 if driver.clock.is_real else driver.now_ns() - self.clock_ns
