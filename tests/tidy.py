@@ -47,6 +47,7 @@ LAYERS = {
     ),
     "fluke_async.verify": (
         "fluke_async.embedding.loader",
+        "fluke_async.embedding.slab",
         "fluke_async.device",
         "fluke_async.image",
         "fluke_async.execution",
@@ -67,7 +68,7 @@ OUTSIDE = {
     "cyclopts": ("fluke_async.cli",),
     "rich": ("fluke_async.cli",),
     "msgspec": ("fluke_async.image",),
-    "zstandard": ("fluke_async.image",),
+    "zstandard": ("fluke_async.image", "fluke_async.verify"),
 }
 """Libraries with the only modules, by the beginning of their names, that may import them."""
 

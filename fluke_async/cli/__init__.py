@@ -8,6 +8,7 @@ The command `fluke`.
 ``built_programs``  list programs, compile programs
 ``demo``            the tour
 ``trace``           print and sum up a trace; ``trace_file`` reads one, ``trace_text`` words its events
+``image``           look at images, check and compare them
 ``event_loop``      the loop that a command runs on
 ``tables``          tables for people
 ``usage``           the ways to go wrong, and the checks of values that several commands share

@@ -50,6 +50,11 @@ def build_application() -> App:
     trace.command("fluke_async.cli.trace:summary", name="summary", help="Count what happened.")
     trace.command("fluke_async.cli.trace:show", name="show", help="Print the events, one a line.")
     application.command(trace)
+    image = App(name="image", help="Look at images: processes that were saved.")
+    image.command("fluke_async.cli.image:show", name="show", help="Show threads, objects, pages.")
+    image.command("fluke_async.cli.image:verify", name="verify", help="Check that images could be restored.")
+    image.command("fluke_async.cli.image:diff", name="diff", help="Show what differs between two.")
+    application.command(image)
     bench = App(name="bench", help="Measure this kernel on this machine.")
     bench.command("fluke_async.cli.bench:syscalls", name="syscalls", help="The system calls by their classes.")
     bench.command("fluke_async.cli.bench:operations", name="operations", help="What operations cost.")
@@ -96,7 +101,7 @@ def replace_closed_streams() -> None:
 
 def dispatch(application: App, arguments: list[str]) -> int:
     """Call the command named by the arguments."""
-    if not arguments or arguments == ["trace"]:
+    if not arguments or arguments in (["trace"], ["image"]):
         command = " ".join(["fluke", *arguments])
         raise UsageError(f"'{command}' needs a command; '{command} --help' lists them")
     if arguments[0] == "run":

@@ -271,9 +271,9 @@ class Driver(HostQueue):
         """
         Nothing can happen any more by itself: end every process, and say what each thread waits for.
 
-        Not while one is suspended: what happens when it goes on is not known.
+        Not while one is suspended or held: what happens when it goes on is not known.
         """
-        if any(process.is_suspended for process in self.processes):
+        if any(process.is_suspended or process.is_held for process in self.processes):
             return False
         stuck = tuple(self.processes)
         exits = [stuck_exit(process.loaded.account.threads) for process in stuck if process.loaded is not None]

@@ -45,7 +45,8 @@ class Order:
     What is to be done with the process in `outside`.
 
     Called at the fixed point: `on_hold` while a process that is read out stands still, `on_made` when all objects are
-    there of one that is made, `on_running` as soon as it may go on, unless it is one that could not be made.
+    there of one that is made; `on_running` when the manager has come to rest, so that the process's time goes on without
+    what the manager has used, but not for one that could not be made.
     """
 
     kind: OrderKind
@@ -54,15 +55,8 @@ class Order:
     on_hold: Callable[[], None] = _nothing
     on_made: Callable[[], None] = _nothing
     on_running: Callable[[], None] = _nothing
-    is_running: bool = False
     error: FlukeError | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
-
-    def run(self) -> None:
-        """The process may go on from now."""
-        if not self.is_running:
-            self.is_running = True
-            self.on_running()
 
 
 class Manager:
@@ -162,7 +156,6 @@ class Manager:
             case OrderOperation.MADE, _:
                 order.on_made()
             case OrderOperation.PUT, [offset, count, *data] if offset <= len(records) and count <= len(data) * 8:
-                order.run()
                 records[offset : offset + count] = b"".join(word.to_bytes(8, "little") for word in data)[:count]
                 return (OK, len(records))
             case OrderOperation.GET, [offset]:
@@ -192,7 +185,7 @@ class Manager:
         if order is not None:
             order.error = order.error or error
             if order.kind is OrderKind.CAPTURE or order.error is None:
-                order.run()
+                order.on_running()
             order.done.set()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,8 @@ class Process:
         self.on_thread_exception: Callable[[str], None] | None = None
         self.attached: Attached
         self.checkpointer: Checkpointer
+        self.on_end: Callable[[], None] | None = None
+        self.resumed_count = driver.core.time  # the kernel's count when it was started, or read out last
         self.latest: tuple[Image, Hold] | None = None  # the last image, and its pages as they were
         self._driver = driver
         self._loaded: Outside | None = loaded
@@ -135,6 +137,29 @@ class Process:
         """
         return await self.checkpointer.capture(self, parent)
 
+    async def checkpoints(self, every: int, *, incremental: bool = False) -> AsyncIterator[Image]:
+        """
+        An image each time that the kernel has executed so many instructions more, at that exact count, until the end.
+
+        Where the one before is not ready by then, the next is taken as soon as it is. With `incremental`, each has only
+        what has changed since the one before, and needs that one.
+
+        Raises:
+            FlukeError: as for `checkpoint`; or the number is not positive.
+        """
+        if type(every) is not int or every < 1:
+            raise FlukeError(f"{every!r} is no number of instructions between two images: give one from 1 up")
+        image: Image | None = None
+        while not self.has_ended:
+            parent = image if incremental else None
+            try:
+                image = await self.checkpointer.capture(self, parent, self.resumed_count + every)
+            except FlukeError:
+                if self.has_ended:
+                    return
+                raise
+            yield image
+
     async def fork(self, count: int) -> list[Process]:
         """
         Copies of the process as it is at this moment, which run on, each for itself.
@@ -173,6 +198,11 @@ class Process:
         return self._loaded is not None and self._loaded.account.is_suspended
 
     @property
+    def is_held(self) -> bool:
+        """Whether it stands still to be read out."""
+        return self._loaded is not None and self._loaded.account.is_held
+
+    @property
     def state(self) -> str:
         """In one word: "running", "suspended", or the reason for which it has ended."""
         if self._exit is not None:
@@ -191,6 +221,8 @@ class Process:
             if self.on_gone is not None:
                 self.on_gone()
         self._exit = exit_
+        if self.on_end is not None:
+            self.on_end()
         self.stdout.end()
         self._ended.set()
 

@@ -8,6 +8,7 @@ Images: all that a process is, as data that can be stored, looked at and compare
 `records`     from and to the records of `userland/include/checkpoint.h`
 `container`   the bytes of a file
 `file`        writing it whole or not at all, and reading it
+`difference`  what two images do not have in common
 `checks`      what must hold before anything of an image is used
 
 Pure data: no kernel, no event loop. The format is described in README.md beside this.

@@ -56,16 +56,16 @@ def check(manifest: Manifest, table: Mapping[int, bytes]) -> None:
 
 def _check_numbers(manifest: Manifest) -> None:
     if manifest.format != FORMAT:
-        raise refusal(f"the image's format is {manifest.format}: only {FORMAT} can be read")
+        raise refusal(f"the image's format is {brief(manifest.format)}: only {FORMAT} can be read")
     if manifest.abi != ABI_VERSION:
-        raise refusal(f"the image is of a kernel with ABI {manifest.abi}: only {ABI_VERSION} can be restored")
+        raise refusal(f"the image is of a kernel with ABI {brief(manifest.abi)}: only {ABI_VERSION} can be restored")
     for name, value, most in (
         ("clock_ns", manifest.clock_ns, TIME_MAX_NS),
         ("budget", manifest.budget or 0, BUDGET_MAX),
         ("memory_size", manifest.memory_size, USER_END),
     ):
         if not 0 <= value <= most:
-            raise refusal(f"the image's {name} is {value}: it can be 0 to {most}")
+            raise refusal(f"the image's {name} is {brief(value)}: it can be 0 to {most}")
     if manifest.memory_size % PAGE_SIZE:
         raise refusal(f"the image's memory_size is {manifest.memory_size}: it must be a multiple of {PAGE_SIZE}")
     if manifest.parent is not None and not IDENTITY.fullmatch(manifest.parent):

@@ -106,7 +106,7 @@ def unpack(data: bytes, pages_max_bytes: int) -> Stored:
 
     Args:
         data: The file.
-        pages_max_bytes: How many bytes of pages it may have.
+        pages_max_bytes: How many bytes of pages it may name, alike ones and zero ones among them.
 
     Raises:
         ImageError: it is no image, of a version that is not read, damaged, or has more pages than it may.
@@ -124,9 +124,9 @@ def unpack(data: bytes, pages_max_bytes: int) -> Stored:
         raise refusal(f"the image has {counts}: there must be one manifest, one table and at most one parent")
     if manifests[0].size > MANIFEST_MAX:
         raise refusal(f"the image's manifest is said to have {manifests[0].size} bytes: it can have {MANIFEST_MAX}")
-    table = _read_table(tables[0])
+    table = _read_table(tables[0], pages_max_bytes)
     order = list(distinct(table))
-    _check_frames(frames, len(order), pages_max_bytes)
+    _check_frames(frames, len(order))
     return Stored(
         bytes(_decompressed(manifests[0])),
         table,
@@ -184,9 +184,14 @@ def _decompressed(section: _Section) -> bytes | memoryview:
     return full
 
 
-def _read_table(section: _Section) -> dict[int, bytes]:
+def _read_table(section: _Section, pages_max_bytes: int) -> dict[int, bytes]:
     if section.encoding != PLAIN or section.size % ENTRY_SIZE:
         raise refusal(f"the table of pages has {section.size} bytes, which are no whole entries")
+    size = section.size // ENTRY_SIZE * PAGE_SIZE
+    if size > pages_max_bytes:
+        raise refusal(
+            f"the image has {size} bytes of pages, and may have {pages_max_bytes}: allow more, if it is yours"
+        )
     entries = unpack_table(section.data)
     for (before, _), (after, _) in pairwise(entries):
         if before >= after:
@@ -194,7 +199,7 @@ def _read_table(section: _Section) -> dict[int, bytes]:
     return dict(entries)
 
 
-def _check_frames(frames: Sequence[_Section], count: int, pages_max_bytes: int) -> None:
+def _check_frames(frames: Sequence[_Section], count: int) -> None:
     for frame in frames:
         if not 0 < frame.size <= FRAME_PAGES * PAGE_SIZE or frame.size % PAGE_SIZE:
             raise refusal(
@@ -203,10 +208,6 @@ def _check_frames(frames: Sequence[_Section], count: int, pages_max_bytes: int) 
     size = sum(frame.size for frame in frames)
     if size != count * PAGE_SIZE:
         raise refusal(f"the image has {size} bytes of pages, and its table names {count} different pages")
-    if size > pages_max_bytes:
-        raise refusal(
-            f"the image has {size} bytes of pages, and may have {pages_max_bytes}: allow more, if it is yours"
-        )
 
 
 def _read_contents(frames: Sequence[_Section], order: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -56,10 +56,10 @@ def read_whole(path: Path, most_bytes: int) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise refusal(f"{path} is no file that an image could be in")
+            raise refusal("this is no file that an image could be in")
         if found.st_size > most_bytes:
-            raise refusal(f"{path} has {found.st_size} bytes, and may have {most_bytes}: allow more, if it is yours")
+            raise refusal(f"the file has {found.st_size} bytes, and may have {most_bytes}: allow more, if it is yours")
         with path.open("rb") as file:
             return file.read(most_bytes + 1)
     except (OSError, ValueError) as error:
-        raise refusal(f"cannot read {path} ({getattr(error, 'strerror', None) or error})") from None
+        raise refusal(f"it cannot be read ({getattr(error, 'strerror', None) or error})") from None

@@ -20,7 +20,8 @@ from fluke_async.image.pages import DIGEST_SIZE, ZERO_DIGEST, ZERO_PAGE, pack_ta
 from fluke_async.image.refusal import refusal
 
 CHAIN_MAX = 1024  # images that build on each other
-PAGES_MAX_BYTES = 256 << 20
+PAGES_MAX_BYTES = 128 << 20  # of one file: it is read and checked in less than a second
+CHAIN_FACTOR = 8  # how many times as many bytes a chain of files may have
 
 
 def identity_of(encoded: bytes, table: Mapping[int, bytes]) -> str:
@@ -116,6 +117,10 @@ class Image:
         """The offsets of all pages that are not zero, in order."""
         return list(self._holders)
 
+    def digests(self) -> dict[int, bytes]:
+        """The digests of all pages that are not zero, by their offsets in order."""
+        return {offset: image.table[offset] for offset, image in self._holders.items()}
+
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """All pages that are not zero, with their offsets, in order."""
         for offset, image in self._holders.items():
@@ -156,7 +161,7 @@ class Image:
             path: The file.
             parents: Images that it may build on, directly or not; others are looked for beside it, under the names that
                 they had.
-            pages_max_bytes: How many bytes of pages all these files together may have.
+            pages_max_bytes: How many bytes of pages each file may have; all together eight times as many.
 
         Raises:
             ImageError: a file is no image, damaged, not one that can be used, or a parent is not there.
@@ -180,18 +185,20 @@ class _Links:
 
     def __init__(self, pages_max_bytes: int) -> None:
         self.files: list[tuple[Path, Stored, Manifest]] = []
-        self._left_bytes = pages_max_bytes
+        self._pages_max_bytes = pages_max_bytes
+        self._left_bytes = CHAIN_FACTOR * pages_max_bytes
 
     def read(self, path: Path, wanted: str | None) -> str | None:
         """Read the image `wanted`, or any if that is None; returns the identity of the one that it builds on."""
         with _at(path):
             if len(self.files) == CHAIN_MAX:
                 raise refusal(f"more than {CHAIN_MAX} images build on each other")
-            stored = unpack(read_whole(path, file_size_max(self._left_bytes)), self._left_bytes)
+            most_bytes = min(self._pages_max_bytes, self._left_bytes)
+            stored = unpack(read_whole(path, file_size_max(most_bytes)), most_bytes)
             if wanted is not None and identity_of(stored.manifest, stored.table) != wanted:
                 raise refusal(f"the image is not {wanted}, on which {self.files[-1][0].name} builds")
             manifest = decode_manifest(stored.manifest)
-            self._left_bytes -= len(stored.contents) * PAGE_SIZE
+            self._left_bytes -= len(stored.table) * PAGE_SIZE
         self.files.append((path, stored, manifest))
         return manifest.parent
 

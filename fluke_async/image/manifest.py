@@ -18,7 +18,8 @@ OUTSIDE_TYPES = {"space": "space", "parent": "port", "console": "port", "timer":
 """The names of what every process has outside, with their types; services are beside them."""
 
 SERVICE_PREFIX = "service:"
-DEVICES_MAX = 4 << 20  # bytes of the states of all devices, as they are stored
+DEVICES_MAX = 256
+STATES_MAX = 2 << 20  # bytes of the states of all devices, as they are stored
 
 Words = int | tuple[int, ...]
 Target = int | str | None
@@ -64,10 +65,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
     All of an image but its pages.
 
-    `clock_ns` is the process's own time; `budget` the instructions that it may still execute, None for any number.
-    `outside` gives the type of each thing outside by its name, `running` the offsets of the threads to be started, in
-    that order, `unsaved` one line for each thing that could not be saved. `parent` is the identity of the image that
-    this one builds on, None for a full one; the builder puts it in.
+    `arguments` come after the program's name. `clock_ns` is the process's own time, `budget` the instructions that it
+    may still execute, None for any number. `outside` gives the type of each thing outside by its name, `running` the
+    offsets of the threads to be started, in that order, `unsaved` one line for each thing that could not be saved.
+    `parent` is the identity of the image that this one builds on, None for a full one; the builder puts it in.
     """
 
     format: int = FORMAT
@@ -129,9 +130,11 @@ def decode_manifest(data: bytes) -> Manifest:
     """
     try:
         complete = _DECODER.decode(data)
+        if len(complete.devices) > DEVICES_MAX:
+            raise refusal(f"the image has {len(complete.devices)} devices: it can have {DEVICES_MAX}")
         size = sum(len(bytes(each.state)) for each in complete.devices.values())
-        if size > DEVICES_MAX:
-            raise refusal(f"the states of the image's devices have {size} bytes: they can have {DEVICES_MAX}")
+        if size > STATES_MAX:
+            raise refusal(f"the states of the image's devices have {size} bytes: they can have {STATES_MAX}")
         devices = {
             name: Device(each.device, _STATE_DECODER.decode(each.state)) for name, each in complete.devices.items()
         }

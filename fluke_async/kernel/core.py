@@ -23,7 +23,7 @@ from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point, Probe
 from fluke_async.kernel.scheduler import Scheduler
 from fluke_async.kernel.tables import Tables
-from fluke_async.kernel.timeline import Timeline
+from fluke_async.kernel.timeline import Timeline, Wanted
 from fluke_async.kernel.trace import Event, Trace
 from fluke_async.kernel.translation import FRAME_MASK
 from fluke_async.kernel.turns import Turns
@@ -142,7 +142,7 @@ class Core(Scheduler):
 
     # -- time ---------------------------------------------------------------------------------------------------
 
-    def at(self, time: int, action: Callable[[], None], request: DeviceRequest | None = None) -> None:
+    def at(self, time: int, action: Callable[[], None], request: Wanted | None = None) -> None:
         """Do `action` when the clock has reached `time`; not if it was for `request` and that is closed by then."""
         self.timeline.add(time, action, request)
 

@@ -47,6 +47,7 @@ class Hold:
         "_next",
         "_pages",
         "_slab",
+        "_wanted",
         "is_done",
         "is_ended",
         "is_lost",
@@ -63,7 +64,8 @@ class Hold:
         self._first, self._end = first, end
         self._slab = slab
         self._count = len(slab)  # pages are only ever added, at the end: so many of the first were there
-        self._pages: list[int] = []  # which these are, from the first `take` on
+        self._pages: list[int] | None = None  # which these are, from the first `take` on
+        self._wanted: set[int] | None = None  # which of them are; None: all
         self._next = 0  # the first of them that has not been looked at
         self._kept: dict[int, bytes] = {}  # of pages not taken, what was written over; TAKEN for those that were
 
@@ -82,9 +84,9 @@ class Hold:
         if self.is_lost:
             raise HoldLost
         slab, first, end, kept, ram = self._slab, self._first, self._end, self._kept, core.hardware.ram
-        if not self._pages:
+        if self._pages is None:
             self._pages = list(islice(slab, self._count))
-        while self._next < self._count:
+        while self._next < len(self._pages):
             page = self._pages[self._next]
             if first <= page < end:
                 if len(taken) == most_pages:
@@ -96,8 +98,19 @@ class Hold:
                 taken.append(((page - first) * PAGE_SIZE, content))
             self._next += 1
         self.is_done = True
-        self._pages, self._kept = [], {}
+        self._let_go()
         return taken
+
+    def narrow(self, offsets: set[int]) -> None:
+        """Only these pages are wanted of what is left: the others are not given, nor kept any more."""
+        if self.is_done or self.is_lost:
+            return
+        wanted = {self._first + offset // PAGE_SIZE for offset in offsets}
+        if self._wanted is not None:
+            wanted &= self._wanted
+        left = islice(self._slab, self._count) if self._pages is None else self._pages[self._next :]
+        self._wanted, self._pages, self._next = wanted, [page for page in left if page in wanted], 0
+        self._kept = {page: content for page, content in self._kept.items() if content is TAKEN or page in wanted}
 
     def changed_since(self, earlier: Hold) -> set[int] | None:
         """
@@ -118,24 +131,30 @@ class Hold:
         """Nobody wants it any more, and there is nothing left to take. May be called at any time, and again."""
         if not self.is_ended:
             self.is_ended = self.is_done = True
-            self._pages, self._kept = [], {}
+            self._let_go()
             self._slab.leave_holds()
 
     def lose(self) -> None:
         """The slab is freed."""
         if not self.is_done:
             self.is_lost = True
-            self._pages, self._kept = [], {}
+            self._let_go()
 
     def keep(self, page: int, content: memoryview, copied: bytes | None) -> bytes | None:
         """A page of the moment is about to be written: keep what is in it, if it was not taken; returns the copy."""
-        if self.is_done or page in self._kept or not self._first <= page < self._end:
+        if self.is_done or page in self._kept or not self._is_wanted(page):
             return copied
         self._kept[page] = copied = copied or bytes(content)
         return copied
 
+    def _is_wanted(self, page: int) -> bool:
+        return self._first <= page < self._end and (self._wanted is None or page in self._wanted)
+
+    def _let_go(self) -> None:
+        self._pages, self._wanted, self._kept = None, None, {}
+
     def pages_of_the_moment(self) -> tuple[set[int], set[int], set[int]]:
-        """Which pages there were that it is about; of these, which were taken, and of which what they held is kept."""
-        there = {page for page in islice(self._slab, self._count) if self._first <= page < self._end}
+        """Which pages there were that are wanted; of these, which were taken, and of which what they held is kept."""
+        there = {page for page in islice(self._slab, self._count) if self._is_wanted(page)}
         taken = {page for page, content in self._kept.items() if content is TAKEN}
-        return there, taken, self._kept.keys() - taken
+        return there | taken, taken, self._kept.keys() - taken

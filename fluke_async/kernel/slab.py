@@ -50,11 +50,12 @@ class Slab(dict[int, int]):
         Those of some pages are left out; returns the others.
         """
         pages = [page for page in source if first <= page < end]
-        if but:
-            pages = [page for page in pages if page not in but]
-        frames = list(map(source.__getitem__, pages))
         targets = [page + shift for page in pages]
         assert self.keys().isdisjoint(targets), "a page has a frame already"
+        if but:
+            pages = [page for page in pages if page not in but]
+            targets = [page + shift for page in pages]
+        frames = list(map(source.__getitem__, pages))
         if (first | end | shift) % ROW_PAGES:
             for target, frame in zip(targets, frames, strict=True):
                 self[target] = frame
@@ -64,6 +65,8 @@ class Slab(dict[int, int]):
             copied = {number + further: row[:] for number, row in source.rows.items() if low <= number < high}
             for page in but:
                 copied[page // ROW_PAGES + further][page % ROW_PAGES] = NO_FRAME
+            for number in self.rows.keys() & copied.keys():
+                copied[number] = array("q", map(max, self.rows[number], copied[number]))
             self.rows.update(copied)
         if self.written is not None:
             self.written.update(targets)

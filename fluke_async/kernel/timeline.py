@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from fluke_async.kernel.device_request import DeviceRequest
 
-Entry = tuple[int, int, Callable[[], None], "DeviceRequest | None"]
+class Wanted(Protocol):
+    """For whom an action is: a request to a device, or somebody outside."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the action is still wanted."""
+        ...
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a thread could go on after it."""
+        ...
+
+
+Entry = tuple[int, int, Callable[[], None], Wanted | None]
 SWEEP_FLOOR = 256  # entries below which sweeping is not worth it
 
 
@@ -34,7 +46,7 @@ class Timeline:
         self._sweep_at = SWEEP_FLOOR
         self.first_time: int | None = None  # when the first action is due; it may turn out to be unwanted
 
-    def add(self, time: int, action: Callable[[], None], request: DeviceRequest | None = None) -> None:
+    def add(self, time: int, action: Callable[[], None], request: Wanted | None = None) -> None:
         """Do `action` when the clock has reached `time`, unless `request` is given and closed by then."""
         self._count += 1
         heappush(self._entries, (time, self._count, action, request))

@@ -96,7 +96,7 @@ def resolve_softly(core: Core, thread: Thread, address: int, access: int, time: 
     found = find(space, address & FRAME_MASK, access)
     if found is None or len(found) == 2 or not core.tables.have_room:
         return None
-    if access == WRITE and core.root.is_watched(core, found[0]):
+    if access == WRITE and core.root.is_work_to_write(core, found[0]):
         return None
     entry = _enter(core, space, address // PAGE_SIZE, access, found)
     if entry is not None and core.trace is not None:

@@ -7,7 +7,7 @@ checkpoint.h` says; so these are images as a program in user mode would make the
 
 from __future__ import annotations
 
-from fluke_async.abi.codes import FAULT_IN_CALL, PAGE_SIZE, USER_END, ObjectType, ThreadFlags
+from fluke_async.abi.codes import FAULT_IN_CALL, PAGE_SIZE, ObjectType, ThreadFlags
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
 from fluke_async.image.kinds import BY_NUMBER
@@ -23,12 +23,13 @@ class _Places:
 
     def __init__(self, run: ClosedRun) -> None:
         loaded = run.loaded
+        self.end = loaded.slab.end
         self.frames = {frame: page - loaded.slab.start for page, frame in run.core.root.frames()}
         outside = {"space": loaded.space, "parent": loaded.parent, "console": loaded.console, "timer": loaded.timer}
         self.names = {each.address: name for name, each in outside.items()}
 
     def offset(self, address: int) -> int:
-        """Where an object is, in the slab: from `USER_END` on it is the parent's."""
+        """Where an object is, in the slab: from `end` on it is the parent's."""
         return self.frames[address & -PAGE_SIZE] + address % PAGE_SIZE
 
     def target(self, address: int | None) -> Target:
@@ -39,21 +40,21 @@ class _Places:
 def captured_image(run: ClosedRun, parent: Image | None = None) -> Image:
     """The image of a run between two steps. Its threads are stopped by that: the run is over."""
     places = _Places(run)
-    records = [each for each in capture(run.core, closed_set(run.core)) if places.offset(each.address) < USER_END]
+    records = [each for each in capture(run.core, closed_set(run.core)) if places.offset(each.address) < places.end]
     records.sort(key=lambda each: places.offset(each.address))
     threads = [each for each in records if each.type is ObjectType.THREAD and not each.flags & STOPPED]
     objects = {each.address: _object(each, places) for each in records}
     threads.sort(key=lambda each: objects[each.address].word("wait_order"))
     manifest = Manifest(
         program="captured",
-        arguments=("captured",),
+        arguments=(),
         clock_ns=run.core.time,
         budget=None,
-        memory_size=USER_END,
+        memory_size=places.end,
         mappings=tuple(
             Mapping(each.start, each.start + each.size, each.prot)
             for each in run.loaded.space.mappings
-            if places.offset(each.address) >= USER_END
+            if places.offset(each.address) >= places.end
         ),
         outside={name: "space" if name == "space" else "port" for name in places.names.values()},
         objects=tuple(objects.values()),
@@ -63,7 +64,7 @@ def captured_image(run: ClosedRun, parent: Image | None = None) -> Image:
     )
     builder = ImageBuilder(manifest, parent)
     ram = run.cpu.ram
-    builder.add((at, ram[frame : frame + PAGE_SIZE]) for frame, at in places.frames.items() if at < USER_END)
+    builder.add((at, ram[frame : frame + PAGE_SIZE]) for frame, at in places.frames.items() if at < places.end)
     return builder.finish()
 
 

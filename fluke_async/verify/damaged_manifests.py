@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -34,7 +35,7 @@ def _another(draft: Draft, manifest: dict[str, Any]) -> Any:
     if way == 5:
         return random.choice((None, True, False, 1.5, -0.0, [], {}, [[]], {"x": 1}, [0] * 32, [1] * 31))
     holder, key = random.choice(list(places(manifest)))
-    return holder[key]
+    return deepcopy(holder[key])  # it may hold the place where it goes
 
 
 def key_in_manifest(draft: Draft) -> None:
@@ -60,7 +61,7 @@ def key_in_manifest(draft: Draft) -> None:
 def in_object(draft: Draft) -> None:
     """An object's word, link, place or type is another one of those that there are."""
     manifest, random = draft.manifest(), draft.random
-    objects = [each for each in manifest.get("objects", ()) if isinstance(each, dict)] if manifest else []
+    objects = _objects(manifest)
     if not objects:
         return
     target, other = random.choice(objects), random.choice(objects)
@@ -74,12 +75,17 @@ def in_object(draft: Draft) -> None:
         outside = random.choice(list(names)) if isinstance(names, dict) and names else "console"
         links[random.choice(list(links))] = random.choice((None, other.get("offset"), outside, draft.number()))
     elif isinstance(state := target.get("state"), dict) and state:
-        name = random.choice(list(state))
+        name = "x" if "x" in state and random.random() < 0.3 else random.choice(list(state))
         if isinstance(state[name], list):
             state[name][random.choice((ENTRY_POINT, 0))] = random.choice(ENTRY_POINTS).number
         else:
             state[name] = random.choice((1 << random.randrange(12), draft.number()))
     draft.set_manifest(manifest)
+
+
+def _objects(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    found = manifest.get("objects")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def in_lists(draft: Draft) -> None:
@@ -88,10 +94,11 @@ def in_lists(draft: Draft) -> None:
     running, mappings = manifest.get("running"), manifest.get("mappings")
     way = random.randrange(4)
     if way == 0 and isinstance(running, list):
-        objects = [each.get("offset") for each in manifest["objects"] if isinstance(each, dict)]
-        running.append(random.choice((*objects, *running, draft.number())))
+        offsets = [each.get("offset") for each in _objects(manifest)]
+        running.append(random.choice((*offsets, *running, draft.number())))
     elif way == 1 and isinstance(mappings, list):
-        start = random.randrange(0, 1 << 20) * PAGE_SIZE
+        starts = [each["start"] for each in mappings if isinstance(each, dict) and isinstance(each.get("start"), int)]
+        start = random.choice((*starts, random.randrange(0, 1 << 20) * PAGE_SIZE))
         size = random.choice((-1, 0, 1, 16, 1 << 10)) * PAGE_SIZE
         mappings.append({"start": start, "end": start + size, "prot": random.randrange(9)})
     elif way == 2 and isinstance(manifest.get("outside"), dict):

@@ -21,8 +21,9 @@ from zlib import crc32
 from fluke_async.execution.configuration import CONFIGURATIONS, Configuration
 from fluke_async.verify.grinding.bystanders import Bystanders
 from fluke_async.verify.grinding.tally import Tally
-from fluke_async.verify.grinding.world import World
+from fluke_async.verify.grinding.world import PARENT, World
 from fluke_async.verify.invariants import check
+from fluke_async.verify.onlooker import Onlooker
 
 BATCH_CALLS = {False: 200, True: 40}  # more often where everything is created again
 WORLD_CALLS = 10_000
@@ -60,6 +61,7 @@ def grind_world(seed: int, configuration: Configuration, calls: int = WORLD_CALL
         world = World(seed, configuration, repeatable=mode is not Mode.PLAIN)
         cpu, core = world.cpu, world.core
         bystanders = Bystanders(world)
+        onlooker = Onlooker(core, world.slab, PARENT)
         core.trace = ground.tally.note
         while cpu.calls < calls:
             world.grind(min(BATCH_CALLS[world.repeatable], calls - cpu.calls))
@@ -67,10 +69,12 @@ def grind_world(seed: int, configuration: Configuration, calls: int = WORLD_CALL
                 bystanders.follow(world.recreate())
             check(core, forged=True)
             bystanders.compare()
+            onlooker.look()
             ground.digests.append(cpu.digest)
             ground.calls = cpu.calls
             world.mend(0.3)
             check(core, forged=True)
+        onlooker.end()
         world.destroy_everything(bystanders.slab)
         check_nothing_left(world)
     except Exception:  # noqa: BLE001 - whatever comes out of the kernel

@@ -33,6 +33,7 @@ from fluke_async.verify import hostile
 from fluke_async.verify.captured_images import captured_image
 from fluke_async.verify.closed_run import ClosedRun
 from fluke_async.verify.damaged_images import damaged_image
+from fluke_async.verify.image_draft import digest
 from fluke_async.verify.loaded_images import load_into
 from fluke_async.verify.programs import program
 
@@ -103,7 +104,9 @@ def image_case(seed: int, number: int) -> Counter[str]:
     assert again == image, "saved and loaded, it is another"
     assert again.manifest == image.manifest
     assert dict(again.pages()) == dict(image.pages())
-    assert all(offset + PAGE_SIZE <= image.manifest.memory_size for offset in image.offsets())
+    for offset, page in image.pages():
+        assert offset + PAGE_SIZE <= image.manifest.memory_size, f"a page at {offset:#x}, outside of the memory"
+        assert digest(page) == image.digest_at(offset), f"the page at {offset:#x} is not what its digest says"
     return Counter({"the same" if image == sound else _made_real(image): 1})
 
 

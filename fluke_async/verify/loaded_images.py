@@ -15,6 +15,7 @@ from fluke_async.image.records import from_records, to_records
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.base import KernelObject, Links
 from fluke_async.kernel.objects.reference import Reference
+from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.recreation import KINDS, RANK
 from fluke_async.verify.invariants import check
 
@@ -32,7 +33,7 @@ def load_into(core: Core, image: Image) -> Slab:
     manifest = image.manifest
     data, _ = to_records(manifest, core.stamp + 1)
     objects = from_records(data, manifest.outside).objects
-    slab = Slab(core)
+    slab = Slab(core, USER_END)  # beyond whatever an image may have
     try:
         _load(core, slab, manifest, objects)
         check(core, forged=True)
@@ -52,11 +53,13 @@ def _load(core: Core, slab: Slab, manifest: Manifest, objects: tuple[ObjectRecor
     }
     for each in objects:
         page = each.offset // PAGE_SIZE * PAGE_SIZE
-        assert page < USER_END
         made = core.create(KINDS[TYPES[each.type]], slab.frame(page) + each.offset - page, _hash(each))
         if made is None:
             raise OutOfMemory(core.quota.limit_bytes)
         found[each.offset] = made
+    started = [found[offset] for offset in manifest.running]
+    assert all(isinstance(each, Thread) for each in started), "what is to be started is no thread"
+    assert len(set(started)) == len(started), "a thread is to be started twice"
     for each in sorted(objects, key=lambda each: RANK[TYPES[each.type]]):
         target = found[each.offset]
         links: Links = {name: None if link is None else found[link] for name, link in each.links.items()}

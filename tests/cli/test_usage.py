@@ -52,6 +52,12 @@ WRONG = [
     ("trace show . --thread x", "int"),
     ("trace show . --limit 0", "1 or more"),
     ("trace show . --event nosuch", "switch"),
+    ("image", "fluke image --help"),
+    ("image nosuch", "show"),
+    ("image show", "give one or more files"),
+    ("image verify nosuch", "give a file to read"),
+    ("image diff nosuch", "SECOND"),
+    ("image verify nosuch --memory lots", "give a file to read"),
     ("demo more", "fluke demo --help"),
 ]
 
@@ -70,7 +76,7 @@ def test_wrong_usage(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["", "run", "list", "cc", "demo", "trace", "trace show"])
+@pytest.mark.parametrize("command", ["", "run", "list", "cc", "demo", "trace", "trace show", "image", "image diff"])
 def test_help_is_no_mistake(fluke: Fluke, command: str) -> None:
     finished = fluke(*command.split(), "--help")
     assert finished.status == 0

@@ -51,7 +51,7 @@ def sample_manifest(**changes: Any) -> Manifest:
     base = PAGE_SIZE
     fields: dict[str, Any] = {
         "program": "sample",
-        "arguments": ("sample", "-n", "3"),
+        "arguments": ("-n", "3"),
         "clock_ns": 1_234_567,
         "budget": None,
         "memory_size": MEMORY_SIZE,

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fluke_async.image.builder import ImageBuilder
+from fluke_async.image.checks import MAPPINGS_MAX, NAMES_MAX, OBJECTS_MAX
 from fluke_async.image.container import FRAME_PAGES, MANIFEST_MAX, VERSION
 from fluke_async.image.image import CHAIN_MAX, PAGES_MAX_BYTES, Image
 from fluke_async.image.kinds import KINDS
-from fluke_async.image.manifest import ABI_VERSION, DEVICES_MAX, FORMAT
+from fluke_async.image.manifest import ABI_VERSION, DEVICES_MAX, FORMAT, STATES_MAX
 from fluke_async.image.pages import ZERO_PAGE
 from tests.image.samples import sample_manifest, sample_pages
 from tests.tidy import ROOT
@@ -92,8 +93,10 @@ def test_the_table_of_types_is_complete() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     assert f"at most {MANIFEST_MAX >> 20} MiB" in PAGE
-    assert f"all devices have at most {DEVICES_MAX >> 20} MiB" in PAGE
+    assert f"at most {DEVICES_MAX} devices, whose states have at most {STATES_MAX >> 20} MiB" in PAGE
     assert f"1 to {FRAME_PAGES} whole pages" in PAGE
     assert f"At most {CHAIN_MAX} images" in PAGE
-    assert f"{PAGES_MAX_BYTES >> 20} MiB of pages in a chain" in PAGE
+    words = " ".join(PAGE.split())
+    assert f"allowed ({PAGES_MAX_BYTES >> 20} MiB, unless told otherwise, and eight times" in words
+    assert f"{OBJECTS_MAX:,} objects, {MAPPINGS_MAX:,} mappings and {NAMES_MAX} names" in words
     assert f"| this one | {VERSION} | {FORMAT} | {ABI_VERSION} |" in PAGE

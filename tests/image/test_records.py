@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fluke_async.abi.layouts import MUTEX_STATE, THREAD_STATE
 from fluke_async.errors import ImageError
 from fluke_async.image.manifest import Manifest, ObjectRecord, Words
 from fluke_async.image.records import from_records, record_name, to_records
@@ -63,6 +64,38 @@ def test_names_fit_and_are_told_apart() -> None:
     assert record_name("console") == b"console"
     assert len(record_name(long)) <= 31
     assert record_name(long) != record_name(long + "y")
+
+
+def at_word(number: int, value: int) -> bytes:
+    """The sample's records with another word."""
+    data = bytearray(to_records(sample_manifest(), 1)[0])
+    data[8 * number : 8 * number + 8] = value.to_bytes(8, "little")
+    return bytes(data)
+
+
+FIRST_OBJECT = 7 + 4 * len(OUTSIDE) + 2  # in words: after the header, the names and two threads to be started
+REFERENCE = FIRST_OBJECT + 3 * 12 + 2 * THREAD_STATE.size // 8 + MUTEX_STATE.size // 8
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "remark"),
+    [
+        (0, 7, "begin with 0x7"),
+        (1, 1 << 40, "records of 1099511627776 bytes"),
+        (6, 1, "with 1 pages"),
+        (3, 1 << 60, "end before the 1152921504606846976 items"),
+        (5, 3, "more than their objects"),
+        (5, 5, "end before|in the middle of something"),
+        (FIRST_OBJECT + 1, 77, "object at 0x1000 has the type 77"),
+        (FIRST_OBJECT + 2, 3, "thread at 0x1000 has a link of kind 3"),
+        (FIRST_OBJECT + 3, 6, "thread at 0x1000 has a link of kind 2 to 6"),
+        (REFERENCE + 4, 1, "ref at 0x1030 has more links than a ref has"),
+        (7, 0xFF, "that is no text"),
+    ],
+)
+def test_wrong_records_are_refused(number: int, value: int, remark: str) -> None:
+    with pytest.raises(ImageError, match=remark):
+        from_records(at_word(number, value))
 
 
 @given(st.data())

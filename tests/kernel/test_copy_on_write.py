@@ -246,22 +246,23 @@ def test_kernel_that_reads_unshares_nothing(machine: Machine) -> None:
 @pytest.mark.parametrize("target", [0, 16, 7])
 @pytest.mark.parametrize(("first", "end"), [(0, 64), (16, 48), (0, 40), (5, 21), (17, 18), (64, 64)])
 def test_pages_of_the_range_are_shared_and_no_others(machine: Machine, first: int, end: int, target: int) -> None:
-    """Whether or not they are whole rows of pages; some hold objects, some are not there."""
-    slabs = Slabs(machine, pages=128)
-    there = [page for page in range(64) if page % 5 != 3]
-    with_objects = [page for page in there if page % 7 == 0]
-    for page in there:
-        frame = machine.core.root.frame_at(machine.core, slabs.starts[0] + page * PAGE_SIZE)
-        assert frame is not None
-        machine.cpu.ram[frame] = page
+    """Whether or not they are whole rows of pages; some hold objects, and some are there only where they come to."""
+    slabs, core, ram = Slabs(machine, pages=128), machine.core, machine.cpu.ram
+    source = [page for page in range(64) if page % 5 != 3]
+    with_objects = [page for page in source if page % 7 == 0]
+    expected = {page - first + target: page for page in source if first <= page < end}
+    own = {page: page + 100 for page in range(128) if page not in expected and page % 3}
+    for slab, numbers in ((0, dict(zip(source, source, strict=True))), (1, own)):
+        for page, number in numbers.items():
+            frame = core.root.frame_at(core, slabs.starts[slab] + page * PAGE_SIZE)
+            assert frame is not None
+            ram[frame] = number
     for page in with_objects:
         slabs.create(Mutex, 0, page)
-    source, into = slabs.starts[0] + first * PAGE_SIZE, slabs.starts[1] + target * PAGE_SIZE
-    assert machine.core.root.share(machine.core, source, (end - first) * PAGE_SIZE, into)
-    check(machine.core)
-    for page in range(128):
-        original, frame = page - target + first, slabs.frame(1, page)
-        assert (frame is not None) == (original in there and first <= original < end)
-        if frame is not None:
-            assert machine.cpu.ram[frame] == original
-            assert (frame == slabs.frame(0, original)) == (original not in with_objects)
+    start, into = slabs.starts[0] + first * PAGE_SIZE, slabs.starts[1] + target * PAGE_SIZE
+    assert core.root.share(core, start, (end - first) * PAGE_SIZE, into)
+    check(core)
+    found = {page: frame for page in range(128) if (frame := slabs.frame(1, page)) is not None}
+    assert {page: ram[frame] for page, frame in found.items()} == expected | own
+    for page, original in expected.items():
+        assert (found[page] == slabs.frame(0, original)) == (original not in with_objects)

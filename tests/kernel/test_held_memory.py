@@ -77,6 +77,13 @@ class HeldMemory(MemoryTree):
         assert held.hold.is_done == held.is_done
 
     @precondition(lambda self: self.all_held)
+    @rule(which=WHICH, wanted=st.sets(st.integers(0, 2 * PAGES)))
+    def narrow(self, which: int, wanted: set[int]) -> None:
+        held = self.all_held[which % len(self.all_held)]
+        held.hold.narrow({page * PAGE_SIZE for page in wanted})
+        held.left = {page: content for page, content in held.left.items() if page - held.first_page in wanted}
+
+    @precondition(lambda self: self.all_held)
     @rule(which=WHICH)
     def end(self, which: int) -> None:
         held = self.all_held[which % len(self.all_held)]

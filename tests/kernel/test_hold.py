@@ -7,7 +7,8 @@ import pytest
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.kernel import user_memory
 from fluke_async.kernel.objects.mutex import Mutex
-from fluke_async.kernel.translation import ALL, FRAME_MASK, WRITE
+from fluke_async.kernel.slab import Slab
+from fluke_async.kernel.translation import ALL, FRAME_MASK, WRITE, resolve_softly
 from tests.kernel.holding import SIZE, contents, filled, hold, take
 from tests.kernel.invariants import check
 from tests.kernel.machine import Machine
@@ -188,6 +189,19 @@ def test_atomic_increment_counts_once_and_is_noticed(machine: Machine) -> None:
 # -- what it costs ---------------------------------------------------------------------------------
 
 
+def test_nothing_goes_through_the_pages_when_memory_is_held(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    slabs = filled(machine)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("somebody goes through the pages")
+
+    with monkeypatch.context() as patch:
+        for name in ("__iter__", "keys", "values", "items"):
+            patch.setattr(Slab, name, refuse)
+        held = machine.core.root.hold(machine.core, slabs.starts[0], SIZE)
+    assert len(take(slabs, held)) == 3
+
+
 def test_holding_uses_no_quota_and_needs_none(machine: Machine) -> None:
     """A program that has used up its memory goes on writing what it has."""
     slabs = filled(machine)
@@ -218,6 +232,31 @@ def test_entries_lose_the_right_to_write_until_the_first_write(machine: Machine)
     machine.core.tables.empty()
     slabs.load(0)
     assert [space.pages[page + each] & ~FRAME_MASK for each in range(4)] == [ALL] * 4, "nobody wants to know any more"
+
+
+def test_first_write_is_noticed_in_passing(machine: Machine) -> None:
+    """Guest code need not stop for it, but where there is more to do."""
+    slabs = filled(machine)
+    core = machine.core
+    thread = machine.spawn(space=slabs.spaces[0], start=False)
+
+    def softly(page: int) -> bool:
+        entry = resolve_softly(core, thread, HERE + page * PAGE_SIZE, WRITE, core.time)
+        check(core)
+        assert entry is None or (entry & WRITE and entry & FRAME_MASK == slabs.frame(0, page))
+        return entry is not None
+
+    held, copy = hold(slabs)
+    assert softly(0)
+    core.hardware.ram[slabs.frame(0) or 0] += 1
+    assert slabs.share()
+    assert not softly(1), "it has to be copied"
+    assert held.written == {slabs.starts[0] // PAGE_SIZE}
+    slabs.free(1)
+    assert softly(1), "nobody else has it any more"
+    core.changes.ask(slabs.frame(0, 2) or 0, 0, core.changes.next_generation())
+    assert not softly(2), "somebody has asked about it"
+    assert take(slabs, held) == copy
 
 
 def test_written_page_is_entered_as_if_nobody_held_it_when_its_entry_was_forgotten(machine: Machine) -> None:

@@ -38,6 +38,7 @@ def test_what_was_not_taken_is_lost_with_the_slab(machine: Machine, taken: int) 
     check(machine.core)
     assert held.is_lost
     assert not held.is_done
+    assert held.pages_of_the_moment()[2] == set(), "what was kept is of no use any more"
     with pytest.raises(HoldLost, match="freed before it had been read"):
         held.take(machine.core, 1)
     held.end(machine.core)
@@ -126,6 +127,57 @@ def test_objects_in_held_pages_that_were_shared_are_found(machine: Machine) -> N
     made = slabs.spawn(1, machine.call("mutex_create", mutex=HERE + PAGE_SIZE))
     assert (machine.done(made), machine.register(made, "a0")) == (True, Status.SUCCESS)
     assert take(slabs, held) == copy
+
+
+# -- some of the pages -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+@pytest.mark.parametrize("wanted", [set(), {1}, {0, 2}, {0, 1, 2, 3, 50}])
+def test_only_what_is_wanted_is_given_and_kept(machine: Machine, wanted: set[int], taken: int) -> None:
+    slabs = filled(machine)
+    held, copy = hold(slabs)
+    slabs.store(0, 1, 5)
+    first = dict(held.take(machine.core, taken))
+    held.narrow({page * PAGE_SIZE for page in wanted})
+    check(machine.core)
+    slabs.store(0, 1, 6)
+    slabs.store(0, 2, 5)
+    slabs.store(0, 3, 5)
+    assert take(slabs, held) == {
+        offset: content
+        for offset, content in copy.items()
+        if offset not in first and offset // PAGE_SIZE in wanted
+    }  # fmt: skip
+
+
+def test_what_is_wanted_gets_less(machine: Machine) -> None:
+    slabs = filled(machine)
+    held, copy = hold(slabs)
+    held.narrow({0, PAGE_SIZE})
+    held.narrow({PAGE_SIZE, 2 * PAGE_SIZE})
+    slabs.store(0, 1, 5)
+    assert take(slabs, held) == {PAGE_SIZE: copy[PAGE_SIZE]}
+    held.narrow({0})
+    assert held.is_done
+
+
+def test_pages_that_have_changed_are_all_that_is_wanted(machine: Machine) -> None:
+    """As a checkpoint does that goes on from the one before."""
+    slabs = filled(machine)
+    first = hold(slabs)
+    content = take(slabs, first.hold)
+    slabs.store(0, 1, 5)
+    slabs.store(0, 3, 5)
+    second = hold(slabs)
+    changed = second.hold.changed_since(first.hold)
+    assert changed == {PAGE_SIZE, 3 * PAGE_SIZE}
+    second.hold.narrow(changed)
+    for page in range(4):
+        slabs.store(0, page, 6)
+    some = take(slabs, second.hold)
+    assert some.keys() == changed
+    assert content | some == second.copy
 
 
 # -- several ---------------------------------------------------------------------------------------

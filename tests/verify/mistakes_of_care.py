@@ -13,14 +13,18 @@ from typing import Any
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.kernel import buffers, ipc, reliable, user_memory
 from fluke_async.kernel.core import Core
+from fluke_async.kernel.hold import Hold
 from fluke_async.kernel.memory import Quota
 from fluke_async.kernel.objects import mapping, region
 from fluke_async.kernel.objects.cond import Cond
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
+from fluke_async.kernel.objects.root import RootSpace
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.ordered_queue import OrderedQueue
+from fluke_async.kernel.params import SLAB_SIZE
 from fluke_async.kernel.scheduler import Scheduler
+from fluke_async.kernel.slab import Slab
 from fluke_async.kernel.tables import Tables
 from fluke_async.kernel.user_memory import _store as store
 
@@ -140,6 +144,25 @@ def tables_counted_wrong() -> None:
     Tables.forget = forget  # type: ignore[method-assign]
 
 
+def held_memory_written_as_before() -> None:
+    """What could be written before memory is held can be written after it."""
+
+    def hold(self: RootSpace, core: Core, start: int, size: int) -> Hold:
+        return self._slabs[start // SLAB_SIZE].hold(start // PAGE_SIZE, (start + size) // PAGE_SIZE)
+
+    RootSpace.hold = hold  # type: ignore[method-assign]
+
+
+def pages_kept_for_the_newest_hold_alone() -> None:
+    """A page that is written is kept for who held the memory last, and for nobody who did before."""
+
+    def note_write(self: Slab, page: int, content: memoryview) -> None:
+        self.holds[-1].keep(page, content, None)
+        self.holds[-1].written.add(page)
+
+    Slab.note_write = note_write  # type: ignore[method-assign]
+
+
 MISTAKES: tuple[Callable[[], None], ...] = (
     quota_not_given_back,
     translations_kept_by_protect,
@@ -152,4 +175,6 @@ MISTAKES: tuple[Callable[[], None], ...] = (
     inheritor_not_forgotten,
     client_not_told,
     tables_counted_wrong,
+    held_memory_written_as_before,
+    pages_kept_for_the_newest_hold_alone,
 )

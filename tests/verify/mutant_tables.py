@@ -55,6 +55,8 @@ TESTS: dict[str, tuple[str, ...]] = {
             taken_from_a_client space_keeper_ends alerts pulled_away rings_of_calls ipc_ends execution/models
         """,
         "region_scan": "paid_work scans_cut_off region_changed region_search region_consumers",
+        "hold": "changed_since holds_beside hold held_memory",
+        "slab": "changed_since holds_beside hold copy_on_write fault_around region_search held_memory",
         "revocation": "revoked_ranges parked_by_a_state tables mapping translation memory_pulled_away",
     }.items()
 }
@@ -75,6 +77,7 @@ HARMLESS = {
         "objects.thread",
         "removed: self.scheduler.scheduled = self.scheduler.scheduled or None",
     ): "an empty table will do",
+    ("slab", "other constant: True"): "the two lists are equally long",
     (
         "scheduler",
         "removed: thread.stack.close()",

@@ -12,18 +12,19 @@ import sys
 
 from fluke_async.verify import hostile
 from fluke_async.verify.hostile_files import file_case
+from fluke_async.verify.hostile_images import image_case
 from fluke_async.verify.hostile_states import state_case
+from tests.verify.mistakes_of_images import OF_IMAGES
 from tests.verify.mistakes_of_input import OF_FILES, OF_STATES
 
 SEED = 1
-FILES, WORLDS = 4000, 200
-MISTAKES = {each.__name__: each for each in (*OF_FILES, *OF_STATES)}
+CASES = ((OF_FILES, file_case, 4000), (OF_IMAGES, image_case, 4000), (OF_STATES, state_case, 200))
+MISTAKES = {each.__name__: (each, case, count) for mistakes, case, count in CASES for each in mistakes}
 
 
 def find(name: str) -> str:
     """How a mistake escapes first; empty if it is not found."""
-    mistake = MISTAKES[name]
-    case, count = (file_case, FILES) if mistake in OF_FILES else (state_case, WORLDS)
+    mistake, case, count = MISTAKES[name]
     case(SEED, 0)  # without it, all is well
     mistake()
     hostile.ESCAPES_MAX = 1
@@ -43,5 +44,6 @@ def found_in_a_process(name: str) -> bool:
 
 
 if __name__ == "__main__":
+    image_case(SEED, 0)  # its samples are this process's to remove
     not_found = [name for name in sys.argv[1:] or MISTAKES if not found_in_a_process(name)]
     sys.exit(1 if not_found else 0)

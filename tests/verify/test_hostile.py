@@ -8,14 +8,16 @@ from collections import Counter
 
 import pytest
 
-from fluke_async.verify import hostile, hostile_files, hostile_states
+from fluke_async.verify import hostile, hostile_files, hostile_images, hostile_states
 from fluke_async.verify.hostile import main, run
 from fluke_async.verify.hostile_files import file_case
+from fluke_async.verify.hostile_images import image_case
 from fluke_async.verify.hostile_states import state_case
 from tests.tidy import ROOT
+from tests.verify.mistakes_of_images import OF_IMAGES
 from tests.verify.mistakes_of_input import OF_FILES, OF_STATES
 
-FILES, WORLDS = 1000, 40
+FILES, IMAGES, WORLDS = 1000, 1000, 40
 
 
 def test_damaged_files_are_loaded_or_refused_and_leave_nothing() -> None:
@@ -26,6 +28,17 @@ def test_damaged_files_are_loaded_or_refused_and_leave_nothing() -> None:
     assert tally.outcomes["refused: no program"] > FILES / 3
     assert tally.outcomes["refused: no room for it"] > 5
     assert sum(times for outcome, times in tally.outcomes.items() if outcome.startswith("run")) > 20
+
+
+def test_damaged_images_are_loaded_or_refused_and_can_be_made_real() -> None:
+    tally = run(image_case, 11, range(IMAGES))
+    assert tally.escapes == []
+    assert tally.outcomes.total() == IMAGES
+    assert tally.outcomes["another, made real"] > IMAGES / 30
+    assert tally.outcomes["the same"] > IMAGES / 50
+    reasons = {outcome for outcome in tally.outcomes if outcome.startswith("refused: ")}
+    for noun in ("thread", "mutex", "mapping", "image", "section", "page", "table", "manifest", "file"):
+        assert any(noun in reason for reason in reasons), noun
 
 
 def test_forged_states_are_taken_or_refused_and_the_kernel_goes_on() -> None:
@@ -43,6 +56,7 @@ def test_forged_states_are_taken_or_refused_and_the_kernel_goes_on() -> None:
 def test_the_same_case_comes_to_the_same() -> None:
     assert state_case(5, 2) == state_case(5, 2)
     assert file_case(5, 2) == file_case(5, 2)
+    assert image_case(5, 2) == image_case(5, 2)
 
 
 def a_case(seed: int, number: int) -> Counter[str]:
@@ -77,7 +91,7 @@ def test_a_case_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
     assert "TookTooLong" in tally.escapes[0][1]
 
 
-@pytest.mark.parametrize("module", [hostile_files, hostile_states], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [hostile_files, hostile_images, hostile_states], ids=lambda module: module.__name__)
 def test_the_command_carries_out_what_it_is_told(module: object) -> None:
     name = getattr(module, "__name__")  # noqa: B009
     command = [sys.executable, "-m", name, "--seed", "2", "--first", "5", "--count", "2"]
@@ -88,7 +102,7 @@ def test_the_command_carries_out_what_it_is_told(module: object) -> None:
 
 
 def test_planted_mistakes_are_found() -> None:
-    names = [each.__name__ for each in (*OF_FILES, *OF_STATES)]
+    names = [each.__name__ for each in (*OF_FILES, *OF_IMAGES, *OF_STATES)]
     command = [sys.executable, "-m", "tests.verify.planted_input"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -100,6 +100,12 @@ class RootSpace(Space):
         frame = slab.get(page)
         return frame in core.frames.sharers or frame in core.changes.written or slab.is_held(page)
 
+    def is_work_to_write(self, core: Core, address: int) -> bool:
+        """Whether the first write to a page takes more than to enter it, and to keep what was in it."""
+        slab = self._slabs.get(address // SLAB_SIZE)
+        frame = None if slab is None else slab.get(address // PAGE_SIZE)
+        return frame is not None and (core.frames.sharers.get(frame, 1) > 1 or frame in core.changes.written)
+
     def is_held(self, address: int) -> bool:
         """Whether the first write to a page is to be noticed by who holds its slab."""
         slab = self._slabs.get(address // SLAB_SIZE)
