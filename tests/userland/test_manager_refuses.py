@@ -182,6 +182,14 @@ async def test_image_that_is_damaged_is_refused_with_one_line(name: str) -> None
     assert output.count(b"\n") == 1
 
 
+async def test_link_to_nothing_is_told() -> None:
+    words = await image_of("hello")
+    words[OBJECT + 2 : OBJECT + 4] = [1, 0x7F0]  # inside, where there is nothing
+    output, end = await run(shelf_with(spoilt=sealed(words)), ["-r", "spoilt"])
+    assert output == b"manager: the child cannot be resumed: the image is damaged\n"
+    assert end == fluke.Exit("exited", 1)
+
+
 async def test_state_that_the_kernel_refuses_is_told() -> None:
     words = await image_of("hello")
     record = OBJECT
