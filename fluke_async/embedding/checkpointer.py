@@ -111,8 +111,13 @@ class Checkpointer:
         copies: list[Outside] = []
 
         def copy(outside: Outside) -> None:
-            while len(copies) < count:
-                copies.append(_copy(self._driver, outside))
+            try:
+                while len(copies) < count:
+                    copies.append(_copy(self._driver, outside))
+            except FlukeError:  # before it goes on, which may need memory
+                while copies:
+                    copies.pop().slab.free()
+                raise
 
         made: list[Process] = []
         try:
@@ -140,6 +145,10 @@ class Checkpointer:
                 raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
             return Order(OrderKind.CAPTURE, process.loaded, on_hold=note, on_running=stop.go_on)
 
+        def leave() -> None:
+            if driver.manager is not None and driver.manager.has_order:  # in the middle of what will be gone
+                driver.manager.end(f"process {process.name!r} has ended while it was read out")
+
         def note(order: Order) -> None:
             outside = order.outside
             clock_ns = stop.clock_ns + process.attached.timer.offset_ns
@@ -150,9 +159,11 @@ class Checkpointer:
         async with self._turn:
             stop = Stop(driver, process)
             await stop.wait(at)
+            process.on_end.append(leave)
             try:
                 await self._carry_out(begin)
             finally:
+                process.on_end.remove(leave)
                 await driver.ensure(stop.go_on)  # if the manager has not come so far
         return noted[0]
 

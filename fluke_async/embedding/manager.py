@@ -87,6 +87,11 @@ class Manager:
         """Of its threads."""
         return self.outside.account
 
+    @property
+    def has_order(self) -> bool:
+        """Whether it is at work."""
+        return self._order is not None
+
     def start(self, post: Callable[[Callable[[], None]], None]) -> None:
         """Let it run; `post` puts actions into the kernel's queue."""
         self.post = post
