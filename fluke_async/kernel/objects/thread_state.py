@@ -162,17 +162,31 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
         _check_bits(core, by, bits)
     _check_links(thread, by, bits, links)
 
+    is_known = by is None or _stays_known(thread, links)
     thread.drop_stack()
     if thread.export_link("waiting_for") is None:
         core.unpark(thread)  # what it waited for has gone while it was stopped
     if bits is not None:
         _load_bits(core, thread, bits)
     _load_links(core, thread, bits, links)
-    thread.asked &= by is None  # its scheduler may have given it up while it was stopped: it asks anew
+    thread.asked &= is_known
     if bits is not None and not number(bits, "flags") & ThreadFlags.STOPPED:
         probe, core.probe = core.probe, None  # what a start looks up is no point: the call that loads is not done
         core.start(thread)
         core.probe = probe
+
+
+def _stays_known(thread: Thread, links: Links) -> bool:
+    """
+    Whether a program may load that a thread's scheduler knows of it.
+
+    A state may be older than the moment at which its scheduler has given it up, or another's may be loaded: then it asks
+    anew, for a request that is lost would do harm. One that has no space yet is new, and known to nobody.
+    """
+    if thread.space is None:
+        return True
+    scheduler = thread.export_link("scheduler")
+    return thread.asked and scheduler is not None and links.get("scheduler", scheduler) is scheduler
 
 
 def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
