@@ -116,10 +116,10 @@ def test_a_scheduler_knows_of_a_thread_that_a_program_loads_if_it_knew_before(ma
         assert give(machine, thread, FOREVER)[0] == Status.THREAD_BLOCKED
     elif state == "another scheduler":
         scheduled = Scheduled(machine)
-        links["scheduler"] = machine.reference(scheduled.port)
+        links["scheduler_ref"] = machine.reference(scheduled.port)
     elif state == "new":
-        links["scheduler"] = machine.reference(scheduled.port)
-        links["space"] = machine.reference(thread.space)
+        links["scheduler_ref"] = machine.reference(scheduled.port)
+        links["space_ref"] = machine.reference(thread.space)
         thread = machine.new(Thread)
     machine.invoke("thread_set_state", thread=thread, state=room, **links)
     is_known = state in ("asked", "new")
