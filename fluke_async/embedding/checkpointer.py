@@ -25,7 +25,7 @@ from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, shown
+from fluke_async.image.manifest import SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
 from fluke_async.kernel.hold import Hold
@@ -157,7 +157,11 @@ class Checkpointer:
 
         def lay_out() -> Outside:
             given = {name: resolve(driver, target) for name, target in services.items()}
-            return _outside(self._driver, [(each.start, each.end, each.prot) for each in manifest.mappings], given)
+            mappings = [(each.start, each.end, each.prot) for each in manifest.mappings]
+            hashes = {name: each.hash for name, each in manifest.outside.items()}
+            driver.core.leave_out_hashes(each.word("hash") for each in manifest.objects if each.state)
+            driver.core.leave_out_hashes(hashes.values())
+            return _outside(driver, mappings, hashes, given)
 
         outside = await driver.call(lay_out)
         try:
@@ -295,7 +299,9 @@ def _manifest(process: Process, still: Still) -> Manifest:
         budget=still.budget,
         memory_size=records.memory_size,
         mappings=tuple(MappedRange(*each) for each in outside.mappings),
-        outside={name: OUTSIDE_TYPES.get(name, target.type.name.lower()) for name, target in outside.named.items()},
+        outside={
+            name: OutsideObject(target.type.name.lower(), target.hash) for name, target in outside.named.items()
+        },
         objects=records.objects,
         running=records.running,
         devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},
@@ -303,9 +309,11 @@ def _manifest(process: Process, still: Still) -> Manifest:
     )
 
 
-def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Mapping[str, Service]) -> Outside:
-    """What a process has outside, around memory in which nothing is yet."""
-    outside = Outside(driver.core)
+def _outside(
+    driver: Driver, mappings: list[tuple[int, int, int]], hashes: Mapping[str, int], services: Mapping[str, Service]
+) -> Outside:
+    """What a process has outside, with the hashes that it had, around memory in which nothing is yet."""
+    outside = Outside(driver.core, hashes)
     try:
         outside.make()
         for start, end, prot in mappings:
@@ -320,7 +328,8 @@ def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Map
 def _copy(driver: Driver, outside: Outside) -> Outside:
     """What a process has outside, and its memory as it is now, once more."""
     core = driver.core
-    copy = _outside(driver, outside.mappings, outside.services)
+    hashes = {name: target.hash for name, target in outside.named.items()}
+    copy = _outside(driver, outside.mappings, hashes, outside.services)
     if not core.root.share(core, outside.slab.start, PROGRAM_END, copy.slab.start):
         copy.slab.free()
         raise OutOfMemory(core.quota.limit_bytes)

@@ -35,8 +35,9 @@ NAME_TEXT_BYTES = ORDER_NAME.size - 8
 class Outside:
     """Around the memory in `slab`; on an exception the caller frees that, and nothing is left."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, hashes: Mapping[str, int] | None = None) -> None:
         self.slab = Slab(core)
+        self._hashes = hashes or {}  # of what is made by its name, where it has to be known by the same one as before
         self.mappings: list[tuple[int, int, int]] = []
         self.services: Mapping[str, Service] = {}
         self.named: dict[str, KernelObject] = {}
@@ -49,7 +50,7 @@ class Outside:
 
     def make(self) -> None:
         """Make the space, with nothing mapped."""
-        self.space, self.region = self.slab.new_space()
+        self.space, self.region = self.slab.new_space(self._hash("space"))
 
     def map(self, start: int, end: int, prot: int) -> None:
         """Let the process see part of its memory."""
@@ -60,7 +61,7 @@ class Outside:
     def open(self, services: Mapping[str, Service]) -> None:
         """Make the ports that every process has, and what this one is given beside them."""
         self.services = services
-        self.console, self.timer, self.parent = (self.slab.parent_object(Port) for _ in range(3))
+        self.console, self.timer, self.parent = (self._port(name) for name in ("console", "timer", "parent"))
         self.named = {"space": self.space, "parent": self.parent, "console": self.console, "timer": self.timer}
         for name, target in services.items():
             self._give(SERVICE_PREFIX + name, target)
@@ -69,10 +70,17 @@ class Outside:
         if isinstance(target, DevicePort):
             target = target.hand_in
         if not isinstance(target, KernelObject):
-            port = self.slab.parent_object(Port)
+            port = self._port(name)
             port.receiver = target
             target = port
         self.named[name] = target
+
+    def _port(self, name: str) -> Port:
+        return self.slab.parent_object(Port, self._hash(name))
+
+    def _hash(self, name: str) -> int:
+        """0: a new one."""
+        return self._hashes.get(name, 0)
 
     def take_in(self) -> None:
         """What somebody else has made in the memory is the process's: the spaces have its account."""

@@ -125,7 +125,7 @@ def description(image: Image) -> dict[str, Any]:
         "objects": dict(sorted(Counter(each.type for each in manifest.objects).items())),
         "threads": [asdict(each) for each in threads(image)],
         "pages": asdict(page_counts(image)),
-        "outside": manifest.outside,
+        "outside": {name: {"type": each.type, "hash": each.hash} for name, each in manifest.outside.items()},
         "devices": {name: {"device": each.device, "state": each.state} for name, each in manifest.devices.items()},
         "unsaved": list(manifest.unsaved),
     }
