@@ -13,29 +13,28 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.lowlevel import checkpoint as breathe
 
-from fluke_async.abi.devices import OrderKind
-from fluke_async.embedding.devices import CONSOLE
+from fluke_async.abi.orders import OrderKind
+from fluke_async.embedding.devices import CONSOLE, is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside, Service
 from fluke_async.embedding.process import Process
+from fluke_async.embedding.reading import Reading
 from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
+from fluke_async.embedding.stop import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
+from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
-from fluke_async.kernel.hold import Hold
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.embedding.driver import Driver
     from fluke_async.embedding.processes import Processes
 
-PAGES_AT_A_TIME = 64  # hashed between two turns of the event loop: some 0.4 ms
 STORED_AT_A_TIME = 512  # put into memory at one fixed point: some 1 ms
 
 
@@ -50,67 +49,6 @@ class Still:
     records: bytearray
 
 
-class Stop:
-    """A process stands still, and its clock with it, from a moment on until it is told to go on."""
-
-    def __init__(self, driver: Driver, process: Process) -> None:
-        self._driver = driver
-        self._process = process
-        self._reached = anyio.Event()
-        self.clock_ns = 0  # the kernel's clock at that moment
-        self.is_open = True  # it has not come
-
-    @property
-    def is_awaited(self) -> bool:
-        """Nobody goes on by it, so a kernel in which nothing else can happen does not wait for it."""
-        return False
-
-    async def wait(self, count: int | None) -> None:
-        """
-        Wait until the kernel's count has been reached, by default not at all, and the process stands still.
-
-        Raises:
-            FlukeError: it has ended before that.
-        """
-        driver, process = self._driver, self._process
-        process.on_end = self._reached.set
-        try:
-            await driver.call(lambda: self._begin(count))
-            await self._reached.wait()
-        except BaseException:
-            self.is_open = False
-            await driver.ensure(self.go_on)
-            raise
-        finally:
-            process.on_end = None
-        if process.loaded is None:
-            raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
-
-    def _begin(self, count: int | None) -> None:
-        if self._process.loaded is None:
-            self._reached.set()
-        elif count is None or count <= self._driver.core.time:
-            self._come()
-        else:
-            self._driver.core.at(count, self._come, self)
-
-    def _come(self) -> None:
-        self.is_open = False
-        self.clock_ns = self._driver.now_ns()
-        self._process.attached.timer.stop()
-        self._driver.set_held(self._process, True)
-        self._reached.set()
-
-    def go_on(self) -> None:
-        """Let it go on, at the fixed point. Where the kernel's clock counts instructions, no time has passed for it."""
-        process, driver = self._process, self._driver
-        if process.is_held:
-            away_ns = 0 if driver.clock.is_real else driver.now_ns() - self.clock_ns
-            process.attached.go_on(process.attached.timer.offset_ns - away_ns)
-            process.resumed_count = driver.core.time
-            driver.set_held(process, False)
-
-
 class Checkpointer:
     """Of one kernel."""
 
@@ -121,39 +59,27 @@ class Checkpointer:
 
     async def capture(self, process: Process, parent: Image | None = None, at: int | None = None) -> Image:
         """See `Process.checkpoint`; with `at`, when the kernel's count has reached that."""
-        core = self._driver.core
-        holds: list[Hold] = []
+        readings: list[Reading] = []
+        image: Image | None = None
 
-        def hold(outside: Outside) -> None:
-            holds.append(core.root.hold(core, outside.slab.start, PROGRAM_END))
+        def begin(_: Outside) -> None:
+            readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, hold, at)
+            still = await self._read_out(process, begin, at)
             builder = ImageBuilder(_manifest(process, still), parent)
-            known, before = process.latest or (None, None)
-            changed = holds[0].changed_since(before) if parent is not None and known == parent and before else None
-            while not holds[0].is_done:
-                pages = holds[0].take(core, PAGES_AT_A_TIME)
-                builder.add(pages if changed is None else [page for page in pages if page[0] in changed])
-                await breathe()
+            async for pages in readings[0].pages():
+                builder.add(pages)
             image = builder.finish()
-        except BaseException:
-            for each in holds:
-                each.end(core)
-            raise
-        process.remember(core, image, holds[0])
+        finally:
+            for reading in readings:
+                reading.end(image)
         return image
 
     async def restore(self, image: Image, stdin: Any, services: Mapping[str, Named], budget: int | None) -> Process:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
-        missing = [
-            name.removeprefix(SERVICE_PREFIX)
-            for name in manifest.outside
-            if name.startswith(SERVICE_PREFIX) and name.removeprefix(SERVICE_PREFIX) not in services
-        ]
-        if missing:
-            raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
+        _check_fits(manifest, services)
 
         def lay_out() -> Outside:
             given = {name: resolve(driver, target) for name, target in services.items()}
@@ -177,7 +103,7 @@ class Checkpointer:
             driver.core.stamp += count
             return bytearray(data)
 
-        still = Still(outside, manifest.clock_ns, budget, manifest.devices["console"].state, bytearray())
+        still = Still(outside, manifest.clock_ns, budget, _console_state(manifest), bytearray())
         return await self._make(manifest.program, manifest.arguments, still, records, stdin)
 
     async def fork(self, process: Process, count: int) -> list[Process]:
@@ -253,6 +179,7 @@ class Checkpointer:
             process = self._processes.adopt(name, arguments, outside, stdin, still.console)
             made.append(process)
             process.attached.go_on(still.clock_ns - driver.now_ns())
+            outside.hand_on()
             driver.set_held(process, False)
             if driver.core.trace is not None:
                 driver.core.trace((driver.core.time, Event.SPAWN, 0, process.number, name))
@@ -307,6 +234,26 @@ def _manifest(process: Process, still: Still) -> Manifest:
         devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},
         unsaved=(),
     )
+
+
+def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:
+    """See that a process can be made here of what an image says."""
+    wanted = [name.removeprefix(SERVICE_PREFIX) for name in manifest.outside if name.startswith(SERVICE_PREFIX)]
+    missing = [name for name in wanted if name not in services]
+    if missing:
+        raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
+    unknown = [name for name in services if name not in wanted]
+    if unknown:
+        raise FlukeError(f"the process in this image has no service {', '.join(unknown)}: leave it out")
+    if manifest.memory_size != PROGRAM_END or not OUTSIDE_TYPES.keys() <= manifest.outside.keys():
+        raise FlukeError("this image is not of a process of such a kernel: its memory or its ports are others")
+    if not is_console_state(_console_state(manifest)):
+        raise FlukeError("this image has no console that can be continued: its state is not one")
+
+
+def _console_state(manifest: Manifest) -> Any:
+    console = manifest.devices.get("console")
+    return None if console is None else console.state
 
 
 def _outside(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fluke_async.abi.codes import PAGE_SIZE
-from fluke_async.abi.layouts import ORDER_NAME
+from fluke_async.abi.orders import ORDER_NAME
 from fluke_async.device import DevicePort
 from fluke_async.embedding.slab import Slab
 from fluke_async.image.manifest import SERVICE_PREFIX
@@ -41,6 +41,7 @@ class Outside:
         self.mappings: list[tuple[int, int, int]] = []
         self.services: Mapping[str, Service] = {}
         self.named: dict[str, KernelObject] = {}
+        self._early: list[DeviceRequest] = []  # to devices that are not there yet
         self._window: Region | None = None
 
     @property
@@ -63,8 +64,17 @@ class Outside:
         self.services = services
         self.console, self.timer, self.parent = (self._port(name) for name in ("console", "timer", "parent"))
         self.named = {"space": self.space, "parent": self.parent, "console": self.console, "timer": self.timer}
+        for port in (self.console, self.timer, self.parent):
+            port.receiver = self._early.append
         for name, target in services.items():
             self._give(SERVICE_PREFIX + name, target)
+
+    def hand_on(self) -> None:
+        """Whoever answers at the ports is there now: what threads asked for that wait there again."""
+        early, self._early = self._early, []
+        for request in early:
+            if request.is_open and request.port.receiver is not None:
+                request.port.receiver(request)
 
     def _give(self, name: str, target: Service) -> None:
         if isinstance(target, DevicePort):
