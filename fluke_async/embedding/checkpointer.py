@@ -226,9 +226,7 @@ def _manifest(process: Process, still: Still) -> Manifest:
         budget=still.budget,
         memory_size=records.memory_size,
         mappings=tuple(MappedRange(*each) for each in outside.mappings),
-        outside={
-            name: OutsideObject(target.type.name.lower(), target.hash) for name, target in outside.named.items()
-        },
+        outside={name: OutsideObject(target.type.name.lower(), target.hash) for name, target in outside.named.items()},
         objects=records.objects,
         running=records.running,
         devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},

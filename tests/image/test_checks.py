@@ -147,7 +147,10 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("target to 0x1000, where no", {"objects": (record("ref", BASE, target=BASE),)}),
     ("where no thread is", {"objects": (MUTEX, record("cond", BASE + 48, inheritor=BASE + 32))}),
     ("where no space is", {"objects": thread(space="console")}),
-    ("it cannot lead outside", {"outside": {"service:x": OutsideObject("thread", 3)}, "objects": thread(client="service:x")}),
+    (
+        "it cannot lead outside",
+        {"outside": {"service:x": OutsideObject("thread", 3)}, "objects": thread(client="service:x")},
+    ),
     ("only calls to ports", {"objects": thread({"x": registers("mutex_lock")}, waiting_for=LOCK)}),
     ("only calls to ports", {"objects": thread({"x": registers("ipc_call"), "exception": 13}, waiting_for="console")}),
     ("0x11c9 does not wait", {"objects": thread({"x": registers("mutex_unlock")}, waiting_for="console")}),

@@ -22,6 +22,7 @@ from fluke_async.abi.entry_point import Class
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
+from fluke_async.kernel.donation import stays_known
 from fluke_async.kernel.objects.thread_connections import connection_flags, is_both, load_connections, tie_call
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
 
@@ -162,7 +163,7 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
         _check_bits(core, by, bits)
     _check_links(thread, by, bits, links)
 
-    is_known = by is None or _stays_known(thread, links)
+    is_known = by is None or stays_known(thread, links)
     thread.drop_stack()
     if thread.export_link("waiting_for") is None:
         core.unpark(thread)  # what it waited for has gone while it was stopped
@@ -174,19 +175,6 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
         probe, core.probe = core.probe, None  # what a start looks up is no point: the call that loads is not done
         core.start(thread)
         core.probe = probe
-
-
-def _stays_known(thread: Thread, links: Links) -> bool:
-    """
-    Whether a program may load that a thread's scheduler knows of it.
-
-    A state may be older than the moment at which its scheduler has given it up, or another's may be loaded: then it asks
-    anew, for a request that is lost would do harm. One that has no space yet is new, and known to nobody.
-    """
-    if thread.space is None:
-        return True
-    scheduler = thread.export_link("scheduler")
-    return thread.asked and scheduler is not None and links.get("scheduler", scheduler) is scheduler
 
 
 def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
