@@ -144,7 +144,7 @@ class Checkpointer:
 
         def note() -> None:
             outside = order.outside
-            clock_ns = stop.clock_ns + process.attached.timer.offset_ns
+            clock_ns = stop.process_clock_ns
             console = process.attached.console.state
             keep(outside)
             noted.append(Still(outside, clock_ns, outside.account.instructions_left, console, order.records))
@@ -178,7 +178,7 @@ class Checkpointer:
         def go_on() -> None:
             process = self._processes.adopt(name, arguments, outside, stdin, still.console)
             made.append(process)
-            process.attached.go_on(still.clock_ns - driver.now_ns())
+            process.attached.go_on(still.clock_ns + outside.account.answered_cost - driver.now_ns())
             outside.hand_on()
             driver.set_held(process, False)
             if driver.core.trace is not None:

@@ -87,6 +87,11 @@ class Manager:
         """Of its threads."""
         return self.outside.account
 
+    @property
+    def hashes(self) -> frozenset[int]:
+        """Of its threads."""
+        return frozenset(thread.hash for thread in self.account.threads)
+
     def start(self, post: Callable[[Callable[[], None]], None]) -> None:
         """Let it run; `post` puts actions into the kernel's queue."""
         self.post = post
