@@ -91,8 +91,8 @@ class Checkpointer:
 
         outside = await driver.call(lay_out)
         try:
-            pages = image.pages()
-            while await driver.call(lambda: _store(outside, pages)):
+            pages, zeros = image.pages(), iter(image.zeros())
+            while await driver.call(lambda: _store(outside, pages)) or await driver.call(lambda: _touch(outside, zeros)):
                 pass
         except BaseException:
             await driver.ensure(outside.slab.free)
@@ -279,6 +279,14 @@ def _copy(driver: Driver, outside: Outside) -> Outside:
         copy.slab.free()
         raise OutOfMemory(core.quota.limit_bytes)
     return copy
+
+
+def _touch(outside: Outside, zeros: Iterator[int]) -> bool:
+    """Let the next pages that are zero have memory, as they had; whether there are any."""
+    some = list(islice(zeros, STORED_AT_A_TIME))
+    for offset in some:
+        outside.slab.frame(offset)
+    return bool(some)
 
 
 def _store(outside: Outside, pages: Iterator[tuple[int, bytes]]) -> bool:

@@ -23,7 +23,6 @@ from fluke_async.image.manifest import (
     OutsideObject,
 )
 from fluke_async.image.object_checks import WORD_END, check_object, where
-from fluke_async.image.pages import ZERO_DIGEST
 from fluke_async.image.records import record_name
 from fluke_async.image.refusal import brief, refusal
 
@@ -181,8 +180,6 @@ def _check_running(manifest: Manifest) -> None:
 
 
 def _check_pages(manifest: Manifest, table: Mapping[int, bytes]) -> None:
-    for offset, page_digest in table.items():
+    for offset in table:
         if offset % PAGE_SIZE or not 0 <= offset < manifest.memory_size:
             raise refusal(f"the page at {offset:#x} is not on a page of the memory of {manifest.memory_size:#x} bytes")
-        if page_digest == ZERO_DIGEST and manifest.parent is None:
-            raise refusal(f"the page at {offset:#x} is said to have become zero, but the image has no parent")

@@ -36,14 +36,14 @@ class PageCounts:
     Pages of an image.
 
     `all` are not zero, `inherited` of them are in the images that this one builds on. Of its own, so many different
-    `stored` contents stand for `shared` more, and `became_zero` are listed as zero.
+    `stored` contents stand for `shared` more, and `zero` are listed as zero.
     """
 
     all: int
     inherited: int
     stored: int
     shared: int
-    became_zero: int
+    zero: int
 
 
 def threads(image: Image) -> list[ThreadSummary]:
@@ -106,7 +106,7 @@ def page_counts(image: Image) -> PageCounts:
         inherited=total - len(own),
         stored=len(image.contents),
         shared=len(own) - len(image.contents),
-        became_zero=len(image.table) - len(own),
+        zero=len(image.table) - len(own),
     )
 
 

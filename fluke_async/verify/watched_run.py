@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fluke_async.image.image import Image
 
 MEMORY = "16M"
+CHOSEN = "ref_hash"  # the hash of an object that was made later: the kernel has chosen others meanwhile
 Completion = tuple[int | None, str, int]
 """When, which call, and its status."""
 
@@ -90,7 +91,8 @@ class WatchedRun:
         if event[1] in COMPLETIONS:
             manager = self.driver.manager
             if manager is None or event[2] not in manager.hashes:
-                self.seen.completions.append((self._clock(), event[3], event[4]))
+                status = 0 if event[3] == CHOSEN else event[4]
+                self.seen.completions.append((self._clock(), event[3], status))
         elif event[1] is Event.EXIT:
             self.seen.completions.append((self._clock(), event[4], event[5]))
 

@@ -45,7 +45,7 @@ def test_the_reader_reads_images(tmp_path: Path) -> None:
     manifest, pages, identity, parent_name = reader()(tmp_path / "full")
     assert identity == full.identity
     assert parent_name is None
-    assert pages == dict(full.pages())
+    assert pages == {**dict(full.pages()), **dict.fromkeys(full.zeros())}
     assert manifest["objects"][1]["state"]["wait_order"] == full.manifest.objects[1].state["wait_order"]
     assert manifest["outside"] == {name: asdict(each) for name, each in full.manifest.outside.items()}
 
