@@ -29,6 +29,7 @@ from fluke_async.image.image import Image
 from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
+from fluke_async.kernel.params import STAMP_LEAD_MAX
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Still:
 
     outside: Outside
     clock_ns: int
+    last_stamp: int
     budget: int | None
     console: Any  # the state of its console
     records: bytearray
@@ -92,18 +94,24 @@ class Checkpointer:
         outside = await driver.call(lay_out)
         try:
             pages, zeros = image.pages(), iter(image.zeros())
-            while await driver.call(lambda: _store(outside, pages)) or await driver.call(lambda: _touch(outside, zeros)):
+            while await driver.call(lambda: _store(outside, pages)) or await driver.call(
+                lambda: _touch(outside, zeros)
+            ):
                 pass
         except BaseException:
             await driver.ensure(outside.slab.free)
             raise
 
         def records() -> bytearray:
-            data, count = to_records(manifest, driver.core.stamp + 1)
-            driver.core.stamp += count
+            core = driver.core
+            if manifest.last_stamp <= core.stamp + STAMP_LEAD_MAX:
+                core.stamp = max(core.stamp, manifest.last_stamp)
+                return bytearray(to_records(manifest, None)[0])
+            data, count = to_records(manifest, core.stamp + 1)
+            core.stamp += count
             return bytearray(data)
 
-        still = Still(outside, manifest.clock_ns, budget, _console_state(manifest), bytearray())
+        still = Still(outside, manifest.clock_ns, manifest.last_stamp, budget, _console_state(manifest), bytearray())
         return await self._make(manifest.program, manifest.arguments, still, records, stdin)
 
     async def fork(self, process: Process, count: int) -> list[Process]:
@@ -118,7 +126,9 @@ class Checkpointer:
         try:
             still = await self._read_out(process, copy)
             while copies:
-                copied = Still(copies.pop(0), still.clock_ns, still.budget, still.console, still.records)
+                copied = Still(
+                    copies.pop(0), still.clock_ns, still.last_stamp, still.budget, still.console, still.records
+                )
                 made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, None))
         except BaseException:
             for each in copies:
@@ -147,7 +157,9 @@ class Checkpointer:
             clock_ns = stop.process_clock_ns
             console = process.attached.console.state
             keep(outside)
-            noted.append(Still(outside, clock_ns, outside.account.instructions_left, console, order.records))
+            noted.append(
+                Still(outside, clock_ns, driver.core.stamp, outside.account.instructions_left, console, order.records)
+            )
 
         async with self._turn:
             stop = Stop(driver, process)
@@ -223,6 +235,7 @@ def _manifest(process: Process, still: Still) -> Manifest:
         program=shown(process.name),
         arguments=tuple(map(shown, process.arguments)),
         clock_ns=still.clock_ns,
+        last_stamp=still.last_stamp,
         budget=still.budget,
         memory_size=records.memory_size,
         mappings=tuple(MappedRange(*each) for each in outside.mappings),

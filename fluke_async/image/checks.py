@@ -22,8 +22,8 @@ from fluke_async.image.manifest import (
     ObjectRecord,
     OutsideObject,
 )
-from fluke_async.image.object_checks import WORD_END, check_object, where
-from fluke_async.image.records import record_name
+from fluke_async.image.object_checks import STAMP_MAX, WORD_END, check_object, where
+from fluke_async.image.records import STAMPS, record_name
 from fluke_async.image.refusal import brief, refusal
 
 OBJECTS_MAX = 1 << 16
@@ -61,6 +61,7 @@ def _check_numbers(manifest: Manifest) -> None:
         raise refusal(f"the image is of a kernel with ABI {brief(manifest.abi)}: only {ABI_VERSION} can be restored")
     for name, value, most in (
         ("clock_ns", manifest.clock_ns, TIME_MAX_NS),
+        ("last_stamp", manifest.last_stamp, STAMP_MAX),
         ("budget", manifest.budget or 0, BUDGET_MAX),
         ("memory_size", manifest.memory_size, USER_END),
     ):
@@ -153,6 +154,9 @@ def _check_objects(manifest: Manifest) -> None:
     outside = {name: each.type for name, each in manifest.outside.items()}
     for each in objects:
         check_object(each, types, outside)
+        for name in STAMPS:
+            if name in each.state and each.word(name) > manifest.last_stamp:
+                raise refusal(f"{where(each)} has {each.word(name)} as {name}, after the last, {manifest.last_stamp}")
     _check_mapping_objects(manifest)
 
 

@@ -49,6 +49,7 @@ def captured_image(run: ClosedRun, parent: Image | None = None) -> Image:
         program="captured",
         arguments=(),
         clock_ns=run.core.time,
+        last_stamp=run.core.stamp,
         budget=None,
         memory_size=places.end,
         mappings=tuple(

@@ -139,4 +139,3 @@ def _first(mine: list[bytes], theirs: list[bytes], what: str) -> str:
         if left != right:
             return f"{what}: line {number} is {left!r}, undisturbed {right!r}"
     return f"{what}: {len(mine)} lines, undisturbed {len(theirs)}"
-

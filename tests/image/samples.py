@@ -53,6 +53,7 @@ def sample_manifest(**changes: Any) -> Manifest:
         "program": "sample",
         "arguments": ("-n", "3"),
         "clock_ns": 1_234_567,
+        "last_stamp": 2**63,
         "budget": None,
         "memory_size": MEMORY_SIZE,
         "mappings": (Mapping(USER_START, 4 * PAGE_SIZE, 5), Mapping(8 * PAGE_SIZE, MEMORY_SIZE, 3)),

@@ -67,6 +67,8 @@ def without(name: str) -> dict[str, Words]:
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("format is 2", {"format": 2}),
     ("ABI 0", {"abi": 0}),
+    ("last_stamp is -1", {"last_stamp": -1}),
+    ("0x1000 has 71 as wait_order, after the last, 70".replace("0x1000", f"{BASE + 16:#x}"), {"last_stamp": 70}),
     ("clock_ns is -1", {"clock_ns": -1}),
     ("clock_ns is 0x1000", {"clock_ns": 1 << 400}),
     ("budget is -5", {"budget": -5}),
