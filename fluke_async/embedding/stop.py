@@ -72,7 +72,11 @@ class Stop:
         return self.clock_ns + self._process.attached.timer.offset_ns + cost
 
     def go_on(self) -> None:
-        """Let it go on, at the fixed point. Where the kernel's clock counts instructions, no time has passed for it."""
+        """
+        Let it go on, at the fixed point, if it does not yet.
+
+        Where the kernel's clock counts instructions, no time has passed for it.
+        """
         process, driver = self._process, self._driver
         if process.is_held:
             offset_ns = process.attached.timer.offset_ns
