@@ -22,6 +22,7 @@ from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside, Service
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
+from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
@@ -50,67 +51,6 @@ class Still:
     records: bytearray
 
 
-class Stop:
-    """A process stands still, and its clock with it, from a moment on until it is told to go on."""
-
-    def __init__(self, driver: Driver, process: Process) -> None:
-        self._driver = driver
-        self._process = process
-        self._reached = anyio.Event()
-        self.clock_ns = 0  # the kernel's clock at that moment
-        self.is_open = True  # it has not come
-
-    @property
-    def is_awaited(self) -> bool:
-        """Nobody goes on by it, so a kernel in which nothing else can happen does not wait for it."""
-        return False
-
-    async def wait(self, count: int | None) -> None:
-        """
-        Wait until the kernel's count has been reached, by default not at all, and the process stands still.
-
-        Raises:
-            FlukeError: it has ended before that.
-        """
-        driver, process = self._driver, self._process
-        process.on_end = self._reached.set
-        try:
-            await driver.call(lambda: self._begin(count))
-            await self._reached.wait()
-        except BaseException:
-            self.is_open = False
-            await driver.ensure(self.go_on)
-            raise
-        finally:
-            process.on_end = None
-        if process.loaded is None:
-            raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
-
-    def _begin(self, count: int | None) -> None:
-        if self._process.loaded is None:
-            self._reached.set()
-        elif count is None or count <= self._driver.core.time:
-            self._come()
-        else:
-            self._driver.core.at(count, self._come, self)
-
-    def _come(self) -> None:
-        self.is_open = False
-        self.clock_ns = self._driver.now_ns()
-        self._process.attached.timer.stop()
-        self._driver.set_held(self._process, True)
-        self._reached.set()
-
-    def go_on(self) -> None:
-        """Let it go on, at the fixed point. Where the kernel's clock counts instructions, no time has passed for it."""
-        process, driver = self._process, self._driver
-        if process.is_held:
-            away_ns = 0 if driver.clock.is_real else driver.now_ns() - self.clock_ns
-            process.attached.go_on(process.attached.timer.offset_ns - away_ns)
-            process.resumed_count = driver.core.time
-            driver.set_held(process, False)
-
-
 class Checkpointer:
     """Of one kernel."""
 
@@ -119,8 +59,8 @@ class Checkpointer:
         self._processes = processes
         self._turn = anyio.Lock()  # the manager does one thing at a time
 
-    async def capture(self, process: Process, parent: Image | None = None, at: int | None = None) -> Image:
-        """See `Process.checkpoint`; with `at`, when the kernel's count has reached that."""
+    async def capture(self, process: Process, parent: Image | None = None, every: int | None = None) -> Image:
+        """See `Process.checkpoint`; with `every`, at the next multiple of that count."""
         core = self._driver.core
         holds: list[Hold] = []
 
@@ -128,7 +68,7 @@ class Checkpointer:
             holds.append(core.root.hold(core, outside.slab.start, PROGRAM_END))
 
         try:
-            still = await self._read_out(process, hold, at)
+            still = await self._read_out(process, hold, every)
             builder = ImageBuilder(_manifest(process, still), parent)
             known, before = process.latest or (None, None)
             changed = holds[0].changed_since(before) if parent is not None and known == parent and before else None
@@ -173,7 +113,8 @@ class Checkpointer:
             driver.core.stamp += count
             return bytearray(data)
 
-        still = Still(outside, manifest.clock_ns, budget, manifest.devices["console"].state, bytearray())
+        left = manifest.budget if budget is None else budget
+        still = Still(outside, manifest.clock_ns, left, manifest.devices["console"].state, bytearray())
         return await self._make(manifest.program, manifest.arguments, still, records, stdin)
 
     async def fork(self, process: Process, count: int) -> list[Process]:
@@ -200,7 +141,7 @@ class Checkpointer:
 
     # -- The manager's part -------------------------------------------------------------------------------------------
 
-    async def _read_out(self, process: Process, keep: Callable[[Outside], None], at: int | None = None) -> Still:
+    async def _read_out(self, process: Process, keep: Callable[[Outside], None], every: int | None = None) -> Still:
         """Have the manager read a process out; `keep` is called while it stands still, and may refuse."""
         driver = self._driver
         noted: list[Still] = []
@@ -219,16 +160,19 @@ class Checkpointer:
             keep(outside)
             noted.append(Still(outside, clock_ns, outside.account.instructions_left, console, order.records))
 
-        async with self._turn:
-            stop = Stop(driver, process)
-            await stop.wait(at)
-            try:
+        stop = Stop(process, every)
+        try:
+            if every is not None:  # that may take long, and others have their turn
+                await stop.wait()
+            async with self._turn:
+                if every is None:
+                    await stop.wait()
                 manager = await self._manager()
                 order = await driver.call(begin)
-            except BaseException:
-                await driver.ensure(stop.go_on)
-                raise
-            await self._end_of(order)
+                await self._end_of(order)
+        except BaseException:
+            await driver.ensure(stop.go_on)
+            raise
         return noted[0]
 
     async def _make(
