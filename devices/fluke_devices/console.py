@@ -14,6 +14,7 @@ so it can be repeated too; it also says that everything before its offset has ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from string import hexdigits
 from typing import Protocol, TypedDict
 
 import anyio
@@ -48,6 +49,7 @@ class ConsoleState(TypedDict):
     input: str
 
 
+OFFSET_END = 1 << 63
 NEW: ConsoleState = {"written": 0, "input_start": 0, "input": ""}
 
 
@@ -74,6 +76,16 @@ class Console:
                 tasks.start_soon(self._receive, port, self._stream)
             async for request in port:
                 self.decide(port, request)
+
+    @staticmethod
+    def is_state(state: object) -> bool:
+        """Whether this is the state of a console."""
+        if not isinstance(state, dict) or state.keys() != NEW.keys():
+            return False
+        offsets, data = (state["written"], state["input_start"]), state["input"]
+        if not all(type(offset) is int and 0 <= offset < OFFSET_END for offset in offsets) or type(data) is not str:
+            return False
+        return len(data) % 2 == 0 and set(data) <= set(hexdigits)
 
     @property
     def state(self) -> ConsoleState:

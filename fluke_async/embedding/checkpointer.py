@@ -13,14 +13,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.lowlevel import checkpoint as breathe
 
-from fluke_async.abi.devices import OrderKind
-from fluke_async.embedding.devices import CONSOLE
+from fluke_async.abi.orders import OrderKind
+from fluke_async.embedding.devices import CONSOLE, is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside, Service
 from fluke_async.embedding.process import Process
+from fluke_async.embedding.reading import Reading
 from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
 from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
@@ -29,14 +29,12 @@ from fluke_async.image.image import Image
 from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
-from fluke_async.kernel.hold import Hold
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.embedding.driver import Driver
     from fluke_async.embedding.processes import Processes
 
-PAGES_AT_A_TIME = 64  # hashed between two turns of the event loop: some 0.4 ms
 STORED_AT_A_TIME = 512  # put into memory at one fixed point: some 1 ms
 
 
@@ -61,39 +59,27 @@ class Checkpointer:
 
     async def capture(self, process: Process, parent: Image | None = None, every: int | None = None) -> Image:
         """See `Process.checkpoint`; with `every`, at the next multiple of that count."""
-        core = self._driver.core
-        holds: list[Hold] = []
+        readings: list[Reading] = []
+        image: Image | None = None
 
-        def hold(outside: Outside) -> None:
-            holds.append(core.root.hold(core, outside.slab.start, PROGRAM_END))
+        def begin(_: Outside) -> None:
+            readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, hold, every)
+            still = await self._read_out(process, begin, every)
             builder = ImageBuilder(_manifest(process, still), parent)
-            known, before = process.latest or (None, None)
-            changed = holds[0].changed_since(before) if parent is not None and known == parent and before else None
-            while not holds[0].is_done:
-                pages = holds[0].take(core, PAGES_AT_A_TIME)
-                builder.add(pages if changed is None else [page for page in pages if page[0] in changed])
-                await breathe()
+            async for pages in readings[0].pages():
+                builder.add(pages)
             image = builder.finish()
-        except BaseException:
-            for each in holds:
-                each.end(core)
-            raise
-        process.remember(core, image, holds[0])
+        finally:
+            for reading in readings:
+                reading.end(image)
         return image
 
     async def restore(self, image: Image, stdin: Any, services: Mapping[str, Named], budget: int | None) -> Process:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
-        missing = [
-            name.removeprefix(SERVICE_PREFIX)
-            for name in manifest.outside
-            if name.startswith(SERVICE_PREFIX) and name.removeprefix(SERVICE_PREFIX) not in services
-        ]
-        if missing:
-            raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
+        _check_fits(manifest, services)
 
         def lay_out() -> Outside:
             given = {name: resolve(driver, target) for name, target in services.items()}
@@ -114,7 +100,7 @@ class Checkpointer:
             return bytearray(data)
 
         left = manifest.budget if budget is None else budget
-        still = Still(outside, manifest.clock_ns, left, manifest.devices["console"].state, bytearray())
+        still = Still(outside, manifest.clock_ns, left, _console_state(manifest), bytearray())
         return await self._make(manifest.program, manifest.arguments, still, records, stdin)
 
     async def fork(self, process: Process, count: int) -> list[Process]:
@@ -245,6 +231,26 @@ def _manifest(process: Process, still: Still) -> Manifest:
         devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},
         unsaved=(),
     )
+
+
+def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:
+    """See that a process can be made here of what an image says."""
+    wanted = [name.removeprefix(SERVICE_PREFIX) for name in manifest.outside if name.startswith(SERVICE_PREFIX)]
+    missing = [name for name in wanted if name not in services]
+    if missing:
+        raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
+    unknown = [name for name in services if name not in wanted]
+    if unknown:
+        raise FlukeError(f"the process in this image has no service {', '.join(unknown)}: leave it out")
+    if manifest.memory_size != PROGRAM_END or not OUTSIDE_TYPES.keys() <= manifest.outside.keys():
+        raise FlukeError("this image is not of a process of such a kernel: its memory or its ports are others")
+    if not is_console_state(_console_state(manifest)):
+        raise FlukeError("this image has no console that can be continued: its state is not one")
+
+
+def _console_state(manifest: Manifest) -> Any:
+    console = manifest.devices.get("console")
+    return None if console is None else console.state
 
 
 def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Mapping[str, Service]) -> Outside:

@@ -238,6 +238,7 @@ class Driver(HostQueue):
         if exit_.reason == "budget":
             process.ended(exit_, gone=False)
             return
+        process.leaving()
         for thread in tuple(loaded.account.threads):
             core.destroy(thread)
         loaded.slab.free()

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import anyio
 
 from fluke_async.abi.codes import PRIORITY_MAX, WORD_SIZE, ObjectType
-from fluke_async.abi.devices import ORDER_PUT_MAX_BYTES, DeviceStatus, OrderKind, OrderOperation
+from fluke_async.abi.devices import DeviceStatus
+from fluke_async.abi.orders import ORDER_PUT_MAX_BYTES, OrderKind, OrderOperation
 from fluke_async.embedding.loader import load_program
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.snapshot import describe_exception
@@ -44,9 +45,9 @@ class Order:
     """
     What is to be done with the process in `outside`.
 
-    Called at the fixed point: `on_hold` while a process that is read out stands still, `on_made` when all objects are
-    there of one that is made; `on_running` when the manager has come to rest, so that the process's time goes on without
-    what the manager has used, but not for one that could not be made.
+    Called at the fixed point: `on_hold` while a process that is read out stands still; `on_made` when all objects are
+    there of one that is made; `on_running` when the manager has come to rest, so that the process's time goes on
+    without what the manager has used, but not for a process that could not be made.
     """
 
     kind: OrderKind

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fluke_async.embedding.checkpointer import Checkpointer
     from fluke_async.embedding.driver import Driver
     from fluke_async.image.image import Image
-    from fluke_async.kernel.core import Core
     from fluke_async.kernel.hold import Hold
 
 
@@ -55,6 +54,7 @@ class Process:
         self.on_thread_exception: Callable[[str], None] | None = None
         self.attached: Attached
         self.checkpointer: Checkpointer
+        self.on_end: list[Callable[[], None]] = []  # called when it is about to be gone
         self.stillness = Stillness(driver, self)
         self.latest: tuple[Image, Hold] | None = None  # the last image, and its pages as they were
         self._driver = driver
@@ -175,12 +175,6 @@ class Process:
             raise FlukeError(f"{count!r} is no number of copies: give one from 1 up")
         return await self.checkpointer.fork(self, count)
 
-    def remember(self, core: Core, image: Image, hold: Hold) -> None:
-        """Keep account of what is written from an image on, until the next. For the checkpointer."""
-        if self.latest is not None:
-            self.latest[1].end(core)
-        self.latest = (image, hold)
-
     def threads(self) -> tuple[ThreadInfo, ...]:
         """A snapshot of every thread, in order of creation; stops nothing."""
         if self._loaded is None:
@@ -214,6 +208,11 @@ class Process:
     def has_ended(self) -> bool:
         """Whether `wait` would return at once."""
         return self._exit is not None
+
+    def leaving(self) -> None:
+        """It is about to be gone, and everything is still there. For the driver."""
+        for action in tuple(self.on_end):
+            action()
 
     def ended(self, exit_: Exit, *, gone: bool) -> None:
         """Note the end; `gone` when nothing of the process is left. For the driver."""
