@@ -60,6 +60,12 @@ class Driver(HostQueue):
         """Complete a device's client when the kernel's clock has reached the instant."""
 
         def answer() -> None:
+            account = None if request.thread.space is None else request.thread.space.account
+            if account is not None and account.is_held:  # for it, the instant has not come
+                for process in self.present.values():
+                    if process.loaded is not None and process.loaded.account is account:
+                        process.stillness.put_off(lambda away_ns: self.answer_at(instant_ns + away_ns, request, words))
+                        return
             self.core.current = None
             message.answer(self.core, request, words)
 

@@ -8,6 +8,7 @@ counts as if nobody had read it out before, and one that sleeps is not read out 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -74,6 +75,7 @@ class Stillness:
         self._holding: list[Stop] = []
         self._left_out = driver.core.time  # of the kernel's count, what the process was not there for
         self._since = 0  # the kernel's count when it came to stand still
+        self._put_off: list[Callable[[int], None]] = []
         self._alarm = Alarm()
         self._over = anyio.Event()
 
@@ -81,6 +83,10 @@ class Stillness:
         """Wait until the process does not stand still."""
         while self._holding:
             await self._over.wait()
+
+    def put_off(self, action: Callable[[int], None]) -> None:
+        """Do something when the process goes on; it is told for how many nanoseconds of its clock that stood still."""
+        self._put_off.append(action)
 
     @property
     def _count(self) -> int:
@@ -91,10 +97,10 @@ class Stillness:
         process = self.process
         if process.loaded is None or (process.has_ended and stop.every is not None):
             stop.reached.set()
-        elif stop.every is None:
+        elif self._holding and stop.every is None:
             self._come(stop)
-        else:
-            stop.due = (self._count // stop.every + 1) * stop.every
+        else:  # also if it is due: what it has asked devices for goes there before, in its own time
+            stop.due = self._count if stop.every is None else (self._count // stop.every + 1) * stop.every
             self._planned.append(stop)
             self._arm()
 
@@ -116,6 +122,16 @@ class Stillness:
             core.at(core.time + min(stop.due for stop in self._planned) - self._count, self._look, self._alarm)
 
     def _look(self) -> None:
+        """A moment has come: what devices answer at that same moment, they answer before, in the process's time."""
+        count = self._count
+        for stop in self._planned:
+            if stop.due <= count:
+                self._alarm = Alarm()
+                self.driver.core.at(self.driver.core.time, self._take_in, self._alarm)
+                return
+        self._arm()
+
+    def _take_in(self) -> None:
         count = self._count
         for stop in tuple(self._planned):
             if stop.due <= count:
@@ -150,10 +166,15 @@ class Stillness:
             away_ns = 0 if driver.clock.is_real else driver.now_ns() - self.clock_ns
             process.attached.go_on(process.attached.timer.offset_ns - away_ns)
             driver.set_held(process, False)
+            put_off, self._put_off = self._put_off, []
+            for action in put_off:
+                action(away_ns)
         self._arm()
 
     def end(self) -> None:
-        """The process has ended, or its budget has stopped it: what was planned does not come."""
-        planned, self._planned = self._planned, []
-        for stop in planned:
-            stop.reached.set()
+        """The process has ended, or its budget has stopped it, so that no count is reached: what was planned is off."""
+        is_gone = self.process.loaded is None
+        for stop in tuple(self._planned):
+            if is_gone or stop.every is not None:
+                self._planned.remove(stop)
+                stop.reached.set()
