@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import anyio
-
-if TYPE_CHECKING:
-    from fluke_async.embedding.process import Process
+from anyio.abc import ByteReceiveStream
 
 
 class PrintedOutput:
@@ -20,9 +17,9 @@ class PrintedOutput:
         self._reached = start
         self._progress = anyio.Event()
 
-    async def pass_on(self, process: Process) -> None:
+    async def pass_on(self, stdout: ByteReceiveStream) -> None:
         """Take all that comes until the process has ended; each piece is with whoever reads it before the next."""
-        async for chunk in process.stdout:
+        async for chunk in stdout:
             if self._collects:
                 self.collected += chunk
             else:
@@ -34,5 +31,6 @@ class PrintedOutput:
     async def reach(self, count: int) -> None:
         """Wait until the program's output has come so far."""
         while self._reached < count:
-            self._progress = anyio.Event()
+            if self._progress.is_set():
+                self._progress = anyio.Event()
             await self._progress.wait()

@@ -138,7 +138,7 @@ async def see_through(machine: Machine, course: Course, begin: Begin, written: i
         process = await begin(kernel)
         process.on_thread_exception = note_exception
         if course.checkpoint_every is None or course.image is None:
-            await output.pass_on(process)
+            await output.pass_on(process.stdout)
         else:
             await pass_on_with_images(process, output, course.image, period_of(course.checkpoint_every))
         end = await process.wait()
@@ -155,6 +155,6 @@ async def pass_on_with_images(process: Process, output: PrintedOutput, path: Pat
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ImageKeeper(path, period, output).run, process)
-            await output.pass_on(process)
+            await output.pass_on(process.stdout)
     except BaseExceptionGroup as group:
         raise unwrapped(group, None) from None

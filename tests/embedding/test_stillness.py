@@ -15,7 +15,9 @@ from tests.embedding.guest import LOOP, Feed
 PATIENCE_S = 30
 
 
-async def own_time(kernel: fluke.Kernel, program: str, arguments: list[str], seed: int | None) -> tuple[bytes, int, int]:
+async def own_time(
+    kernel: fluke.Kernel, program: str, arguments: list[str], seed: int | None
+) -> tuple[bytes, int, int]:
     """Output of a program, the process's own time when it has ended, and how many images were made at odd moments."""
     process = await kernel.spawn(program, args=arguments)
     count = 0
@@ -33,12 +35,16 @@ async def own_time(kernel: fluke.Kernel, program: str, arguments: list[str], see
 
 
 @pytest.mark.usefixtures("small_slices")
-@pytest.mark.parametrize("program", [["clock", "10", "5"], ["philosophers", "5", "12"], ["inversion"], ["primes", "900"]])
+@pytest.mark.parametrize(
+    "program", [["clock", "10", "5"], ["philosophers", "5", "12"], ["inversion"], ["primes", "900"]]
+)
 async def test_who_is_read_out_again_and_again_loses_no_time(make_kernel: MakeKernel, program: list[str]) -> None:
     async with make_kernel() as kernel:
         output, end_ns, _ = await own_time(kernel, program[0], program[1:], None)
     async with make_kernel() as kernel:
-        assert await own_time(kernel, program[0], program[1:], 1) == (output, end_ns, pytest.approx(1000, abs=999))
+        disturbed = await own_time(kernel, program[0], program[1:], 1)
+    assert disturbed[:2] == (output, end_ns)
+    assert disturbed[2] > 0
 
 
 async def test_images_are_made_at_multiples_whoever_else_makes_some() -> None:
@@ -71,8 +77,7 @@ async def test_who_waits_for_a_count_keeps_nobody_waiting(make_kernel: MakeKerne
         made: list[fluke.Image] = []
 
         async def wait_for_a_count() -> None:
-            async for image in process.checkpoints(10**9):
-                made.append(image)
+            made.extend([image async for image in process.checkpoints(10**9)])
 
         tasks.start_soon(wait_for_a_count)
         with anyio.fail_after(PATIENCE_S):
@@ -105,8 +110,7 @@ async def test_sleep_is_no_reason_for_images(make_kernel: MakeKernel) -> None:
 async def test_a_restored_process_has_the_budget_that_was_left(make_kernel: MakeKernel) -> None:
     async with make_kernel() as kernel:
         process = await kernel.spawn(LOOP, budget=5000)
-        async for image in process.checkpoints(2000):
-            break
+        image = await anext(process.checkpoints(2000))
         assert image.manifest.budget == 3000
         await process.kill()
         for given, expected in ((None, 3000), (100, 100)):
