@@ -81,17 +81,21 @@ class Checkpointer:
         driver, manifest = self._driver, image.manifest
         _check_fits(manifest, services)
 
-        def lay_out() -> Outside:
-            given = {name: resolve(driver, target) for name, target in services.items()}
-            return _outside(self._driver, [(each.start, each.end, each.prot) for each in manifest.mappings], given)
+        laid_out: list[Outside] = []
 
-        outside = await driver.call(lay_out)
+        def lay_out() -> None:
+            given = {name: resolve(driver, target) for name, target in services.items()}
+            mappings = [(each.start, each.end, each.prot) for each in manifest.mappings]
+            laid_out.append(_outside(driver, mappings, given))
+
         try:
+            await driver.surely(lay_out)
             pages = image.pages()
-            while await driver.call(lambda: _store(outside, pages)):
+            while await driver.call(lambda: _store(laid_out[0], pages)):
                 pass
         except BaseException:
-            await driver.ensure(outside.slab.free)
+            for outside in laid_out:
+                await driver.ensure(outside.slab.free)
             raise
 
         def records() -> bytearray:
@@ -100,7 +104,7 @@ class Checkpointer:
             return bytearray(data)
 
         left = manifest.budget if budget is None else budget
-        still = Still(outside, manifest.clock_ns, left, _console_state(manifest), bytearray())
+        still = Still(laid_out[0], manifest.clock_ns, left, _console_state(manifest), bytearray())
         return await self._make(manifest.program, manifest.arguments, still, records, stdin)
 
     async def fork(self, process: Process, count: int) -> list[Process]:
@@ -108,8 +112,13 @@ class Checkpointer:
         copies: list[Outside] = []
 
         def copy(outside: Outside) -> None:
-            while len(copies) < count:
-                copies.append(_copy(self._driver, outside))
+            try:
+                while len(copies) < count:
+                    copies.append(_copy(self._driver, outside))
+            except FlukeError:  # before it goes on, which may need memory
+                while copies:
+                    copies.pop().slab.free()
+                raise
 
         made: list[Process] = []
         try:
@@ -135,11 +144,13 @@ class Checkpointer:
         def begin() -> Order:
             if process.loaded is None:
                 raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
-            order = Order(OrderKind.CAPTURE, process.loaded, on_hold=note, on_running=stop.go_on)
-            manager.take(order)
-            return order
+            return Order(OrderKind.CAPTURE, process.loaded, on_hold=note, on_running=stop.go_on)
 
-        def note() -> None:
+        def leave() -> None:
+            if driver.manager is not None and driver.manager.has_order:  # in the middle of what will be gone
+                driver.manager.end(f"process {process.name!r} has ended while it was read out")
+
+        def note(order: Order) -> None:
             outside = order.outside
             clock_ns = stop.clock_ns + process.attached.timer.offset_ns
             console = process.attached.console.state
@@ -153,12 +164,13 @@ class Checkpointer:
             async with self._turn:
                 if every is None:
                     await stop.wait()
-                manager = await self._manager()
-                order = await driver.call(begin)
-                await self._end_of(order)
-        except BaseException:
-            await driver.ensure(stop.go_on)
-            raise
+                process.on_end.append(leave)
+                try:
+                    await self._carry_out(begin)
+                finally:
+                    process.on_end.remove(leave)
+        finally:
+            await driver.ensure(stop.go_on)  # if the manager has not come so far
         return noted[0]
 
     async def _make(
@@ -171,9 +183,7 @@ class Checkpointer:
         def begin() -> Order:
             outside.account.is_held = True
             outside.account.instructions_left = still.budget
-            order = Order(OrderKind.CREATE, outside, records(), on_made=outside.take_in, on_running=go_on)
-            manager.take(order)
-            return order
+            return Order(OrderKind.CREATE, outside, records(), on_made=outside.take_in, on_running=go_on)
 
         def go_on() -> None:
             process = self._processes.adopt(name, arguments, outside, stdin, still.console)
@@ -185,9 +195,7 @@ class Checkpointer:
 
         try:
             async with self._turn:
-                manager = await self._manager()
-                order = await driver.call(begin)
-                await self._end_of(order)
+                await self._carry_out(begin)
         except BaseException:
             if made:
                 self._processes.abandon(made[0], "making it was cancelled")
@@ -196,23 +204,30 @@ class Checkpointer:
             raise
         return made[0]
 
-    async def _manager(self) -> Manager:
-        """The manager, which is started if there is none."""
-        driver = self._driver
+    async def _carry_out(self, begin: Callable[[], Order]) -> None:
+        """
+        Have the manager, which is started if there is none, carry out an order; raises what it came to.
 
-        def find() -> Manager:
+        If this is cancelled, the order is carried out all the same: it is in the middle of a process.
+        """
+        driver = self._driver
+        given: list[Order] = []
+
+        def give() -> None:
             if driver.manager is None or not driver.manager.is_alive:
                 driver.manager = Manager(driver.core)
                 driver.manager.start(driver.post)
-            return driver.manager
+            order = begin()
+            driver.manager.take(order)
+            given.append(order)
 
-        return await driver.call(find)
-
-    async def _end_of(self, order: Order) -> None:
-        """Wait for the end of an order, also if cancelled: it is in the middle of a process. Raises what it came to."""
-        await self._driver.outlast(order.done)
-        if order.error is not None:
-            raise order.error
+        try:
+            await driver.surely(give)
+        finally:
+            for order in given:
+                await driver.outlast(order.done)
+        if given[0].error is not None:
+            raise given[0].error
 
 
 def _manifest(process: Process, still: Still) -> Manifest:

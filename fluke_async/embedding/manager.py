@@ -53,7 +53,7 @@ class Order:
     kind: OrderKind
     outside: Outside
     records: bytearray = field(default_factory=bytearray)
-    on_hold: Callable[[], None] = _nothing
+    on_hold: Callable[[Order], None] = lambda _: None
     on_made: Callable[[], None] = _nothing
     on_running: Callable[[], None] = _nothing
     error: FlukeError | None = None
@@ -77,7 +77,7 @@ class Manager:
         loaded = load_program(core, find_program(PROGRAM), [PROGRAM], {}, {"orders": self._receive})
         self.outside = loaded.outside
         self._thread = loaded.thread
-        self._thread.priority = PRIORITY_MAX
+        core.reorder(self._thread, PRIORITY_MAX, 0)
         self.outside.console.receiver = self._ignore
         self.outside.parent.receiver = self._on_exit
         self.is_alive = True
@@ -86,6 +86,11 @@ class Manager:
     def account(self) -> Account:
         """Of its threads."""
         return self.outside.account
+
+    @property
+    def has_order(self) -> bool:
+        """Whether it is at work."""
+        return self._order is not None
 
     def start(self, post: Callable[[Callable[[], None]], None]) -> None:
         """Let it run; `post` puts actions into the kernel's queue."""
@@ -151,7 +156,7 @@ class Manager:
         match operation, rest:
             case OrderOperation.HOLD, _:
                 try:
-                    order.on_hold()
+                    order.on_hold(order)
                 except FlukeError as error:
                     order.error = error
             case OrderOperation.MADE, _:
