@@ -7,8 +7,8 @@ cannot tell. Its pages are held as they are at that moment, and read while it go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,17 @@ import anyio
 from anyio.lowlevel import checkpoint as breathe
 
 from fluke_async.abi.devices import OrderKind
-from fluke_async.embedding.devices import CONSOLE
+from fluke_async.embedding.device_states import console_state, describe_devices, take_over
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside, Service
 from fluke_async.embedding.process import Process
+from fluke_async.embedding.reading import Reading
 from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, shown
+from fluke_async.image.manifest import OUTSIDE_TYPES, Device, Manifest, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
 from fluke_async.kernel.hold import Hold
@@ -46,7 +47,7 @@ class Still:
     outside: Outside
     clock_ns: int
     budget: int | None
-    console: Any  # the state of its console
+    devices: Mapping[str, Device]
     records: bytearray
 
 
@@ -118,22 +119,24 @@ class Checkpointer:
         self._driver = driver
         self._processes = processes
         self._turn = anyio.Lock()  # the manager does one thing at a time
+        self._unborn: set[Outside] = set()  # of processes that are being made
 
     async def capture(self, process: Process, parent: Image | None = None, at: int | None = None) -> Image:
         """See `Process.checkpoint`; with `at`, when the kernel's count has reached that."""
         core = self._driver.core
         holds: list[Hold] = []
+        readings = process.readings
 
         def hold(outside: Outside) -> None:
             holds.append(core.root.hold(core, outside.slab.start, PROGRAM_END))
+            readings[holds[0]] = Reading(core, holds[0])
 
         try:
             still = await self._read_out(process, hold, at)
             builder = ImageBuilder(_manifest(process, still), parent)
             known, before = process.latest or (None, None)
             changed = holds[0].changed_since(before) if parent is not None and known == parent and before else None
-            while not holds[0].is_done:
-                pages = holds[0].take(core, PAGES_AT_A_TIME)
+            while pages := readings[holds[0]].take(PAGES_AT_A_TIME):
                 builder.add(pages if changed is None else [page for page in pages if page[0] in changed])
                 await breathe()
             image = builder.finish()
@@ -141,55 +144,61 @@ class Checkpointer:
             for each in holds:
                 each.end(core)
             raise
+        finally:
+            for each in holds:
+                del readings[each]
         process.remember(core, image, holds[0])
         return image
 
-    async def restore(self, image: Image, stdin: Any, services: Mapping[str, Named], budget: int | None) -> Process:
+    async def restore(
+        self, image: Image, stdin: Any, services: Mapping[str, Named], budget: int | None, substitutes: Collection[str]
+    ) -> Process:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
-        missing = [
-            name.removeprefix(SERVICE_PREFIX)
-            for name in manifest.outside
-            if name.startswith(SERVICE_PREFIX) and name.removeprefix(SERVICE_PREFIX) not in services
-        ]
-        if missing:
-            raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
 
-        def lay_out() -> Outside:
+        laid_out: list[Outside] = []
+
+        def lay_out() -> None:
             given = {name: resolve(driver, target) for name, target in services.items()}
-            return _outside(self._driver, [(each.start, each.end, each.prot) for each in manifest.mappings], given)
-
-        outside = await driver.call(lay_out)
-        try:
-            pages = image.pages()
-            while await driver.call(lambda: _store(outside, pages)):
-                pass
-        except BaseException:
-            await driver.ensure(outside.slab.free)
-            raise
+            take_over(manifest, given, substitutes, (*driver.outsides(), *self._unborn))
+            laid_out.append(_outside(driver, [(each.start, each.end, each.prot) for each in manifest.mappings], given))
+            self._unborn.update(laid_out)
 
         def records() -> bytearray:
             data, count = to_records(manifest, driver.core.stamp + 1)
             driver.core.stamp += count
             return bytearray(data)
 
-        still = Still(outside, manifest.clock_ns, budget, manifest.devices["console"].state, bytearray())
-        return await self._make(manifest.program, manifest.arguments, still, records, stdin)
+        try:
+            try:
+                await driver.call(lay_out)
+                pages = image.pages()
+                while await driver.call(lambda: _store(laid_out[0], pages)):
+                    pass
+            except BaseException:
+                for each in laid_out:
+                    await driver.ensure(each.slab.free)
+                raise
+            left = manifest.budget if budget is None else budget
+            still = Still(laid_out[0], manifest.clock_ns, left, manifest.devices, bytearray())
+            return await self._make(manifest.program, manifest.arguments, still, records, stdin)
+        finally:
+            self._unborn.difference_update(laid_out)
 
-    async def fork(self, process: Process, count: int) -> list[Process]:
+    async def fork(self, process: Process, stdin: Sequence[Any]) -> list[Process]:
         """See `Process.fork`."""
         copies: list[Outside] = []
 
         def copy(outside: Outside) -> None:
-            while len(copies) < count:
+            while len(copies) < len(stdin):
                 copies.append(_copy(self._driver, outside))
 
         made: list[Process] = []
         try:
             still = await self._read_out(process, copy)
-            while copies:
-                copied = Still(copies.pop(0), still.clock_ns, still.budget, still.console, still.records)
-                made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, None))
+            for more in stdin:
+                copied = replace(still, outside=copies.pop(0))
+                made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, more))
         except BaseException:
             for each in copies:
                 await self._driver.ensure(each.slab.free)
@@ -215,9 +224,9 @@ class Checkpointer:
         def note() -> None:
             outside = order.outside
             clock_ns = stop.clock_ns + process.attached.timer.offset_ns
-            console = process.attached.console.state
+            devices = describe_devices(process.attached.console, outside.services)
             keep(outside)
-            noted.append(Still(outside, clock_ns, outside.account.instructions_left, console, order.records))
+            noted.append(Still(outside, clock_ns, outside.account.instructions_left, devices, order.records))
 
         async with self._turn:
             stop = Stop(driver, process)
@@ -246,7 +255,7 @@ class Checkpointer:
             return order
 
         def go_on() -> None:
-            process = self._processes.adopt(name, arguments, outside, stdin, still.console)
+            process = self._processes.adopt(name, arguments, outside, stdin, console_state(still.devices))
             made.append(process)
             process.attached.go_on(still.clock_ns - driver.now_ns())
             driver.set_held(process, False)
@@ -298,7 +307,7 @@ def _manifest(process: Process, still: Still) -> Manifest:
         outside={name: OUTSIDE_TYPES.get(name, target.type.name.lower()) for name, target in outside.named.items()},
         objects=records.objects,
         running=records.running,
-        devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},
+        devices=dict(still.devices),
         unsaved=(),
     )
 

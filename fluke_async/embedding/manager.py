@@ -45,8 +45,8 @@ class Order:
     What is to be done with the process in `outside`.
 
     Called at the fixed point: `on_hold` while a process that is read out stands still, `on_made` when all objects are
-    there of one that is made; `on_running` when the manager has come to rest, so that the process's time goes on without
-    what the manager has used, but not for one that could not be made.
+    there of one that is made; `on_running` when the manager has come to rest, so that the process's time goes on
+    without what the manager has used, but not for one that could not be made.
     """
 
     kind: OrderKind

@@ -1,4 +1,4 @@
-"""A manager runs programs of a store as if it were their host, at any depth, and makes them again from what it wrote."""
+"""A manager runs a store's programs as if it were their host, at any depth, and makes them again from what it wrote."""
 
 from __future__ import annotations
 
@@ -189,7 +189,15 @@ async def test_child_without_room_in_the_store_goes_on() -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [[], ["-c"], ["-c", "0", "hello"], ["-m", "x", "hello"], ["-x", "1", "hello"], ["-r", "image", "hello"], ["-c", "1"]],
+    [
+        [],
+        ["-c"],
+        ["-c", "0", "hello"],
+        ["-m", "x", "hello"],
+        ["-x", "1", "hello"],
+        ["-r", "image", "hello"],
+        ["-c", "1"],
+    ],
     ids=" ".join,
 )
 async def test_wrong_arguments_are_told(args: list[str]) -> None:
