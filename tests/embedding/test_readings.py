@@ -25,7 +25,7 @@ async def test_process_that_ends_while_its_pages_are_read_has_its_image_all_the_
         process.add_budget(ENOUGH)
         checkpoint = asyncio.create_task(process.checkpoint())
         if is_killed:
-            while not process.readings:  # noqa: ASYNC110  # there is no event that says so
+            while not process.readings or process.is_held:  # noqa: ASYNC110  # there is no event that says so
                 await asyncio.sleep(0)
             await process.kill()
         await process.wait()
