@@ -19,7 +19,7 @@ from pathlib import Path
 
 import fluke_async as fluke
 
-PROGRAM, ARGUMENTS = "clock", ["2000", "1"]  # 2,000 sleeps of a millisecond, a line for each
+PROGRAM, ARGUMENTS = "clock", ["1000", "1"]  # 1,000 sleeps of a millisecond, a line for each
 EVERY = 40_000_000  # of the count of the kernel, which jumps over idle time: about 40 sleeps
 
 
