@@ -48,7 +48,9 @@ async def main() -> None:
 
     most = max(answers, key=lambda answer: answer.count(b"x"))
     print(f"{len(answers)} copies have answered; most factors: {most.decode()}", end="")
-    print(f"the table took {once.time_ns:,} instructions, once; all copies together {finished.time_ns - once.time_ns:,}")
+    print(
+        f"the table took {once.time_ns:,} instructions, once; all copies together {finished.time_ns - once.time_ns:,}"
+    )
     print(f"memory: {once.memory_used_bytes:,} bytes for one, {forked.memory_used_bytes:,} with {len(branches)} copies")
 
 

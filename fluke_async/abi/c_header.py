@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum, IntFlag
 from pathlib import Path
 
-from fluke_async.abi import codes, devices
+from fluke_async.abi import codes, devices, orders
 from fluke_async.abi.c_names import NOTICE, exception_name, number_name, object_type_name, prototype
 from fluke_async.abi.c_stubs import call_table, stubs
 from fluke_async.abi.entry_points import ENTRY_POINTS
@@ -54,7 +54,7 @@ def _limits() -> list[str]:
         "MAX_MESSAGE_REFERENCES": codes.MAX_MESSAGE_REFERENCES,
         "MAX_MESSAGE_BUFFERS": codes.MAX_MESSAGE_BUFFERS,
         "CONSOLE_MAX_BYTES": devices.CONSOLE_MAX_BYTES,
-        "ORDER_PUT_MAX_BYTES": devices.ORDER_PUT_MAX_BYTES,
+        "ORDER_PUT_MAX_BYTES": orders.ORDER_PUT_MAX_BYTES,
         "BLOB_NAME_WORDS": devices.STORE_NAME_WORDS,
         "BLOB_KEY_WORDS": devices.STORE_KEY_WORDS,
         "DISK_SECTOR_BYTES": devices.DISK_SECTOR_BYTES,
@@ -115,8 +115,8 @@ def _devices() -> list[str]:
         "ENTROPY": devices.EntropyOperation,
         "BLOB": devices.StoreOperation,
         "DISK": devices.DiskOperation,
-        "ORDER": devices.OrderOperation,
-        "ORDER_KIND": devices.OrderKind,
+        "ORDER": orders.OrderOperation,
+        "ORDER_KIND": orders.OrderKind,
     }
     lines = _enumeration(
         "Word 0 of every request is the operation; this one, of every device, asks whether it is there.",
@@ -167,7 +167,7 @@ def header() -> str:
         *_limits(),
         *_object_types(),
         *_codes(),
-        *(line for layout in LAYOUTS for line in _structure(layout)),
+        *(line for layout in (*LAYOUTS, orders.ORDER, orders.ORDER_NAME) for line in _structure(layout)),
         *_devices(),
         *_enumeration(
             "The number of each entry point, in a7.",

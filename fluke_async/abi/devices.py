@@ -83,36 +83,6 @@ class DiskOperation(IntEnum):
     FLUSH = 4
 
 
-class OrderOperation(IntEnum):
-    """
-    What a manager asks of whoever made its processes, of which it is told by number.
-
-    `NEXT done error offset type link`, a name of 32 bytes -> `status`, the words of `struct fluke_order`, and a
-    reference to the region over a process's memory: what is to be done when `done` is.
-
-    `HOLD number` -> `status`: the process stands still, and what is in its memory now is to be kept.
-
-    `PUT number offset count bytes...` -> `status end`: part of the records.
-
-    `GET number offset` -> `status count bytes...`: likewise.
-
-    `MADE number` -> `status`: the objects are made, and nothing runs yet.
-    """
-
-    NEXT = 1
-    HOLD = 2
-    PUT = 3
-    GET = 4
-    MADE = 5
-
-
-class OrderKind(IntEnum):
-    """What is to be done: a process is to be read out, or to be made of records."""
-
-    CAPTURE = 1
-    CREATE = 2
-
-
 class DeviceStatus(IntEnum):
     """Word 0 of a device's reply."""
 
@@ -126,7 +96,6 @@ class DeviceStatus(IntEnum):
 
 CONSOLE_MAX_BYTES = 8160  # one message carries at most one copy chunk: 3 header words and these bytes
 
-ORDER_PUT_MAX_BYTES = 8152  # of records in one message, beside 4 words
 STORE_NAME_WORDS = 8
 STORE_KEY_WORDS = 4
 DISK_SECTOR_BYTES = 512

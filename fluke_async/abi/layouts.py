@@ -279,25 +279,6 @@ START_BLOCK = Layout(
         Field("service_count", "how many of these"),
     ),
 )
-ORDER = Layout(
-    "fluke_order",
-    "What a manager is to do, as the answer to FLUKE_ORDER_NEXT; offsets are those in the window.",
-    (
-        Field("status", "FLUKE_DEVICE_OK"),
-        Field("number", "which order this is"),
-        Field("kind", "FLUKE_ORDER_KIND_*"),
-        Field("window_size", "bytes that are to be mapped: the process's memory, then its parent's part"),
-        Field("region", "offset of the region over the process's memory"),
-        Field("names", "offset of the names of what the process may refer to outside"),
-        Field("name_count", "how many of these there are"),
-        Field("record_bytes", "size of the records of which the process is to be made"),
-    ),
-)
-ORDER_NAME = Layout(
-    "fluke_order_name",
-    "A name of something outside.",
-    (Field("text", "its characters, ended by a zero", count=4), Field("ref", "offset of a reference to it")),
-)
 
 LAYOUTS = (
     THREAD_STATE,
@@ -318,6 +299,4 @@ LAYOUTS = (
     IPC_PARAMS,
     SERVICE,
     START_BLOCK,
-    ORDER,
-    ORDER_NAME,
 )

@@ -12,7 +12,7 @@ from enum import IntEnum, IntFlag
 from itertools import groupby
 from pathlib import Path
 
-from fluke_async.abi import codes, devices, exceptions, faults, layouts, registers
+from fluke_async.abi import codes, devices, exceptions, faults, layouts, orders, registers
 from fluke_async.abi.c_names import exception_name
 from fluke_async.abi.call_section import CLASS_MEANING, family, section
 from fluke_async.abi.connections_page import connections
@@ -168,10 +168,10 @@ def _devices() -> str:
         *_numbers("Entropy", "FLUKE_ENTROPY_", devices.EntropyOperation),
         *_numbers("Store", "FLUKE_BLOB_", devices.StoreOperation),
         *_numbers("Disk", "FLUKE_DISK_", devices.DiskOperation),
-        *_numbers("Orders to a manager", "FLUKE_ORDER_", devices.OrderOperation),
-        *_structure(layouts.ORDER),
-        *_structure(layouts.ORDER_NAME),
-        *_numbers("Kinds of orders", "FLUKE_ORDER_KIND_", devices.OrderKind),
+        *_numbers("Orders to a manager", "FLUKE_ORDER_", orders.OrderOperation),
+        *_structure(orders.ORDER),
+        *_structure(orders.ORDER_NAME),
+        *_numbers("Kinds of orders", "FLUKE_ORDER_KIND_", orders.OrderKind),
         *_numbers("Status", "FLUKE_DEVICE_", devices.DeviceStatus),
     ])  # fmt: skip
 

@@ -13,30 +13,29 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.lowlevel import checkpoint as breathe
 
-from fluke_async.abi.devices import OrderKind
-from fluke_async.embedding.device_states import console_state, describe_devices, take_over
+from fluke_async.abi.orders import OrderKind
+from fluke_async.embedding.device_states import describe_devices, shown_service, take_over
+from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside, Service
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.reading import Reading
 from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
+from fluke_async.embedding.stop import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, Device, Manifest, shown
+from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
-from fluke_async.kernel.hold import Hold
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
     from fluke_async.embedding.driver import Driver
     from fluke_async.embedding.processes import Processes
 
-PAGES_AT_A_TIME = 64  # hashed between two turns of the event loop: some 0.4 ms
 STORED_AT_A_TIME = 512  # put into memory at one fixed point: some 1 ms
 
 
@@ -51,67 +50,6 @@ class Still:
     records: bytearray
 
 
-class Stop:
-    """A process stands still, and its clock with it, from a moment on until it is told to go on."""
-
-    def __init__(self, driver: Driver, process: Process) -> None:
-        self._driver = driver
-        self._process = process
-        self._reached = anyio.Event()
-        self.clock_ns = 0  # the kernel's clock at that moment
-        self.is_open = True  # it has not come
-
-    @property
-    def is_awaited(self) -> bool:
-        """Nobody goes on by it, so a kernel in which nothing else can happen does not wait for it."""
-        return False
-
-    async def wait(self, count: int | None) -> None:
-        """
-        Wait until the kernel's count has been reached, by default not at all, and the process stands still.
-
-        Raises:
-            FlukeError: it has ended before that.
-        """
-        driver, process = self._driver, self._process
-        process.on_end = self._reached.set
-        try:
-            await driver.call(lambda: self._begin(count))
-            await self._reached.wait()
-        except BaseException:
-            self.is_open = False
-            await driver.ensure(self.go_on)
-            raise
-        finally:
-            process.on_end = None
-        if process.loaded is None:
-            raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
-
-    def _begin(self, count: int | None) -> None:
-        if self._process.loaded is None:
-            self._reached.set()
-        elif count is None or count <= self._driver.core.time:
-            self._come()
-        else:
-            self._driver.core.at(count, self._come, self)
-
-    def _come(self) -> None:
-        self.is_open = False
-        self.clock_ns = self._driver.now_ns()
-        self._process.attached.timer.stop()
-        self._driver.set_held(self._process, True)
-        self._reached.set()
-
-    def go_on(self) -> None:
-        """Let it go on, at the fixed point. Where the kernel's clock counts instructions, no time has passed for it."""
-        process, driver = self._process, self._driver
-        if process.is_held:
-            away_ns = 0 if driver.clock.is_real else driver.now_ns() - self.clock_ns
-            process.attached.go_on(process.attached.timer.offset_ns - away_ns)
-            process.resumed_count = driver.core.time
-            driver.set_held(process, False)
-
-
 class Checkpointer:
     """Of one kernel."""
 
@@ -123,31 +61,21 @@ class Checkpointer:
 
     async def capture(self, process: Process, parent: Image | None = None, at: int | None = None) -> Image:
         """See `Process.checkpoint`; with `at`, when the kernel's count has reached that."""
-        core = self._driver.core
-        holds: list[Hold] = []
-        readings = process.readings
+        readings: list[Reading] = []
+        image: Image | None = None
 
-        def hold(outside: Outside) -> None:
-            holds.append(core.root.hold(core, outside.slab.start, PROGRAM_END))
-            readings[holds[0]] = Reading(core, holds[0])
+        def begin(_: Outside) -> None:
+            readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, hold, at)
+            still = await self._read_out(process, begin, at)
             builder = ImageBuilder(_manifest(process, still), parent)
-            known, before = process.latest or (None, None)
-            changed = holds[0].changed_since(before) if parent is not None and known == parent and before else None
-            while pages := readings[holds[0]].take(PAGES_AT_A_TIME):
-                builder.add(pages if changed is None else [page for page in pages if page[0] in changed])
-                await breathe()
+            async for pages in readings[0].pages():
+                builder.add(pages)
             image = builder.finish()
-        except BaseException:
-            for each in holds:
-                each.end(core)
-            raise
         finally:
-            for each in holds:
-                del readings[each]
-        process.remember(core, image, holds[0])
+            for reading in readings:
+                reading.end(image)
         return image
 
     async def restore(
@@ -155,13 +83,15 @@ class Checkpointer:
     ) -> Process:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
+        _check_fits(manifest, services)
 
         laid_out: list[Outside] = []
 
         def lay_out() -> None:
             given = {name: resolve(driver, target) for name, target in services.items()}
             take_over(manifest, given, substitutes, (*driver.outsides(), *self._unborn))
-            laid_out.append(_outside(driver, [(each.start, each.end, each.prot) for each in manifest.mappings], given))
+            mappings = [(each.start, each.end, each.prot) for each in manifest.mappings]
+            laid_out.append(_outside(driver, mappings, given))
             self._unborn.update(laid_out)
 
         def records() -> bytearray:
@@ -171,13 +101,13 @@ class Checkpointer:
 
         try:
             try:
-                await driver.call(lay_out)
+                await driver.surely(lay_out)
                 pages = image.pages()
                 while await driver.call(lambda: _store(laid_out[0], pages)):
                     pass
             except BaseException:
-                for each in laid_out:
-                    await driver.ensure(each.slab.free)
+                for outside in laid_out:
+                    await driver.ensure(outside.slab.free)
                 raise
             left = manifest.budget if budget is None else budget
             still = Still(laid_out[0], manifest.clock_ns, left, manifest.devices, bytearray())
@@ -190,8 +120,13 @@ class Checkpointer:
         copies: list[Outside] = []
 
         def copy(outside: Outside) -> None:
-            while len(copies) < len(stdin):
-                copies.append(_copy(self._driver, outside))
+            try:
+                while len(copies) < len(stdin):
+                    copies.append(_copy(self._driver, outside))
+            except FlukeError:  # before it goes on, which may need memory
+                while copies:
+                    copies.pop().slab.free()
+                raise
 
         made: list[Process] = []
         try:
@@ -217,11 +152,13 @@ class Checkpointer:
         def begin() -> Order:
             if process.loaded is None:
                 raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
-            order = Order(OrderKind.CAPTURE, process.loaded, on_hold=note, on_running=stop.go_on)
-            manager.take(order)
-            return order
+            return Order(OrderKind.CAPTURE, process.loaded, on_hold=note, on_running=stop.go_on)
 
-        def note() -> None:
+        def leave() -> None:
+            if driver.manager is not None and driver.manager.has_order:  # in the middle of what will be gone
+                driver.manager.end(f"process {process.name!r} has ended while it was read out")
+
+        def note(order: Order) -> None:
             outside = order.outside
             clock_ns = stop.clock_ns + process.attached.timer.offset_ns
             devices = describe_devices(process.attached.console, outside.services)
@@ -231,13 +168,12 @@ class Checkpointer:
         async with self._turn:
             stop = Stop(driver, process)
             await stop.wait(at)
+            process.on_end.append(leave)
             try:
-                manager = await self._manager()
-                order = await driver.call(begin)
-            except BaseException:
-                await driver.ensure(stop.go_on)
-                raise
-            await self._end_of(order)
+                await self._carry_out(begin)
+            finally:
+                process.on_end.remove(leave)
+                await driver.ensure(stop.go_on)  # if the manager has not come so far
         return noted[0]
 
     async def _make(
@@ -250,12 +186,10 @@ class Checkpointer:
         def begin() -> Order:
             outside.account.is_held = True
             outside.account.instructions_left = still.budget
-            order = Order(OrderKind.CREATE, outside, records(), on_made=outside.take_in, on_running=go_on)
-            manager.take(order)
-            return order
+            return Order(OrderKind.CREATE, outside, records(), on_made=outside.take_in, on_running=go_on)
 
         def go_on() -> None:
-            process = self._processes.adopt(name, arguments, outside, stdin, console_state(still.devices))
+            process = self._processes.adopt(name, arguments, outside, stdin, still.devices["console"].state)
             made.append(process)
             process.attached.go_on(still.clock_ns - driver.now_ns())
             driver.set_held(process, False)
@@ -264,9 +198,7 @@ class Checkpointer:
 
         try:
             async with self._turn:
-                manager = await self._manager()
-                order = await driver.call(begin)
-                await self._end_of(order)
+                await self._carry_out(begin)
         except BaseException:
             if made:
                 self._processes.abandon(made[0], "making it was cancelled")
@@ -275,23 +207,30 @@ class Checkpointer:
             raise
         return made[0]
 
-    async def _manager(self) -> Manager:
-        """The manager, which is started if there is none."""
-        driver = self._driver
+    async def _carry_out(self, begin: Callable[[], Order]) -> None:
+        """
+        Have the manager, which is started if there is none, carry out an order; raises what it came to.
 
-        def find() -> Manager:
+        If this is cancelled, the order is carried out all the same: it is in the middle of a process.
+        """
+        driver = self._driver
+        given: list[Order] = []
+
+        def give() -> None:
             if driver.manager is None or not driver.manager.is_alive:
                 driver.manager = Manager(driver.core)
                 driver.manager.start(driver.post)
-            return driver.manager
+            order = begin()
+            driver.manager.take(order)
+            given.append(order)
 
-        return await driver.call(find)
-
-    async def _end_of(self, order: Order) -> None:
-        """Wait for the end of an order, also if cancelled: it is in the middle of a process. Raises what it came to."""
-        await self._driver.outlast(order.done)
-        if order.error is not None:
-            raise order.error
+        try:
+            await driver.surely(give)
+        finally:
+            for order in given:
+                await driver.outlast(order.done)
+        if given[0].error is not None:
+            raise given[0].error
 
 
 def _manifest(process: Process, still: Still) -> Manifest:
@@ -310,6 +249,22 @@ def _manifest(process: Process, still: Still) -> Manifest:
         devices=dict(still.devices),
         unsaved=(),
     )
+
+
+def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:
+    """See that a process can be made here of what an image says."""
+    wanted = [name.removeprefix(SERVICE_PREFIX) for name in manifest.outside if name.startswith(SERVICE_PREFIX)]
+    missing = [shown_service(manifest, name) for name in wanted if name not in services]
+    if missing:
+        raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
+    unknown = [name for name in services if name not in wanted]
+    if unknown:
+        raise FlukeError(f"the process in this image has no service {', '.join(unknown)}: leave it out")
+    if manifest.memory_size != PROGRAM_END or not OUTSIDE_TYPES.keys() <= manifest.outside.keys():
+        raise FlukeError("this image is not of a process of such a kernel: its memory or its ports are others")
+    console = manifest.devices.get("console")
+    if console is None or not is_console_state(console.state):
+        raise FlukeError("this image has no console that can be continued: its state is not one")
 
 
 def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Mapping[str, Service]) -> Outside:

@@ -12,8 +12,6 @@ from copy import deepcopy
 from typing import Any, TypeGuard, TypeVar
 
 from fluke_async.device import Device, DevicePort, StatefulDevice
-from fluke_async.embedding.devices import CONSOLE, device_class
-from fluke_async.embedding.output import OutputStream
 from fluke_async.embedding.outside import Outside, Service
 from fluke_async.errors import FlukeError
 from fluke_async.image.manifest import SERVICE_PREFIX, Manifest
@@ -31,7 +29,7 @@ def describe_devices(console: Any, services: Mapping[str, Service]) -> dict[str,
     Raises:
         FlukeError: a device does not give its state.
     """
-    found = {"console": DeviceRecord(CONSOLE.replace(":", "."), dict(console.state))}
+    found = {"console": DeviceRecord(class_name(console), dict(console.state))}
     for name, target in services.items():
         if isinstance(target, DevicePort) and target.device is not None:
             device = target.device
@@ -40,16 +38,11 @@ def describe_devices(console: Any, services: Mapping[str, Service]) -> dict[str,
     return found
 
 
-def console_state(devices: Mapping[str, DeviceRecord]) -> Any:
-    """The state of a console, None for one that has seen nothing."""
-    return devices["console"].state if "console" in devices else None
-
-
 def take_over(
     manifest: Manifest, services: Mapping[str, Service], substitutes: Collection[str], others: Iterable[Outside]
 ) -> None:
     """
-    See that a process finds again what it was given, and let devices take over the states that they have in its image.
+    See that a process finds devices of the classes that it had, and let them take over the states in its image.
 
     Args:
         manifest: the image's.
@@ -58,7 +51,7 @@ def take_over(
         others: the processes that there are.
 
     Raises:
-        FlukeError: a service is missing, or of another class; a device would change that another process uses, or it
+        FlukeError: a service is of another class than it was; a device would change that another process uses, or it
             does not take its state; a substitute is for nothing.
     """
     _check(manifest, services, substitutes)
@@ -77,13 +70,6 @@ def take_over(
 
 
 def _check(manifest: Manifest, services: Mapping[str, Service], substitutes: Collection[str]) -> None:
-    console = manifest.devices.get("console")
-    if console is not None:
-        device_class(CONSOLE)(OutputStream(), b"", console.state)  # refuses what is no state
-    needed = [name.removeprefix(SERVICE_PREFIX) for name in manifest.outside if name.startswith(SERVICE_PREFIX)]
-    missing = [_with_class(manifest, name) for name in needed if name not in services]
-    if missing:
-        raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
     for name in substitutes:
         if name not in services:
             raise FlukeError(f"{name!r} among the substitutes is no service that was given: name those that were")
@@ -114,7 +100,8 @@ def _recorded(
             yield name, record, services[name]
 
 
-def _with_class(manifest: Manifest, name: str) -> str:
+def shown_service(manifest: Manifest, name: str) -> str:
+    """A service's name, with the class of the device that it was."""
     record = manifest.devices.get(SERVICE_PREFIX + name)
     return name if record is None else f"{name} (a {record.device})"
 

@@ -37,8 +37,22 @@ class Devices:
         port.scope.cancel()
 
 
-def device_class(name: str) -> Any:
-    """A device's class by its dotted name."""
+def new_console(*arguments: Any) -> Any:
+    """A console, not plugged in yet."""
+    return _device_class(CONSOLE)(*arguments)
+
+
+def is_console_state(state: object) -> bool:
+    """Whether a console can be the continuation of one in this state."""
+    return bool(_device_class(CONSOLE).is_state(state))
+
+
+def new_timer() -> Any:
+    """A timer, likewise."""
+    return _device_class(TIMER)()
+
+
+def _device_class(name: str) -> Any:
     module, _, attribute = name.partition(":")
     return getattr(import_module(module), attribute)
 

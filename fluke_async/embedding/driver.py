@@ -233,10 +233,9 @@ class Driver(HostQueue):
         if exit_.reason == "budget":
             process.ended(exit_, gone=False)
             return
+        process.leaving()
         for thread in tuple(loaded.account.threads):
             core.destroy(thread)
-        for reading in process.readings.values():
-            reading.memory_ends()
         loaded.slab.free()
         del self.present[process.number]
         process.ended(exit_, gone=True)

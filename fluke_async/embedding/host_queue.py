@@ -90,6 +90,30 @@ class HostQueue:
         self.post(carry_out)
         await self.outlast(done)
 
+    async def surely(self, action: Callable[[], T]) -> T:
+        """
+        As `call`, but not left before `action` has been done: a cancellation is raised after it.
+
+        Raises:
+            FlukeError: the kernel has stopped.
+        """
+        self.check_open()
+        outcome: list[T | FlukeError] = []
+
+        def carry_out() -> None:
+            try:
+                outcome.append(action())
+            except FlukeError as error:
+                outcome.append(error)
+
+        await self.ensure(carry_out)
+        if not outcome:
+            raise FlukeError("the kernel has stopped: see the error that its `async with` block raised")
+        result = outcome[0]
+        if isinstance(result, FlukeError):
+            raise result
+        return result
+
     async def outlast(self, event: anyio.Event) -> None:
         """Wait for `event` even if cancelled; it is set at the latest when the loop ends."""
         if not self._closed.is_set():

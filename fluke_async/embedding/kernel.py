@@ -13,7 +13,7 @@ import anyio
 from fluke_async.device import Device, DevicePort
 from fluke_async.embedding.clock import RealClock, VirtualClock
 from fluke_async.embedding.control import serve_control
-from fluke_async.embedding.devices import TIMER, Devices, device_class
+from fluke_async.embedding.devices import Devices, new_timer
 from fluke_async.embedding.driver import Driver
 from fluke_async.embedding.exception_group import unwrapped
 from fluke_async.embedding.host_context import HostContext
@@ -119,7 +119,7 @@ class Kernel:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 self._devices = Devices(driver, tasks)
-                self._timer = self._devices.plug_in(device_class(TIMER)())
+                self._timer = self._devices.plug_in(new_timer())
                 tasks.start_soon(driver.run)
                 try:
                     async with anyio.create_task_group() as outputs:  # waited for: what was written arrives

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import anyio
 
 from fluke_async.abi.codes import PRIORITY_MAX, WORD_SIZE, ObjectType
-from fluke_async.abi.devices import ORDER_PUT_MAX_BYTES, DeviceStatus, OrderKind, OrderOperation
+from fluke_async.abi.devices import DeviceStatus
+from fluke_async.abi.orders import ORDER_PUT_MAX_BYTES, OrderKind, OrderOperation
 from fluke_async.embedding.loader import load_program
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.snapshot import describe_exception
@@ -44,15 +45,15 @@ class Order:
     """
     What is to be done with the process in `outside`.
 
-    Called at the fixed point: `on_hold` while a process that is read out stands still, `on_made` when all objects are
+    Called at the fixed point: `on_hold` while a process that is read out stands still; `on_made` when all objects are
     there of one that is made; `on_running` when the manager has come to rest, so that the process's time goes on
-    without what the manager has used, but not for one that could not be made.
+    without what the manager has used, but not for a process that could not be made.
     """
 
     kind: OrderKind
     outside: Outside
     records: bytearray = field(default_factory=bytearray)
-    on_hold: Callable[[], None] = _nothing
+    on_hold: Callable[[Order], None] = lambda _: None
     on_made: Callable[[], None] = _nothing
     on_running: Callable[[], None] = _nothing
     error: FlukeError | None = None
@@ -76,7 +77,7 @@ class Manager:
         loaded = load_program(core, find_program(PROGRAM), [PROGRAM], {}, {"orders": self._receive})
         self.outside = loaded.outside
         self._thread = loaded.thread
-        self._thread.priority = PRIORITY_MAX
+        core.reorder(self._thread, PRIORITY_MAX, 0)
         self.outside.console.receiver = self._ignore
         self.outside.parent.receiver = self._on_exit
         self.is_alive = True
@@ -85,6 +86,11 @@ class Manager:
     def account(self) -> Account:
         """Of its threads."""
         return self.outside.account
+
+    @property
+    def has_order(self) -> bool:
+        """Whether it is at work."""
+        return self._order is not None
 
     def start(self, post: Callable[[Callable[[], None]], None]) -> None:
         """Let it run; `post` puts actions into the kernel's queue."""
@@ -150,7 +156,7 @@ class Manager:
         match operation, rest:
             case OrderOperation.HOLD, _:
                 try:
-                    order.on_hold()
+                    order.on_hold(order)
                 except FlukeError as error:
                     order.error = error
             case OrderOperation.MADE, _:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fluke_async.abi.codes import PAGE_SIZE
-from fluke_async.abi.layouts import ORDER_NAME
+from fluke_async.abi.orders import ORDER_NAME
 from fluke_async.device import DevicePort
 from fluke_async.embedding.slab import Slab
 from fluke_async.image.manifest import SERVICE_PREFIX

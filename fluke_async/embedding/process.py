@@ -12,7 +12,6 @@ from fluke_async.embedding.exit import Exit
 from fluke_async.embedding.options import check_inputs
 from fluke_async.embedding.output import OutputStream
 from fluke_async.embedding.outside import Outside
-from fluke_async.embedding.reading import Reading
 from fluke_async.embedding.snapshot import ThreadInfo, describe_thread
 from fluke_async.errors import FlukeError
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from fluke_async.embedding.checkpointer import Checkpointer
     from fluke_async.embedding.driver import Driver
     from fluke_async.image.image import Image
-    from fluke_async.kernel.core import Core
     from fluke_async.kernel.hold import Hold
 
 
@@ -56,9 +54,8 @@ class Process:
         self.on_thread_exception: Callable[[str], None] | None = None
         self.attached: Attached
         self.checkpointer: Checkpointer
-        self.on_end: Callable[[], None] | None = None
+        self.on_end: list[Callable[[], None]] = []  # called when it is about to be gone
         self.resumed_count = driver.core.time  # the kernel's count when it was started, or read out last
-        self.readings: dict[Hold, Reading] = {}  # for images that are being made
         self.latest: tuple[Image, Hold] | None = None  # the last image, and its pages as they were
         self._driver = driver
         self._loaded: Outside | None = loaded
@@ -183,12 +180,6 @@ class Process:
             raise FlukeError(f"{count!r} is no number of copies: give one from 1 up")
         return await self.checkpointer.fork(self, check_inputs(stdin, count))
 
-    def remember(self, core: Core, image: Image, hold: Hold) -> None:
-        """Keep account of what is written from an image on, until the next. For the checkpointer."""
-        if self.latest is not None:
-            self.latest[1].end(core)
-        self.latest = (image, hold)
-
     def threads(self) -> tuple[ThreadInfo, ...]:
         """A snapshot of every thread, in order of creation; stops nothing."""
         if self._loaded is None:
@@ -223,6 +214,11 @@ class Process:
         """Whether `wait` would return at once."""
         return self._exit is not None
 
+    def leaving(self) -> None:
+        """It is about to be gone, and everything is still there. For the driver."""
+        for action in tuple(self.on_end):
+            action()
+
     def ended(self, exit_: Exit, *, gone: bool) -> None:
         """Note the end; `gone` when nothing of the process is left. For the driver."""
         if gone:
@@ -230,8 +226,6 @@ class Process:
             if self.on_gone is not None:
                 self.on_gone()
         self._exit = exit_
-        if self.on_end is not None:
-            self.on_end()
         self.stdout.end()
         self._ended.set()
 

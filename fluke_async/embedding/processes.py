@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fluke_async.embedding.checkpointer import Checkpointer
-from fluke_async.embedding.devices import CONSOLE, TIMER, Devices, device_class
+from fluke_async.embedding.devices import Devices, new_console, new_timer
 from fluke_async.embedding.exit import Exit
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.loader import load_program
@@ -71,7 +71,7 @@ class Processes:
         self._made += 1
         process = Process(self._driver, self._made, name, arguments, outside)
         states = () if console_state is None else (console_state,)
-        console, timer = device_class(CONSOLE)(process.stdout, stdin, *states), device_class(TIMER)()
+        console, timer = new_console(process.stdout, stdin, *states), new_timer()
         console_port, timer_port = self._devices.plug_in(console), self._devices.plug_in(timer)
         outside.console.receiver, outside.timer.receiver = console_port.hand_in, timer_port.hand_in
         process.attached = Attached(console, timer, timer_port)

@@ -1,32 +1,62 @@
-"""The pages of a process as they were at one moment, read a few at a time while it goes on, or after its end."""
+"""Reading the memory of a process as it was at one moment, while the process goes on."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from fluke_async.kernel.hold import Hold
+from anyio.lowlevel import checkpoint
+
+from fluke_async.embedding.slab import PROGRAM_END
 
 if TYPE_CHECKING:
+    from fluke_async.embedding.process import Process
+    from fluke_async.image.image import Image
     from fluke_async.kernel.core import Core
 
-ALL = 1 << 40
+PAGES_AT_A_TIME = 64  # between two turns of the event loop: to read and hash them takes some 0.5 ms
+ALL_PAGES = 1 << 40
+
+Pages = list[tuple[int, bytes]]
 
 
 class Reading:
-    """What a hold has that was not given yet."""
+    """
+    The memory from the moment at which this is made, at the fixed point.
 
-    def __init__(self, core: Core, hold: Hold) -> None:
+    With the `parent` that was made last of the process, only those pages that have changed since then.
+    """
+
+    def __init__(self, core: Core, process: Process, parent: Image | None) -> None:
+        assert process.loaded is not None
         self._core = core
-        self._hold = hold
-        self._rest: list[tuple[int, bytes]] = []
+        self._process = process
+        self._rest: Pages = []
+        self.hold = core.root.hold(core, process.loaded.slab.start, PROGRAM_END)
+        if parent is not None and process.latest is not None and process.latest[0] == parent:
+            changed = self.hold.changed_since(process.latest[1])
+            if changed is not None:
+                self.hold.narrow(changed)
+        process.on_end.append(self._take_rest)
 
-    def memory_ends(self) -> None:
-        """Copy what is left: the memory is about to be freed."""
-        self._rest += self._hold.take(self._core, ALL)
+    async def pages(self) -> AsyncIterator[Pages]:
+        """Some pages after the other, with their offsets; all that are left where the process comes to its end."""
+        while not self.hold.is_done:
+            yield self.hold.take(self._core, PAGES_AT_A_TIME)
+            await checkpoint()
+        rest, self._rest = self._rest, []
+        yield rest
 
-    def take(self, most_pages: int) -> list[tuple[int, bytes]]:
-        """At most so many pages with their offsets, each once, in any order; none when all have been given."""
-        if not self._hold.is_done:
-            return self._hold.take(self._core, most_pages)
-        taken, self._rest = self._rest[:most_pages], self._rest[most_pages:]
-        return taken
+    def end(self, image: Image | None) -> None:
+        """The memory is not needed any more; but what is written from here on is, for who builds on an image of it."""
+        process = self._process
+        process.on_end.remove(self._take_rest)
+        if image is None or process.loaded is None:
+            self.hold.end(self._core)
+            return
+        if process.latest is not None:
+            process.latest[1].end(self._core)
+        process.latest = (image, self.hold)
+
+    def _take_rest(self) -> None:
+        self._rest = self.hold.take(self._core, ALL_PAGES)

@@ -62,7 +62,7 @@ class Hold:
         self.is_ended = False
         self.is_lost = False  # what had not been taken is gone
         self._first, self._end = first, end
-        self._slab = slab
+        self._slab: Slab | None = slab  # until it is freed, or this is ended
         self._count = len(slab)  # pages are only ever added, at the end: so many of the first were there
         self._pages: list[int] | None = None  # which these are, from the first `take` on
         self._wanted: set[int] | None = None  # which of them are; None: all
@@ -84,6 +84,7 @@ class Hold:
         if self.is_lost:
             raise HoldLost
         slab, first, end, kept, ram = self._slab, self._first, self._end, self._kept, core.hardware.ram
+        assert slab is not None
         if self._pages is None:
             self._pages = list(islice(slab, self._count))
         while self._next < len(self._pages):
@@ -108,7 +109,7 @@ class Hold:
         wanted = {self._first + offset // PAGE_SIZE for offset in offsets}
         if self._wanted is not None:
             wanted &= self._wanted
-        left = islice(self._slab, self._count) if self._pages is None else self._pages[self._next :]
+        left = islice(self._slab or (), self._count) if self._pages is None else self._pages[self._next :]
         self._wanted, self._pages, self._next = wanted, [page for page in left if page in wanted], 0
         self._kept = {page: content for page, content in self._kept.items() if content is TAKEN or page in wanted}
 
@@ -129,16 +130,17 @@ class Hold:
 
     def end(self, core: Core) -> None:
         """Nobody wants it any more, and there is nothing left to take. May be called at any time, and again."""
-        if not self.is_ended:
-            self.is_ended = self.is_done = True
-            self._let_go()
-            self._slab.leave_holds()
+        slab, self._slab = self._slab, None
+        self.is_ended = self.is_done = True
+        self._let_go()
+        if slab is not None:
+            slab.leave_holds()
 
     def lose(self) -> None:
         """The slab is freed."""
-        if not self.is_done:
-            self.is_lost = True
-            self._let_go()
+        self.is_lost = not self.is_done
+        self._slab = None
+        self._let_go()
 
     def keep(self, page: int, content: memoryview, copied: bytes | None) -> bytes | None:
         """A page of the moment is about to be written: keep what is in it, if it was not taken; returns the copy."""
@@ -155,6 +157,6 @@ class Hold:
 
     def pages_of_the_moment(self) -> tuple[set[int], set[int], set[int]]:
         """Which pages there were that are wanted; of these, which were taken, and of which what they held is kept."""
-        there = {page for page in islice(self._slab, self._count) if self._is_wanted(page)}
+        there = {page for page in islice(self._slab or (), self._count) if self._is_wanted(page)}
         taken = {page for page, content in self._kept.items() if content is TAKEN}
         return there | taken, taken, self._kept.keys() - taken

@@ -7,14 +7,14 @@ fork of the process in the middle of it is a copy that goes on by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from fluke_async.abi.devices import ParentOperation
 from fluke_async.cpu.unicorn_cpu import UnicornCpu
-from fluke_async.device import DevicePort
+from fluke_async.device import DevicePort, Host, Request
 from fluke_async.embedding.loader import load_program
 from fluke_async.execution.configuration import MODELS, Preemption
 from fluke_async.execution.dispatcher import Dispatcher
@@ -48,6 +48,7 @@ class Program:
     indifferent: bool = False
     harts: int = 1
     seed: int = 0
+    files: Mapping[str, bytes] = field(default_factory=dict)  # what is in its store, if there is anything
 
 
 class Output:
@@ -64,6 +65,23 @@ class Output:
 
     def on_room(self, action: Callable[[], None]) -> None:
         """There is always room."""
+
+
+class CalledPort(DevicePort):
+    """A port whose device decides at once, without a task."""
+
+    def __init__(self, host: Host, decide: Callable[[DevicePort, Request], None]) -> None:
+        super().__init__(host)
+        self._decide = decide
+
+    def hand_in(self, request: DeviceRequest) -> None:
+        """Let the device decide."""
+        self._decide(self, self.admit(request))
+
+
+def _device(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(f"fluke_devices.{module}"), attribute)
 
 
 class ClosedRun:
@@ -83,9 +101,11 @@ class ClosedRun:
         self.on_pause: Callable[[], None] | None = None
         self._paused = False
         self._posted: list[Callable[[], None]] = []
-        self.loaded = loaded = load_program(self.core, program.elf, [program.name, *program.arguments], {})
-        loaded.console.receiver = self._plug_in("console:Console", self.output, program.stdin)
-        loaded.timer.receiver = self._plug_in("timer:Timer")
+        arguments = [program.name, *program.arguments]
+        services = {"store": self._store(program.files)} if program.files else {}
+        self.loaded = loaded = load_program(self.core, program.elf, arguments, {}, services)
+        loaded.console.receiver = self._plug_in("console:Console", self.output, program.stdin).hand_in
+        loaded.timer.receiver = self._plug_in("timer:Timer").hand_in
         loaded.parent.receiver = self._on_parent_request
         self.core.start(loaded.thread)
 
@@ -178,15 +198,15 @@ class ClosedRun:
     def record_input(self, source: str, data: bytes) -> None:
         """Nothing comes from outside."""
 
-    def _plug_in(self, name: str, *arguments: object) -> Callable[[DeviceRequest], None]:
-        module, _, attribute = name.partition(":")
-        device = getattr(import_module(f"fluke_devices.{module}"), attribute)(*arguments)
-        port = DevicePort(self)
+    def _plug_in(self, name: str, *arguments: object) -> DevicePort:
+        return CalledPort(self, _device(name)(*arguments).decide)
 
-        def receive(request: DeviceRequest) -> None:
-            device.decide(port, port.admit(request))
-
-        return receive
+    def _store(self, files: Mapping[str, bytes]) -> DevicePort:
+        shelf = _device("shelf:MemoryShelf")()
+        for name, data in files.items():
+            shelf.put(name.encode(), data)
+        store = _device("store:Store")(shelf)
+        return CalledPort(self, lambda _, request: store.decide(request))
 
     def _on_parent_request(self, request: DeviceRequest) -> None:
         words = request.words

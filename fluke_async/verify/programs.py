@@ -28,9 +28,13 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "pipeline": ("3", "40"),
     "rpc_server": ("2", "2"),
     "fairshare": ("-q", "6", "2", "1"),
+    "manager": ("-c", "2", "echo"),
     "usertests": (),
 }
-SENSITIVE = ("checkpoint", "clock", "foreign", "inversion", "pingpong", "shared_memory", "usertests")
+FILES: dict[str, tuple[str, ...]] = {"manager": ("echo",)}
+"""Programs that a program has in its store."""
+
+SENSITIVE = ("checkpoint", "clock", "foreign", "inversion", "manager", "pingpong", "shared_memory", "usertests")
 """These tell the time, do what they are asked for as often as they are asked, or test what happens when."""
 
 
@@ -39,7 +43,8 @@ def program(name: str, arguments: tuple[str, ...] | None = None, harts: int = 1,
     if arguments is None:
         arguments = ARGUMENTS.get(name, ())
     is_indifferent = name in ARGUMENTS and name not in SENSITIVE
-    return Program(name, find_program(name), arguments, STDIN, is_indifferent, harts, seed)
+    files = {file: find_program(file) for file in FILES.get(name, ())}
+    return Program(name, find_program(name), arguments, STDIN, is_indifferent, harts, seed, files)
 
 
 def programs(names: tuple[str, ...], harts: int = 1, seed: int = 0) -> list[Program]:

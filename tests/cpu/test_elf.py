@@ -21,7 +21,7 @@ from fluke_async.cpu.elf import (
 from fluke_async.cpu.protocol import EXECUTE, PAGE_SIZE, READ, WRITE
 from fluke_async.errors import ProgramError
 
-PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_GNU_STACK = 1, 2, 3, 0x6474E551
 PF_X, PF_W, PF_R = 1, 2, 4
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 RELATIVE, ABSOLUTE_64 = 3, 2
@@ -270,3 +270,14 @@ def test_hostile_words_are_refused_or_sound(data: bytes, changes: list[tuple[int
         offset = index * 8 % (len(hostile) - 8)
         hostile[offset : offset + 8] = word.to_bytes(8, "little")
     check_refused_or_sound(bytes(hostile))
+
+
+@pytest.mark.parametrize(
+    ("flags", "makes_code"), [(PF_R | PF_W, False), (PF_R | PF_W | PF_X, True), (PF_X, True), (0, False)]
+)
+def test_program_says_that_it_makes_code_by_the_flags_of_its_stack(flags: int, makes_code: bool) -> None:
+    assert load_elf(build(CODE, Part(0, b"", flags, kind=PT_GNU_STACK))).makes_code is makes_code
+
+
+def test_program_that_says_nothing_makes_no_code() -> None:
+    assert not load_elf(build(CODE, DATA)).makes_code

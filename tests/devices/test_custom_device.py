@@ -72,7 +72,7 @@ async def run_clock(model: str, preemption: str) -> tuple[bytes, int, fluke.Exit
 
 async def test_latency_is_time_of_the_kernel(model: str, preemption: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, usual_ns, _ = await run_clock(model, preemption)
-    monkeypatch.setattr("fluke_async.embedding.kernel.TIMER", "tests.devices.slow_timers:LatentTimer")
+    monkeypatch.setattr("fluke_async.embedding.devices.TIMER", "tests.devices.slow_timers:LatentTimer")
     runs = [await run_clock(model, preemption) for _ in range(2)]
     assert runs[0] == runs[1]
     _, time_ns, end = runs[0]
@@ -84,7 +84,7 @@ async def test_latency_is_time_of_the_kernel(model: str, preemption: str, monkey
 async def test_an_answer_from_outside_stops_virtual_time(
     model: str, preemption: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fluke_async.embedding.kernel.TIMER", "tests.devices.slow_timers:AskingTimer")
+    monkeypatch.setattr("fluke_async.embedding.devices.TIMER", "tests.devices.slow_timers:AskingTimer")
     output, time_ns, end = await run_clock(model, preemption)
     assert end == fluke.Exit("exited", 0)
     assert output == b"sleep 1: from 7000 us to 7000 us\nsleep 2: from 7000 us to 7000 us\n"

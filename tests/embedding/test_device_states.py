@@ -151,8 +151,8 @@ async def test_program_goes_on_with_the_same_device(make_kernel: MakeKernel, nam
         assert await finish(process) == expected
 
 
-async def test_image_names_the_devices_and_has_their_states(make_kernel: MakeKernel) -> None:
-    async with make_kernel() as kernel, kernel.host_thread() as me:
+async def test_image_names_the_devices_and_has_their_states() -> None:
+    async with fluke.Kernel() as kernel, kernel.host_thread() as me:
         given: dict[str, Any] = {
             "entropy": kernel.plug_in(Entropy(b"\xab")),
             "store": kernel.plug_in(Store()),
@@ -192,8 +192,8 @@ async def test_branches_share_their_devices(make_kernel: MakeKernel) -> None:
 
 
 @pytest.mark.parametrize("other", [Store(), Mute({})])
-async def test_another_class_is_refused_unless_it_is_meant(make_kernel: MakeKernel, other: Device) -> None:
-    async with make_kernel() as kernel:
+async def test_another_class_is_refused_unless_it_is_meant(other: Device) -> None:
+    async with fluke.Kernel() as kernel:
         process = await stopped(kernel, "entropy", Entropy(b"seed"))
         image = await process.checkpoint()
         port = kernel.plug_in(other)
@@ -202,8 +202,8 @@ async def test_another_class_is_refused_unless_it_is_meant(make_kernel: MakeKern
         await kernel.restore(image, services={"entropy": port}, substitutes=["entropy"])
 
 
-async def test_a_task_in_place_of_a_device_is_refused_unless_it_is_meant(make_kernel: MakeKernel) -> None:
-    async with make_kernel() as kernel, kernel.host_thread() as me:
+async def test_a_task_in_place_of_a_device_is_refused_unless_it_is_meant() -> None:
+    async with fluke.Kernel() as kernel, kernel.host_thread() as me:
         process = await stopped(kernel, "tally", Tally(), turns=1, budget=1)
         image = await process.checkpoint()
         await finish(process)
@@ -228,9 +228,9 @@ async def test_substitute_keeps_its_own_state(make_kernel: MakeKernel) -> None:
     assert device.seed == b"other"
 
 
-async def test_device_of_another_process_is_not_changed(make_kernel: MakeKernel) -> None:
+async def test_device_of_another_process_is_not_changed() -> None:
     tally = Tally()
-    async with make_kernel() as kernel:
+    async with fluke.Kernel() as kernel:
         port = kernel.plug_in(tally)
         process = await stopped(kernel, "tally", port, turns=1, budget=1)
         image = await process.checkpoint()
@@ -247,16 +247,16 @@ async def test_device_of_another_process_is_not_changed(make_kernel: MakeKernel)
         assert await finish(again) == b"3\n"
 
 
-async def test_missing_device_is_named_with_its_class(make_kernel: MakeKernel) -> None:
-    async with make_kernel() as kernel:
+async def test_missing_device_is_named_with_its_class() -> None:
+    async with fluke.Kernel() as kernel:
         image = await (await stopped(kernel, "entropy", Entropy())).checkpoint()
         with pytest.raises(fluke.FlukeError, match=r"the services entropy \(a fluke_devices.entropy.Entropy\): pass"):
             await kernel.restore(image)
 
 
 @pytest.mark.parametrize("state", [{"seed": 1}, {"seed": "0"}, {"seed": "zz"}, {"seed": "00" * 65}, {}, {"a": "00"}])
-async def test_state_that_a_device_does_not_take(make_kernel: MakeKernel, state: dict[str, Any]) -> None:
-    async with make_kernel() as kernel:
+async def test_state_that_a_device_does_not_take(state: dict[str, Any]) -> None:
+    async with fluke.Kernel() as kernel:
         process = await stopped(kernel, "entropy", Entropy())
         image = await process.checkpoint()
         await finish(process)
@@ -277,26 +277,26 @@ async def test_state_that_a_device_does_not_take(make_kernel: MakeKernel, state:
         {"written": 0, "input_start": 0, "input": "", "more": 1},
     ],
 )
-async def test_state_that_no_console_has_is_refused(make_kernel: MakeKernel, state: dict[str, Any]) -> None:
-    async with make_kernel() as kernel:
+async def test_state_that_no_console_has_is_refused(state: dict[str, Any]) -> None:
+    async with fluke.Kernel() as kernel:
         image = await image_of_hello(kernel)
         bad = changed(image, console=DeviceRecord("fluke_devices.console.Console", state))
-        with pytest.raises(fluke.FlukeError, match="the console's state is not what it should be"):
+        with pytest.raises(fluke.FlukeError, match="this image has no console that can be continued"):
             await kernel.restore(bad)
         assert (await finish(await kernel.spawn("hello"))) == b"Hello, world!\n"
 
 
 @pytest.mark.parametrize("state", [None, 7, {"bytes": b""}, {"deep": (1, 2)}, {1: 2}])
-async def test_state_that_is_not_plain_makes_no_image_and_harms_nobody(make_kernel: MakeKernel, state: Any) -> None:
-    async with make_kernel() as kernel:
+async def test_state_that_is_not_plain_makes_no_image_and_harms_nobody(state: Any) -> None:
+    async with fluke.Kernel() as kernel:
         process = await stopped(kernel, "mute", Mute(state), budget=1)
         with pytest.raises(fluke.FlukeError, match="mute"):
             await process.checkpoint()
         assert await finish(process) == b"0\n" * TURNS
 
 
-async def test_substitutes_are_names_of_services(make_kernel: MakeKernel) -> None:
-    async with make_kernel() as kernel:
+async def test_substitutes_are_names_of_services() -> None:
+    async with fluke.Kernel() as kernel:
         image = await image_of_hello(kernel)
         with pytest.raises(fluke.FlukeError, match="'board' among the substitutes is no service"):
             await kernel.restore(image, substitutes=["board"])

@@ -128,7 +128,7 @@ class Failing:
 async def test_a_device_that_raises_stops_the_kernel_with_that_error(
     make_kernel: MakeKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fluke_async.embedding.kernel.TIMER", "tests.embedding.test_lifecycle:Failing")
+    monkeypatch.setattr("fluke_async.embedding.devices.TIMER", "tests.embedding.test_lifecycle:Failing")
     with pytest.raises(RuntimeError, match="the timer is broken"):
         async with make_kernel() as kernel:
             spinning, waiting = await start_two(kernel)

@@ -92,6 +92,8 @@ def test_nothing_is_given_twice(machine: Machine) -> None:
     held, _ = hold(slabs)
     assert len(take(slabs, held)) == 3
     assert held.take(machine.core, 10) == []
+    assert not held._pages
+    assert not held._kept
 
 
 # -- who writes ------------------------------------------------------------------------------------

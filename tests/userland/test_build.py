@@ -14,6 +14,7 @@ from fluke_async.errors import FlukeError, ProgramError
 MAX_BYTES = {
     "usertests": 340_000,
     "checkpoint": 45_000,
+    "manager": 60_000,
 }  # the one asks a great deal, the other is for all that there is
 MAX_BYTES_OF_OTHERS = 30_000
 NAMES = sorted(programs.build_record()["programs"])

@@ -41,6 +41,7 @@ def test_every_program_is_there() -> None:
         "foreign",
         "hello",
         "inversion",
+        "manager",
         "memtest",
         "nested",
         "pager",

@@ -134,7 +134,7 @@ void fluke_checkpoint_destroy(struct fluke_checkpoint *checkpoint);
 
 /*
  * Steps 5 and 6. The memory may be another of the same size, without objects; the names may refer to other objects.
- * After FLUKE_CHECKPOINT_MEMORY some objects have been made, which fluke_checkpoint_destroy finds.
+ * After FLUKE_CHECKPOINT_MEMORY or _DAMAGED some objects may have been made, which fluke_checkpoint_destroy finds.
  */
 int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint);
 

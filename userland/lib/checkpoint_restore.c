@@ -79,21 +79,25 @@ static uint64_t type_at(struct fluke_checkpoint *checkpoint, uint64_t offset)
     return room == 0 ? found.type : FLUKE_NULL;
 }
 
-/* Makes a reference refer to what a link leads to. */
-static void follow(struct fluke_checkpoint *checkpoint, const struct fluke_image_link *link, fluke_ref_t *ref)
+/* Makes a reference refer to what a link leads to; false if there is no such thing. */
+static bool follow(struct fluke_checkpoint *checkpoint, const struct fluke_image_link *link, fluke_ref_t *ref)
 {
     struct fluke_image *image = checkpoint->records;
 
     if (link->kind == FLUKE_LINK_INSIDE) {
-        fluke_kinds[type_at(checkpoint, link->value)].reference(checkpoint->memory + link->value, ref);
+        const struct fluke_kind *kind = &fluke_kinds[type_at(checkpoint, link->value)];
+        if (kind->reference == NULL)
+            return false;
+        kind->reference(checkpoint->memory + link->value, ref);
     } else if (link->kind == FLUKE_LINK_OUTSIDE) {
         fluke_ref_copy(named(checkpoint, &fluke_image_names(image)[link->value]), ref);
     } else {
         fluke_ref_copy(&checkpoint->nothing, ref);
     }
+    return true;
 }
 
-static void load(struct fluke_checkpoint *checkpoint, uint64_t type)
+static bool load(struct fluke_checkpoint *checkpoint, uint64_t type)
 {
     struct fluke_image *image = checkpoint->records;
     struct fluke_image_object *object = fluke_image_objects(image);
@@ -103,9 +107,11 @@ static void load(struct fluke_checkpoint *checkpoint, uint64_t type)
         if (object->type != type)
             continue;
         for (unsigned n = 0; n < kind->link_count; n++)
-            follow(checkpoint, &object->links[n], &checkpoint->links[n]);
+            if (!follow(checkpoint, &object->links[n], &checkpoint->links[n]))
+                return false;
         kind->set(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
     }
+    return true;
 }
 
 /* Whether these are records of this memory. */
@@ -129,7 +135,8 @@ static int make(struct fluke_checkpoint *checkpoint)
     if (!checkpoint->pages_elsewhere)
         refill(checkpoint, pages, image->page_count);
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
-        load(checkpoint, order[i]);
+        if (!load(checkpoint, order[i]))
+            return FLUKE_CHECKPOINT_DAMAGED;
     return FLUKE_CHECKPOINT_DONE;
 }
 

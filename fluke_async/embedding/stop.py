@@ -1,0 +1,78 @@
+"""Letting a process stand still, at an exact count if that is wanted, so that it can be read out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from fluke_async.errors import FlukeError
+
+if TYPE_CHECKING:
+    from fluke_async.embedding.driver import Driver
+    from fluke_async.embedding.process import Process
+
+
+class Stop:
+    """A process stands still, and its clock with it, from a moment on until it is told to go on."""
+
+    def __init__(self, driver: Driver, process: Process) -> None:
+        self._driver = driver
+        self._process = process
+        self._reached = anyio.Event()
+        self.clock_ns = 0  # the kernel's clock at that moment
+        self.is_open = True  # it has not come
+
+    @property
+    def is_awaited(self) -> bool:
+        """Nobody goes on by it, so a kernel in which nothing else can happen does not wait for it."""
+        return False
+
+    async def wait(self, count: int | None) -> None:
+        """
+        Wait until the kernel's count has been reached, by default not at all, and the process stands still.
+
+        Raises:
+            FlukeError: it has ended before that.
+        """
+        driver, process = self._driver, self._process
+        process.on_end.append(self._reached.set)
+        try:
+            await driver.call(lambda: self._begin(count))
+            await self._reached.wait()
+        except BaseException:
+            self.is_open = False
+            await driver.ensure(self.go_on)
+            raise
+        finally:
+            process.on_end.remove(self._reached.set)
+        if process.loaded is None:
+            raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
+
+    def _begin(self, count: int | None) -> None:
+        if self._process.loaded is None:
+            self._reached.set()
+        elif count is None or count <= self._driver.core.time:
+            self._come()
+        else:
+            self._driver.core.at(count, self._come, self)
+
+    def _come(self) -> None:
+        self.is_open = False
+        self.clock_ns = self._driver.now_ns()
+        self._process.attached.timer.stop()
+        self._driver.set_held(self._process, True)
+        self._reached.set()
+
+    def go_on(self) -> None:
+        """
+        Let it go on, at the fixed point, if it does not yet.
+
+        Where the kernel's clock counts instructions, no time has passed for it.
+        """
+        process, driver = self._process, self._driver
+        if process.is_held:
+            away_ns = 0 if driver.clock.is_real else driver.now_ns() - self.clock_ns
+            process.attached.go_on(process.attached.timer.offset_ns - away_ns)
+            process.resumed_count = driver.core.time
+            driver.set_held(process, False)
