@@ -18,7 +18,7 @@ from typing import Any
 import fluke_async as fluke
 from fluke_async.device import DevicePort
 
-THROWS, BEFORE = 12, 15_000  # how many, and instructions until the process is saved
+THROWS, BEFORE = 12, 7_000  # how many, and instructions until the process is saved
 
 
 class Dice:

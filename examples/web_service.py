@@ -8,7 +8,7 @@ Programs behind a web service: each request runs one, under a budget, and none i
     POST /frozen/TOKEN                      goes on with one that was frozen
 
 The header `token` of each answer names the program. When its budget is spent, or the client leaves in the middle, it is
-frozen: all that is kept of it is an image. Who comes back with the token gets the rest of the output, on a new budget.
+frozen: an image is all that is kept of it. Who comes back with the token gets the rest of the output, on a new budget.
 Run so, the file shows that with a client of its own, without a port; `uvicorn examples.web_service:service` serves it.
 """
 
@@ -30,42 +30,44 @@ from starlette.routing import Route
 
 import fluke_async as fluke
 
-BUDGET = 3_000_000  # instructions for one request
+BUDGET = 5_000_000  # instructions for one request
+FROZEN = "(frozen)\n"
 
 
 async def start(request: Request) -> StreamingResponse:
-    """Run a program from its beginning."""
     args = request.query_params.get("args", "").split()
     try:
         process = await request.app.state.kernel.spawn(request.path_params["name"], args, budget=BUDGET)
     except fluke.ProgramError as error:
         raise HTTPException(404, str(error)) from error
-    return answer(request, secrets.token_urlsafe(), process)
+    return answer(request, secrets.token_urlsafe(), process, b"")
 
 
 async def thaw(request: Request) -> StreamingResponse:
-    """Go on with one that was frozen."""
     token = request.path_params["token"]
-    image = request.app.state.frozen.pop(token, None)
-    if image is None:
+    if token not in request.app.state.frozen:
         raise HTTPException(404, "nothing is frozen under this token")
-    return answer(request, token, await request.app.state.kernel.restore(image, budget=BUDGET))
+    image, unread = request.app.state.frozen.pop(token)
+    return answer(request, token, await request.app.state.kernel.restore(image, budget=BUDGET), unread)
 
 
-def answer(request: Request, token: str, process: fluke.Process) -> StreamingResponse:
-    """The output of a program as it comes; what has not ended when the client has what it wants is frozen."""
+def answer(request: Request, token: str, process: fluke.Process, unread: bytes) -> StreamingResponse:
+    """What was not read before, and a program's output as it comes. If it has not ended by then, it is frozen."""
 
     async def output() -> AsyncIterator[bytes]:
         try:
+            yield unread
             async for chunk in process.stdout:
                 yield chunk
             if (await process.wait()).reason == "budget":
-                yield b"(frozen)\n"
+                yield FROZEN.encode()
         finally:
-            with anyio.CancelScope(shield=True):  # the client has left: there is time for this all the same
-                if process.state in ("running", "budget"):
-                    request.app.state.frozen[token] = await process.checkpoint()
-                await process.kill()
+            with anyio.CancelScope(shield=True):  # the client may have left: there is time for this all the same
+                await process.suspend()
+                if process.state in {"suspended", "budget"}:
+                    image = await process.checkpoint()
+                    await process.kill()
+                    request.app.state.frozen[token] = image, await process.stdout.read_all()
 
     return StreamingResponse(output(), media_type="text/plain", headers={"token": token})
 
@@ -77,24 +79,32 @@ async def kernel_of(application: Starlette) -> AsyncIterator[None]:
         yield
 
 
-ROUTES = [
-    Route("/programs/{name}", start, methods=["POST"]),
-    Route("/frozen/{token}", thaw, methods=["POST"]),
-]
-service = Starlette(routes=ROUTES, lifespan=kernel_of)
+ROUTES = {"/programs/{name}": start, "/frozen/{token}": thaw}
+service = Starlette(
+    routes=[Route(path, endpoint, methods=["POST"]) for path, endpoint in ROUTES.items()], lifespan=kernel_of
+)
 
 
 async def main() -> None:
     transport = httpx.ASGITransport(service)
     async with kernel_of(service), httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-        reply = await client.post("/programs/primes", params={"args": "20000 2"})
-        print(f"a budget of {BUDGET:,} instructions: {reply.text}", end="")
-        rounds = 0
-        while reply.text.endswith("(frozen)\n"):
-            reply = await client.post(f"/frozen/{reply.headers['token']}")
+        state = service.state
+        leaving = asyncio.create_task(client.post("/programs/primes", params={"args": "100000 2"}))
+        while not state.kernel.processes():  # noqa: ASYNC110  # until the program runs
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # and the answer has begun
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        ((token, (image, _)),) = state.frozen.items()
+        print(f"the client has left; frozen: {image.manifest.program} {' '.join(image.manifest.arguments)}")
+
+        reply = await client.post(f"/frozen/{token}")
+        rounds = 1
+        while reply.text.endswith(FROZEN):
+            reply = await client.post(f"/frozen/{token}")
             rounds += 1
-        print(f"thawed {rounds} times, then:\n{reply.text}", end="")
-        print(f"once more: {(await client.post('/frozen/' + reply.headers['token'])).text}")
+        print(f"thawed {rounds} times, {BUDGET:,} instructions each; the last answer:\n{reply.text}", end="")
+        print(f"once more: {(await client.post(f'/frozen/{token}')).text}")
 
 
 if __name__ == "__main__":
