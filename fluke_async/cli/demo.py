@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MODELS = ("interrupt", "process")
 PROGRAM, ARGUMENTS = "primes", ("20000", "3")
-FREEZE_AFTER, THAWED_BUDGET = 1_500_000, 100_000_000  # instructions
+FREEZE_AFTER, THAWED_BUDGET = 1_000_000, 100_000_000  # instructions
 LONG = ("bulk", "24", "1024")
 COUNTED = {
     "trap": "system calls",
