@@ -55,10 +55,14 @@ def answer(request: Request, token: str, process: fluke.Process, unread: bytes) 
     """What was not read before, and a program's output as it comes. If it has not ended by then, it is frozen."""
 
     async def output() -> AsyncIterator[bytes]:
+        undelivered = unread
         try:
             yield unread
+            undelivered = b""
             async for chunk in process.stdout:
+                undelivered = chunk
                 yield chunk
+                undelivered = b""
             if (await process.wait()).reason == "budget":
                 yield FROZEN.encode()
         finally:
@@ -67,7 +71,7 @@ def answer(request: Request, token: str, process: fluke.Process, unread: bytes) 
                 if process.state in {"suspended", "budget"}:
                     image = await process.checkpoint()
                     await process.kill()
-                    request.app.state.frozen[token] = image, await process.stdout.read_all()
+                    request.app.state.frozen[token] = image, undelivered + await process.stdout.read_all()
 
     return StreamingResponse(output(), media_type="text/plain", headers={"token": token})
 
