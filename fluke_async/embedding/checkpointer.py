@@ -27,9 +27,10 @@ from fluke_async.embedding.stop import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, shown
+from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
+from fluke_async.kernel.params import STAMP_LEAD_MAX
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Still:
 
     outside: Outside
     clock_ns: int
+    last_stamp: int
     budget: int | None
     devices: Mapping[str, Device]
     records: bytearray
@@ -91,14 +93,38 @@ class Checkpointer:
             given = {name: resolve(driver, target) for name, target in services.items()}
             take_over(manifest, given, substitutes, (*driver.outsides(), *self._unborn))
             mappings = [(each.start, each.end, each.prot) for each in manifest.mappings]
+<<<<<<< HEAD
             laid_out.append(_outside(driver, mappings, given))
             self._unborn.update(laid_out)
+=======
+            hashes = {name: each.hash for name, each in manifest.outside.items()}
+            driver.core.leave_out_hashes(each.word("hash") for each in manifest.objects if each.state)
+            driver.core.leave_out_hashes(hashes.values())
+            laid_out.append(_outside(driver, mappings, hashes, given))
+
+        try:
+            await driver.surely(lay_out)
+            pages, zeros = image.pages(), iter(image.zeros())
+            while await driver.call(lambda: _store(laid_out[0], pages)) or await driver.call(
+                lambda: _touch(laid_out[0], zeros)
+            ):
+                pass
+        except BaseException:
+            for outside in laid_out:
+                await driver.ensure(outside.slab.free)
+            raise
+>>>>>>> main
 
         def records() -> bytearray:
-            data, count = to_records(manifest, driver.core.stamp + 1)
-            driver.core.stamp += count
+            core = driver.core
+            if manifest.last_stamp <= core.stamp + STAMP_LEAD_MAX:
+                core.stamp = max(core.stamp, manifest.last_stamp)
+                return bytearray(to_records(manifest, None)[0])
+            data, count = to_records(manifest, core.stamp + 1)
+            core.stamp += count
             return bytearray(data)
 
+<<<<<<< HEAD
         try:
             try:
                 await driver.surely(lay_out)
@@ -114,6 +140,12 @@ class Checkpointer:
             return await self._make(manifest.program, manifest.arguments, still, records, stdin)
         finally:
             self._unborn.difference_update(laid_out)
+=======
+        still = Still(
+            laid_out[0], manifest.clock_ns, manifest.last_stamp, budget, _console_state(manifest), bytearray()
+        )
+        return await self._make(manifest.program, manifest.arguments, still, records, stdin)
+>>>>>>> main
 
     async def fork(self, process: Process, stdin: Sequence[Any]) -> list[Process]:
         """See `Process.fork`."""
@@ -131,9 +163,17 @@ class Checkpointer:
         made: list[Process] = []
         try:
             still = await self._read_out(process, copy)
+<<<<<<< HEAD
             for more in stdin:
                 copied = replace(still, outside=copies.pop(0))
                 made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, more))
+=======
+            while copies:
+                copied = Still(
+                    copies.pop(0), still.clock_ns, still.last_stamp, still.budget, still.console, still.records
+                )
+                made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, None))
+>>>>>>> main
         except BaseException:
             for each in copies:
                 await self._driver.ensure(each.slab.free)
@@ -160,10 +200,19 @@ class Checkpointer:
 
         def note(order: Order) -> None:
             outside = order.outside
+<<<<<<< HEAD
             clock_ns = stop.clock_ns + process.attached.timer.offset_ns
             devices = describe_devices(process.attached.console, outside.services)
             keep(outside)
             noted.append(Still(outside, clock_ns, outside.account.instructions_left, devices, order.records))
+=======
+            clock_ns = stop.process_clock_ns
+            console = process.attached.console.state
+            keep(outside)
+            noted.append(
+                Still(outside, clock_ns, driver.core.stamp, outside.account.instructions_left, console, order.records)
+            )
+>>>>>>> main
 
         async with self._turn:
             stop = Stop(driver, process)
@@ -191,7 +240,8 @@ class Checkpointer:
         def go_on() -> None:
             process = self._processes.adopt(name, arguments, outside, stdin, still.devices["console"].state)
             made.append(process)
-            process.attached.go_on(still.clock_ns - driver.now_ns())
+            process.attached.go_on(still.clock_ns + outside.account.answered_cost - driver.now_ns())
+            outside.hand_on()
             driver.set_held(process, False)
             if driver.core.trace is not None:
                 driver.core.trace((driver.core.time, Event.SPAWN, 0, process.number, name))
@@ -240,10 +290,11 @@ def _manifest(process: Process, still: Still) -> Manifest:
         program=shown(process.name),
         arguments=tuple(map(shown, process.arguments)),
         clock_ns=still.clock_ns,
+        last_stamp=still.last_stamp,
         budget=still.budget,
         memory_size=records.memory_size,
         mappings=tuple(MappedRange(*each) for each in outside.mappings),
-        outside={name: OUTSIDE_TYPES.get(name, target.type.name.lower()) for name, target in outside.named.items()},
+        outside={name: OutsideObject(target.type.name.lower(), target.hash) for name, target in outside.named.items()},
         objects=records.objects,
         running=records.running,
         devices=dict(still.devices),
@@ -267,9 +318,11 @@ def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:
         raise FlukeError("this image has no console that can be continued: its state is not one")
 
 
-def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Mapping[str, Service]) -> Outside:
-    """What a process has outside, around memory in which nothing is yet."""
-    outside = Outside(driver.core)
+def _outside(
+    driver: Driver, mappings: list[tuple[int, int, int]], hashes: Mapping[str, int], services: Mapping[str, Service]
+) -> Outside:
+    """What a process has outside, with the hashes that it had, around memory in which nothing is yet."""
+    outside = Outside(driver.core, hashes)
     try:
         outside.make()
         for start, end, prot in mappings:
@@ -284,11 +337,20 @@ def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Map
 def _copy(driver: Driver, outside: Outside) -> Outside:
     """What a process has outside, and its memory as it is now, once more."""
     core = driver.core
-    copy = _outside(driver, outside.mappings, outside.services)
+    hashes = {name: target.hash for name, target in outside.named.items()}
+    copy = _outside(driver, outside.mappings, hashes, outside.services)
     if not core.root.share(core, outside.slab.start, PROGRAM_END, copy.slab.start):
         copy.slab.free()
         raise OutOfMemory(core.quota.limit_bytes)
     return copy
+
+
+def _touch(outside: Outside, zeros: Iterator[int]) -> bool:
+    """Let the next pages that are zero have memory, as they had; whether there are any."""
+    some = list(islice(zeros, STORED_AT_A_TIME))
+    for offset in some:
+        outside.slab.frame(offset)
+    return bool(some)
 
 
 def _store(outside: Outside, pages: Iterator[tuple[int, bytes]]) -> bool:

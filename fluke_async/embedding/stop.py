@@ -64,6 +64,13 @@ class Stop:
         self._driver.set_held(self._process, True)
         self._reached.set()
 
+    @property
+    def process_clock_ns(self) -> int:
+        """The process's clock: where it stood, and what devices that have answered since have cost."""
+        loaded = self._process.loaded
+        cost = 0 if loaded is None else loaded.account.answered_cost
+        return self.clock_ns + self._process.attached.timer.offset_ns + cost
+
     def go_on(self) -> None:
         """
         Let it go on, at the fixed point, if it does not yet.
@@ -72,7 +79,7 @@ class Stop:
         """
         process, driver = self._process, self._driver
         if process.is_held:
-            away_ns = 0 if driver.clock.is_real else driver.now_ns() - self.clock_ns
-            process.attached.go_on(process.attached.timer.offset_ns - away_ns)
+            offset_ns = process.attached.timer.offset_ns
+            process.attached.go_on(offset_ns if driver.clock.is_real else self.process_clock_ns - driver.now_ns())
             process.resumed_count = driver.core.time
             driver.set_held(process, False)

@@ -23,9 +23,9 @@
  *      under the loader's hands: none may run before the last is started. So all get a scheduler that gives no time;
  *      when that one's port is destroyed, they have time of their own, at the same moment.
  *
- * A thread that waits outside, at a port or for the thread of the program's that has taken its call, is started without
- * its wait: the call is made again from the registers. So requests to outside must be idempotent, as those to devices
- * are. The program's servers go on while all this happens: an answer to a thread that has been destroyed goes nowhere.
+ * A thread that waits outside at a port with a name waits there again, and its message is sent when it is asked for. One
+ * that waits for the thread of the program's that has taken its call is started without its wait: the call is made again
+ * from the registers. So requests to outside must be idempotent, as those to devices are. The program's servers go on while all this happens: an answer to a thread that has been destroyed goes nowhere.
  *
  * A server inside that serves an idempotent call from outside forgets its client, who will ask again. Not handled, and
  * refused: connections with threads outside. Not handled, and not seen: objects of the program's own that lie in the child's memory are taken for the child's; time goes on while the
