@@ -41,10 +41,10 @@ OUTSIDE = {"space": "space", "parent": "port", "console": "port", "timer": "port
 """Types of what lies outside, but for services."""
 
 WAITABLE = {"thread", "port", "portset", "mutex", "cond"}
-LEADS_TO = (
+LEADS_TO: dict[str, set[str]] = (
     {"space": {"space"}, "region": {"region"}, "portset": {"portset"}, "waiting_for": WAITABLE}
-    | dict.fromkeys(("scheduler", "keeper"), {"port"})
-    | dict.fromkeys(("client", "server", "owner", "inheritor"), {"thread"})
+    | {name: {"port"} for name in ("scheduler", "keeper")}
+    | {name: {"thread"} for name in ("client", "server", "owner", "inheritor")}
     | {"target": WAITABLE | {"space", "region"}}
 )
 """The types to which links lead, by their names."""
@@ -98,13 +98,13 @@ def need(condition: object, why: str) -> None:
 def manifest_of(text: str) -> dict[str, Any]:
     """The manifest that a text is."""
     try:
-        manifest = json.loads(text, parse_constant=constant)
+        manifest: dict[str, Any] = json.loads(text, parse_constant=constant)
         json.dumps(manifest, ensure_ascii=False).encode()  # halves of surrogate pairs are no characters
     except (ValueError, RecursionError) as error:
         raise UnfitError("no JSON") from error
     need(isinstance(manifest, dict), "no object")
-    need(number(manifest.get("format"), WORD) and manifest["format"] == 1, "another format")
-    need(number(manifest.get("abi"), WORD) and manifest["abi"] == 1, "another ABI")
+    need(number(manifest.get("format"), range(1, 2)), f"another format: {manifest.get('format')!r}")
+    need(number(manifest.get("abi"), range(1, 2)), f"another ABI: {manifest.get('abi')!r}")
     for field, fits in FIELDS.items():
         need(field in manifest, f"no {field}")
         need(fits(manifest[field]), f"{field} is not as it has to be")

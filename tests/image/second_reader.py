@@ -85,6 +85,7 @@ def read_chain(path: pathlib.Path) -> PlainImage:
 
 def read(path: pathlib.Path) -> PlainImage:
     """What one file says."""
+    need(path.is_file(), "there is no such file")
     return decode(path.read_bytes())
 
 
