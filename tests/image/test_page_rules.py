@@ -143,6 +143,31 @@ def test_sections_come_in_any_order_but_contents_in_one(tmp_path: Path) -> None:
     assert not verdict(tmp_path / "it", written([*pages, pages[0], first, others]))
 
 
+def test_sections_are_as_many_as_the_page_says(tmp_path: Path) -> None:
+    text = IMAGE.encoded
+    manifest, table, name = (1, 0, text, len(text)), (3, 0, b"", 0), (2, 0, b"it", 2)
+    for sections, is_taken in (
+        ([manifest, table], True),  # no page was ever touched
+        ([manifest, table, name], True),  # a hint, of which nothing is made
+        ([manifest], False),
+        ([table], False),
+        ([manifest, manifest, table], False),
+        ([manifest, table, table], False),
+        ([manifest, table, name, name], False),
+        ([manifest, table, (2, 0, b"../it", 5)], False),
+        ([manifest, table, (2, 0, b"\xff", 1)], False),
+        ([manifest, table, (2, 0, b"", 0)], False),
+        ([manifest, table, (4, 0, b"", 0)], False),
+    ):
+        assert verdict(tmp_path / "it", written(sections)) == is_taken, sections
+
+
+def test_of_a_name_that_is_there_twice_the_last_counts(tmp_path: Path) -> None:
+    """The page says so of this package's reader."""
+    assert verdict(tmp_path / "it", as_it_is(IMAGE, b'{"clock_ns":5,' + IMAGE.encoded[1:]))
+    assert read(tmp_path / "it").manifest["clock_ns"] == IMAGE.manifest.clock_ns
+
+
 @pytest.mark.parametrize("field", ["format", "abi"])
 def test_a_later_manifest_is_refused_by_its_number_whatever_is_in_it(tmp_path: Path, field: str) -> None:
     def later(manifest: dict[str, Any]) -> None:
