@@ -93,27 +93,11 @@ class Checkpointer:
             given = {name: resolve(driver, target) for name, target in services.items()}
             take_over(manifest, given, substitutes, (*driver.outsides(), *self._unborn))
             mappings = [(each.start, each.end, each.prot) for each in manifest.mappings]
-<<<<<<< HEAD
-            laid_out.append(_outside(driver, mappings, given))
-            self._unborn.update(laid_out)
-=======
             hashes = {name: each.hash for name, each in manifest.outside.items()}
             driver.core.leave_out_hashes(each.word("hash") for each in manifest.objects if each.state)
             driver.core.leave_out_hashes(hashes.values())
             laid_out.append(_outside(driver, mappings, hashes, given))
-
-        try:
-            await driver.surely(lay_out)
-            pages, zeros = image.pages(), iter(image.zeros())
-            while await driver.call(lambda: _store(laid_out[0], pages)) or await driver.call(
-                lambda: _touch(laid_out[0], zeros)
-            ):
-                pass
-        except BaseException:
-            for outside in laid_out:
-                await driver.ensure(outside.slab.free)
-            raise
->>>>>>> main
+            self._unborn.update(laid_out)
 
         def records() -> bytearray:
             core = driver.core
@@ -124,28 +108,23 @@ class Checkpointer:
             core.stamp += count
             return bytearray(data)
 
-<<<<<<< HEAD
         try:
             try:
                 await driver.surely(lay_out)
-                pages = image.pages()
-                while await driver.call(lambda: _store(laid_out[0], pages)):
+                pages, zeros = image.pages(), iter(image.zeros())
+                while await driver.call(lambda: _store(laid_out[0], pages)) or await driver.call(
+                    lambda: _touch(laid_out[0], zeros)
+                ):
                     pass
             except BaseException:
                 for outside in laid_out:
                     await driver.ensure(outside.slab.free)
                 raise
             left = manifest.budget if budget is None else budget
-            still = Still(laid_out[0], manifest.clock_ns, left, manifest.devices, bytearray())
+            still = Still(laid_out[0], manifest.clock_ns, manifest.last_stamp, left, manifest.devices, bytearray())
             return await self._make(manifest.program, manifest.arguments, still, records, stdin)
         finally:
             self._unborn.difference_update(laid_out)
-=======
-        still = Still(
-            laid_out[0], manifest.clock_ns, manifest.last_stamp, budget, _console_state(manifest), bytearray()
-        )
-        return await self._make(manifest.program, manifest.arguments, still, records, stdin)
->>>>>>> main
 
     async def fork(self, process: Process, stdin: Sequence[Any]) -> list[Process]:
         """See `Process.fork`."""
@@ -163,17 +142,9 @@ class Checkpointer:
         made: list[Process] = []
         try:
             still = await self._read_out(process, copy)
-<<<<<<< HEAD
             for more in stdin:
                 copied = replace(still, outside=copies.pop(0))
                 made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, more))
-=======
-            while copies:
-                copied = Still(
-                    copies.pop(0), still.clock_ns, still.last_stamp, still.budget, still.console, still.records
-                )
-                made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, None))
->>>>>>> main
         except BaseException:
             for each in copies:
                 await self._driver.ensure(each.slab.free)
@@ -200,19 +171,11 @@ class Checkpointer:
 
         def note(order: Order) -> None:
             outside = order.outside
-<<<<<<< HEAD
-            clock_ns = stop.clock_ns + process.attached.timer.offset_ns
+            clock_ns = stop.process_clock_ns
             devices = describe_devices(process.attached.console, outside.services)
             keep(outside)
-            noted.append(Still(outside, clock_ns, outside.account.instructions_left, devices, order.records))
-=======
-            clock_ns = stop.process_clock_ns
-            console = process.attached.console.state
-            keep(outside)
-            noted.append(
-                Still(outside, clock_ns, driver.core.stamp, outside.account.instructions_left, console, order.records)
-            )
->>>>>>> main
+            left = outside.account.instructions_left
+            noted.append(Still(outside, clock_ns, driver.core.stamp, left, devices, order.records))
 
         async with self._turn:
             stop = Stop(driver, process)
