@@ -19,11 +19,11 @@ from fluke_async.embedding.device_states import describe_devices, take_over
 from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
-from fluke_async.embedding.outside import Outside, Service
+from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.reading import Reading
-from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
-from fluke_async.embedding.stop import Stop
+from fluke_async.embedding.slab import PROGRAM_END
+from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
@@ -61,8 +61,8 @@ class Checkpointer:
         self._turn = anyio.Lock()  # the manager does one thing at a time
         self._unborn: set[Outside] = set()  # of processes that are being made
 
-    async def capture(self, process: Process, parent: Image | None = None, at: int | None = None) -> Image:
-        """See `Process.checkpoint`; with `at`, when the kernel's count has reached that."""
+    async def capture(self, process: Process, parent: Image | None = None, every: int | None = None) -> Image:
+        """See `Process.checkpoint`; with `every`, at the next multiple of that count."""
         readings: list[Reading] = []
         image: Image | None = None
 
@@ -70,7 +70,7 @@ class Checkpointer:
             readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, begin, at)
+            still = await self._read_out(process, begin, every)
             builder = ImageBuilder(_manifest(process, still), parent)
             async for pages in readings[0].pages():
                 builder.add(pages)
@@ -86,7 +86,6 @@ class Checkpointer:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
         _check_fits(manifest)
-
         laid_out: list[Outside] = []
 
         def lay_out() -> None:
@@ -96,7 +95,7 @@ class Checkpointer:
             hashes = {name: each.hash for name, each in manifest.outside.items()}
             driver.core.leave_out_hashes(each.word("hash") for each in manifest.objects if each.state)
             driver.core.leave_out_hashes(hashes.values())
-            laid_out.append(_outside(driver, mappings, hashes, given))
+            laid_out.append(Outside.around(driver.core, mappings, hashes, given))
             self._unborn.update(laid_out)
 
         def records() -> bytearray:
@@ -109,22 +108,27 @@ class Checkpointer:
             return bytearray(data)
 
         try:
-            try:
-                await driver.surely(lay_out)
-                pages, zeros = image.pages(), iter(image.zeros())
-                while await driver.call(lambda: _store(laid_out[0], pages)) or await driver.call(
-                    lambda: _touch(laid_out[0], zeros)
-                ):
-                    pass
-            except BaseException:
-                for outside in laid_out:
-                    await driver.ensure(outside.slab.free)
-                raise
+            await self._fill(image, lay_out, laid_out)
             left = manifest.budget if budget is None else budget
             still = Still(laid_out[0], manifest.clock_ns, manifest.last_stamp, left, manifest.devices, bytearray())
             return await self._make(manifest.program, manifest.arguments, still, records, stdin)
         finally:
             self._unborn.difference_update(laid_out)
+
+    async def _fill(self, image: Image, lay_out: Callable[[], None], laid_out: list[Outside]) -> None:
+        """Make what is outside, and the memory; nothing is left if that fails."""
+        driver = self._driver
+        try:
+            await driver.surely(lay_out)
+            pages, zeros = image.pages(), iter(image.zeros())
+            while await driver.call(lambda: _store(laid_out[0], pages)):
+                pass
+            while await driver.call(lambda: _touch(laid_out[0], zeros)):
+                pass
+        except BaseException:
+            for outside in laid_out:
+                await driver.ensure(outside.slab.free)
+            raise
 
     async def fork(self, process: Process, stdin: Sequence[Any]) -> list[Process]:
         """See `Process.fork`."""
@@ -133,7 +137,7 @@ class Checkpointer:
         def copy(outside: Outside) -> None:
             try:
                 while len(copies) < len(stdin):
-                    copies.append(_copy(self._driver, outside))
+                    copies.append(outside.copy())
             except FlukeError:  # before it goes on, which may need memory
                 while copies:
                     copies.pop().slab.free()
@@ -155,7 +159,7 @@ class Checkpointer:
 
     # -- The manager's part -------------------------------------------------------------------------------------------
 
-    async def _read_out(self, process: Process, keep: Callable[[Outside], None], at: int | None = None) -> Still:
+    async def _read_out(self, process: Process, keep: Callable[[Outside], None], every: int | None = None) -> Still:
         """Have the manager read a process out; `keep` is called while it stands still, and may refuse."""
         driver = self._driver
         noted: list[Still] = []
@@ -171,21 +175,26 @@ class Checkpointer:
 
         def note(order: Order) -> None:
             outside = order.outside
-            clock_ns = stop.process_clock_ns
+            clock_ns = stop.clock_ns + process.attached.timer.offset_ns
             devices = describe_devices(process.attached.console, outside.services)
             keep(outside)
             left = outside.account.instructions_left
             noted.append(Still(outside, clock_ns, driver.core.stamp, left, devices, order.records))
 
-        async with self._turn:
-            stop = Stop(driver, process)
-            await stop.wait(at)
-            process.on_end.append(leave)
-            try:
-                await self._carry_out(begin)
-            finally:
-                process.on_end.remove(leave)
-                await driver.ensure(stop.go_on)  # if the manager has not come so far
+        stop = Stop(process, every)
+        try:
+            if every is not None:  # that may take long, and others have their turn
+                await stop.wait()
+            async with self._turn:
+                if every is None:
+                    await stop.wait()
+                process.on_end.append(leave)
+                try:
+                    await self._carry_out(begin)
+                finally:
+                    process.on_end.remove(leave)
+        finally:
+            await driver.ensure(stop.go_on)  # if the manager has not come so far
         return noted[0]
 
     async def _make(
@@ -272,33 +281,6 @@ def _check_fits(manifest: Manifest) -> None:
     console = manifest.devices.get("console")
     if console is None or not is_console_state(console.state):
         raise FlukeError("this image has no console that can be continued: its state is not one")
-
-
-def _outside(
-    driver: Driver, mappings: list[tuple[int, int, int]], hashes: Mapping[str, int], services: Mapping[str, Service]
-) -> Outside:
-    """What a process has outside, with the hashes that it had, around memory in which nothing is yet."""
-    outside = Outside(driver.core, hashes)
-    try:
-        outside.make()
-        for start, end, prot in mappings:
-            outside.map(start, end, prot)
-        outside.open(services)
-    except BaseException:
-        outside.slab.free()
-        raise
-    return outside
-
-
-def _copy(driver: Driver, outside: Outside) -> Outside:
-    """What a process has outside, and its memory as it is now, once more."""
-    core = driver.core
-    hashes = {name: target.hash for name, target in outside.named.items()}
-    copy = _outside(driver, outside.mappings, hashes, outside.services)
-    if not core.root.share(core, outside.slab.start, PROGRAM_END, copy.slab.start):
-        copy.slab.free()
-        raise OutOfMemory(core.quota.limit_bytes)
-    return copy
 
 
 def _touch(outside: Outside, zeros: Iterator[int]) -> bool:
