@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from fluke_async.errors import FlukeError
+from fluke_async.kernel.device_request import DeviceRequest
 
 if TYPE_CHECKING:
     from fluke_async.embedding.driver import Driver
@@ -61,8 +62,19 @@ class Stop:
         self.is_open = False
         self.clock_ns = self._driver.now_ns()
         self._process.attached.timer.stop()
+        self._ask_again()
         self._driver.set_held(self._process, True)
         self._reached.set()
+
+    def _ask_again(self) -> None:
+        """Sleeps end by the process's clock, which stands: they are asked for anew, and wait with the timer."""
+        loaded, core = self._process.loaded, self._driver.core
+        assert loaded is not None
+        sleepers = [thread for thread in loaded.account.threads if thread.waiting_for is loaded.timer]
+        for thread in sorted(sleepers, key=lambda thread: thread.wait_order):
+            if thread.request is not None:
+                thread.request = DeviceRequest(loaded.timer, thread, thread.request.words)
+                core.request(thread.request)
 
     @property
     def process_clock_ns(self) -> int:
