@@ -8,27 +8,26 @@ cannot tell. Its pages are held as they are at that moment, and read while it go
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from fluke_async.abi.orders import OrderKind
-from fluke_async.embedding.devices import CONSOLE, is_console_state
+from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside, Service
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.reading import Reading
 from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
+from fluke_async.embedding.still import Still, manifest_of
 from fluke_async.embedding.stop import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
-from fluke_async.image.manifest import Mapping as MappedRange
-from fluke_async.image.records import from_records, to_records
+from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Manifest
+from fluke_async.image.records import to_records
 from fluke_async.kernel.params import STAMP_LEAD_MAX
 from fluke_async.kernel.trace import Event
 
@@ -37,18 +36,6 @@ if TYPE_CHECKING:
     from fluke_async.embedding.processes import Processes
 
 STORED_AT_A_TIME = 512  # put into memory at one fixed point: some 1 ms
-
-
-@dataclass(frozen=True, slots=True)
-class Still:
-    """What was noted of a process while it stood still."""
-
-    outside: Outside
-    clock_ns: int
-    last_stamp: int
-    budget: int | None
-    console: Any  # the state of its console
-    records: bytearray
 
 
 class Checkpointer:
@@ -69,7 +56,7 @@ class Checkpointer:
 
         try:
             still = await self._read_out(process, begin, at)
-            builder = ImageBuilder(_manifest(process, still), parent)
+            builder = ImageBuilder(manifest_of(process, still), parent)
             async for pages in readings[0].pages():
                 builder.add(pages)
             image = builder.finish()
@@ -240,25 +227,6 @@ class Checkpointer:
                 await driver.outlast(order.done)
         if given[0].error is not None:
             raise given[0].error
-
-
-def _manifest(process: Process, still: Still) -> Manifest:
-    outside = still.outside
-    records = from_records(bytes(still.records), outside.named)
-    return Manifest(
-        program=shown(process.name),
-        arguments=tuple(map(shown, process.arguments)),
-        clock_ns=still.clock_ns,
-        last_stamp=still.last_stamp,
-        budget=still.budget,
-        memory_size=records.memory_size,
-        mappings=tuple(MappedRange(*each) for each in outside.mappings),
-        outside={name: OutsideObject(target.type.name.lower(), target.hash) for name, target in outside.named.items()},
-        objects=records.objects,
-        running=records.running,
-        devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},
-        unsaved=(),
-    )
 
 
 def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:

@@ -81,7 +81,8 @@ class Stop:
         """The process's clock: where it stood, and what devices that have answered since have cost."""
         loaded = self._process.loaded
         cost = 0 if loaded is None else loaded.account.answered_cost
-        return self.clock_ns + self._process.attached.timer.offset_ns + cost
+        offset_ns: int = self._process.attached.timer.offset_ns
+        return self.clock_ns + offset_ns + cost
 
     def go_on(self) -> None:
         """

@@ -75,3 +75,27 @@ async def test_a_restored_program_finds_the_time_that_it_would_have_found(
     async with Kernel() as kernel:
         written = image.manifest.devices["console"].state["written"]
         assert await outcome(await kernel.restore(image)) == (undisturbed[0][written:], undisturbed[1])
+
+
+async def test_a_sleep_that_ends_while_a_manager_is_started_ends_at_its_time() -> None:
+    """The process stands still from the count on, and what the manager needs takes kernel time."""
+    async with Kernel() as kernel:
+        undisturbed = await outcome(await kernel.spawn("clock", ["1", "1"]))
+    for count in (999_000, 999_990, 1_000_000):
+        image, went_on = await image_at("clock", ["1", "1"], count)
+        assert image.manifest.clock_ns == count
+        assert went_on == undisturbed
+
+
+async def test_a_process_has_memory_where_it_had_some() -> None:
+    """Pages of zeros too: `region_changed` tells which those are, and they count for the quota."""
+    async with Kernel() as kernel:
+        process = await kernel.spawn("checkpoint", ["-n", "2", "1"])
+        image = await process.checkpointer.capture(process, None, 500_000)
+    assert image.zeros()
+    async with Kernel() as kernel:
+        process = await kernel.restore(image)
+        assert process.loaded is not None
+        slab, root = process.loaded.slab, kernel._running_driver().core.root
+        found = {page - slab.start for page, _ in root.frames() if slab.start <= page < slab.start + slab.end}
+    assert found >= {*image.zeros(), *image.offsets()}

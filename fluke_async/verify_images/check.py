@@ -1,9 +1,9 @@
 """
 One check: a program in one configuration, written down at many moments, each image restored in a kernel of its own.
 
-An image goes through its file, with all checks. What then comes of the restored process, and of the one that was written
-down and goes on, is compared with the undisturbed run: output, exit, and each call with its time. Three forms: the
-process goes on; it is ended, and only the restored one goes on; many images of one run, each building on the last.
+An image goes through its file, with all checks. What then comes of the restored process, and of the one that was
+written down and goes on, is compared with the undisturbed run: output, exit, and each call with its time. Three forms:
+the process goes on; it is ended, and only the restored one goes on; many images of one run, each building on the last.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from fluke_async.embedding.process import Process
 from fluke_async.errors import FlukeError
 from fluke_async.image.image import Image
 from fluke_async.verify.closed_run import Program
-from fluke_async.verify.image_rows import rows, rows_in
-from fluke_async.verify.stores import NotedStore
-from fluke_async.verify.watched_run import Seen, difference, watched_run
+from fluke_async.verify_images.rows import rows, rows_in
+from fluke_async.verify_images.stores import NotedStore
+from fluke_async.verify_images.watched_run import Seen, difference, watched_run
 
 GOES_ON, ENDED, IN_A_ROW = "goes on", "ended", "in a row"
 CHAIN = 8  # images in a row
@@ -42,7 +42,7 @@ class ImageFailure:
 
 @dataclass(slots=True)
 class ImageResult:
-    """What a check has found; `covered` are the rows that images have shown, `refused` the images that were not made."""
+    """What a check has found; `covered` are rows that images have shown, `refused` the images that were not made."""
 
     program: str
     model: str
@@ -156,7 +156,7 @@ class ImageCheck:
             process = await run.start()
             try:
                 async for image in process.checkpoints(every, incremental=True):
-                    images.append(image)
+                    images.append(image)  # noqa: PERF401  (those before an error count)
             except FlukeError as error:
                 self.result.refused.append(ImageFailure(every, IN_A_ROW, str(error)))
             seen = await run.to_the_end(process)

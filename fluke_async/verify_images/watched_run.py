@@ -20,7 +20,7 @@ from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
 from fluke_async.verify.closed_run import COMPLETIONS, Program
 from fluke_async.verify.coverage import rows_of
-from fluke_async.verify.stores import NotedStore, store_for
+from fluke_async.verify_images.stores import NotedStore, store_for
 
 if TYPE_CHECKING:
     from fluke_async.embedding.driver import Driver
@@ -84,7 +84,8 @@ class WatchedRun:
         """The process's own time; None while it stands still."""
         for process in self.driver.present.values():
             if not process.is_held:
-                return self.driver.core.time + process.attached.timer.offset_ns
+                offset_ns: int = process.attached.timer.offset_ns
+                return self.driver.core.time + offset_ns
         return None
 
     def _note(self, event: tuple[Any, ...]) -> None:
