@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test verify verify-images interleavings grind hostile mutants lint types fresh elf-check bench clean
+.PHONY: help demo test verify verify-images interleavings grind hostile kills mutants lint types fresh elf-check bench clean
 
 help:
 	@echo 'make demo       a tour of what this kernel does, in under a minute'
@@ -15,6 +15,7 @@ help:
 	@echo 'make verify-images  images of every program, each restored in another kernel, in some twenty minutes'
 	@echo 'make grind      two million random hostile calls on the kernel, in some minutes'
 	@echo 'make hostile    damaged programs and images, forged states, 100,000 of each, in some twenty minutes'
+	@echo 'make kills      two hundred runs killed at random moments, which go on from their images, in some minutes'
 	@echo 'make mutants    how many small changes of the kernel the tests notice, in a quarter of an hour'
 	@echo 'make lint types fresh elf-check    style, types, generated files, built programs'
 	@echo 'make bench      the tables of measurements'
@@ -47,6 +48,9 @@ hostile: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.hostile_images --count 100000
 	$(RUN) -m fluke_async.verify.hostile_states --count 6000
 	$(RUN) -m fluke_async.verify_images.hostile_restores --count 1000
+
+kills: $(VENV)/dev.stamp
+	$(RUN) -m tests.cli.kills --kills 200
 
 mutants: $(VENV)/dev.stamp
 	$(RUN) -m tests.verify.mutants

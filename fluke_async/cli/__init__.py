@@ -2,7 +2,10 @@
 The command `fluke`.
 
 ``application``     the commands, and what becomes of errors
-``run``             run a program
+``run``             run a program, from its start or from an image; ``options`` are what both take
+``printed_output``  what it writes, on its way out
+``image_keeper``    the file with the newest image of a run
+``checkpoint``      an image of a run, from outside
 ``ps``              look at a run from outside, and hold it; ``control_client`` is how
 ``host_input``      the host's standard input as a program's
 ``built_programs``  list programs, compile programs

@@ -27,6 +27,8 @@ def build_application() -> App:
         suppress_keyboard_interrupt=False,
     )
     application.command("fluke_async.cli.run:run", name="run", help="Run a user program.")
+    application.command("fluke_async.cli.run:restore", name="restore", help="Let a program go on from an image.")
+    application.command("fluke_async.cli.checkpoint:checkpoint", name="checkpoint", help="Make an image of a run.")
     application.command("fluke_async.cli.ps:ps", name="ps", help="Show the processes and threads of a run.")
     application.command("fluke_async.cli.ps:suspend", name="suspend", help="Hold a process of a run.")
     application.command("fluke_async.cli.ps:resume", name="resume", help="Let a suspended process go on.")

@@ -11,22 +11,24 @@ from typing import Any
 from fluke_async.cli.usage import CommandFailed
 
 ANSWER_S = 10.0
+IMAGE_S = 120.0  # until an image has been written, after those of others
 REPLY_MAX_BYTES = 1 << 30
 
 
-def ask(path: Path, command: str, **fields: object) -> dict[str, Any]:
+def ask(path: Path, command: str, /, *, answer_s: float | None = None, **fields: object) -> dict[str, Any]:
     """
-    Give a command to the kernel that listens at `path`, and return its reply.
+    Give a command to the kernel that listens at `path`, and return its reply, which comes within `answer_s`.
 
     Raises:
         CommandFailed: nobody listens there, no reply comes, or the kernel refuses.
     """
     request = json.dumps({"command": command, **fields}).encode() + b"\n"
+    answer_s = answer_s or ANSWER_S
     try:
-        line = _exchange(path, request)
+        line = _exchange(path, request, answer_s)
     except TimeoutError:
         raise CommandFailed(
-            f"no answer from {path} within {ANSWER_S:.0f} s; is the output of that run taken by anybody?"
+            f"no answer from {path} within {answer_s:.0f} s; is the output of that run taken by anybody?"
         ) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -44,11 +46,11 @@ def ask(path: Path, command: str, **fields: object) -> dict[str, Any]:
     return reply
 
 
-def _exchange(path: Path, request: bytes) -> bytes:
+def _exchange(path: Path, request: bytes, answer_s: float) -> bytes:
     if not hasattr(socket, "AF_UNIX"):
         raise OSError("this platform has no Unix sockets")
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(ANSWER_S)
+        client.settimeout(answer_s)
         client.connect(str(path))
         with suppress(BrokenPipeError):  # a kernel that takes no more clients says so and hangs up
             client.sendall(request)

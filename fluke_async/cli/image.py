@@ -125,7 +125,8 @@ def description_lines(path: str, said: dict[str, Any]) -> Iterator[str]:
     yield f"pages      {', '.join(parts)}"
     yield f"outside    {line(', '.join(said['outside'])) or 'nothing'}"
     for name, device in said["devices"].items():
-        yield f"device     {line(name)}: {device['device']}"
+        numbers = [f"{key} {value:,}" for key, value in device["state"].items() if type(value) is int]
+        yield f"device     {line(name)}: {line(', '.join((device['device'], *numbers)))}"
     for text in said["unsaved"]:
         yield f"not saved  {line(text)}"
     for row in table(HEADER, [thread_row(each) for each in said["threads"]]):

@@ -22,7 +22,7 @@ from fluke_async.embedding.process import Process
 from fluke_async.embedding.reading import Reading
 from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
 from fluke_async.embedding.still import Still, manifest_of
-from fluke_async.embedding.stop import Stop
+from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
@@ -46,8 +46,8 @@ class Checkpointer:
         self._processes = processes
         self._turn = anyio.Lock()  # the manager does one thing at a time
 
-    async def capture(self, process: Process, parent: Image | None = None, at: int | None = None) -> Image:
-        """See `Process.checkpoint`; with `at`, when the kernel's count has reached that."""
+    async def capture(self, process: Process, parent: Image | None = None, every: int | None = None) -> Image:
+        """See `Process.checkpoint`; with `every`, at the next multiple of that count."""
         readings: list[Reading] = []
         image: Image | None = None
 
@@ -55,7 +55,7 @@ class Checkpointer:
             readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, begin, at)
+            still = await self._read_out(process, begin, every)
             builder = ImageBuilder(manifest_of(process, still), parent)
             async for pages in readings[0].pages():
                 builder.add(pages)
@@ -101,9 +101,9 @@ class Checkpointer:
             core.stamp += count
             return bytearray(data)
 
-        still = Still(
-            laid_out[0], manifest.clock_ns, manifest.last_stamp, budget, _console_state(manifest), bytearray()
-        )
+        left = manifest.budget if budget is None else budget
+        console = _console_state(manifest)
+        still = Still(laid_out[0], manifest.clock_ns, manifest.last_stamp, left, console, bytearray())
         return await self._make(manifest.program, manifest.arguments, still, records, stdin)
 
     async def fork(self, process: Process, count: int) -> list[Process]:
@@ -137,7 +137,7 @@ class Checkpointer:
 
     # -- The manager's part -------------------------------------------------------------------------------------------
 
-    async def _read_out(self, process: Process, keep: Callable[[Outside], None], at: int | None = None) -> Still:
+    async def _read_out(self, process: Process, keep: Callable[[Outside], None], every: int | None = None) -> Still:
         """Have the manager read a process out; `keep` is called while it stands still, and may refuse."""
         driver = self._driver
         noted: list[Still] = []
@@ -153,22 +153,27 @@ class Checkpointer:
 
         def note(order: Order) -> None:
             outside = order.outside
-            clock_ns = stop.process_clock_ns
+            clock_ns = stop.clock_ns + process.attached.timer.offset_ns
             console = process.attached.console.state
             keep(outside)
             noted.append(
                 Still(outside, clock_ns, driver.core.stamp, outside.account.instructions_left, console, order.records)
             )
 
-        async with self._turn:
-            stop = Stop(driver, process)
-            await stop.wait(at)
-            process.on_end.append(leave)
-            try:
-                await self._carry_out(begin)
-            finally:
-                process.on_end.remove(leave)
-                await driver.ensure(stop.go_on)  # if the manager has not come so far
+        stop = Stop(process, every)
+        try:
+            if every is not None:  # that may take long, and others have their turn
+                await stop.wait()
+            async with self._turn:
+                if every is None:
+                    await stop.wait()
+                process.on_end.append(leave)
+                try:
+                    await self._carry_out(begin)
+                finally:
+                    process.on_end.remove(leave)
+        finally:
+            await driver.ensure(stop.go_on)  # if the manager has not come so far
         return noted[0]
 
     async def _make(
@@ -186,7 +191,7 @@ class Checkpointer:
         def go_on() -> None:
             process = self._processes.adopt(name, arguments, outside, stdin, still.console)
             made.append(process)
-            process.attached.go_on(still.clock_ns + outside.account.answered_cost - driver.now_ns())
+            process.attached.go_on(still.clock_ns - driver.now_ns())
             outside.hand_on()
             driver.set_held(process, False)
             if driver.core.trace is not None:

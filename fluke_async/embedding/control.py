@@ -6,10 +6,15 @@ A client sends one JSON object a line and gets one back for each, in order:
     {"command": "ps"}                      -> {"ok": true, "processes": [...], "statistics": {...}}
     {"command": "suspend", "process": 1}   -> {"ok": true, "process": {...}}
     {"command": "resume"}                  -> the same; without a number it is the only process
+    {"command": "checkpoint", "path": "/somewhere/image", "process": 1}
+                                           -> {"ok": true, "process": {...}, "image": {"identity": "...", "written": 0}}
     anything else                          -> {"ok": false, "error": "..."}, and the connection stays usable
 
 A line that is too long ends its connection, for nobody knows where the next command begins. No client can hold up the
 kernel: each has a task of its own, there is a bound on their number, and what they ask for is done between slices.
+
+An image is written by the kernel's own process, at an absolute path. Whoever can use the socket can do that: it is the
+owner, with the same rights.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
+import anyio.to_thread
 
 from fluke_async.embedding.line_socket import HungUpError, LineStream, LineTooLongError, accept, listen, remove
 from fluke_async.embedding.process import Process
@@ -48,7 +54,9 @@ class Command(NamedTuple):
 
 
 async def ps(kernel: Kernel, _: Fields) -> Fields:
-    """Every process and thread, and what has been counted; stops nothing."""
+    """Every process and thread, and what has been counted; stops nothing. One that is read out is shown after that."""
+    while held := [process for process in kernel.processes() if process.is_held]:
+        await held[0].stillness.over()
     processes = [describe_process(process) | {"threads": describe_threads(process)} for process in kernel.processes()]
     return {"processes": processes, "statistics": dataclasses.asdict(kernel.statistics())}
 
@@ -67,10 +75,24 @@ async def resume(kernel: Kernel, given: Fields) -> Fields:
     return {"process": describe_process(process)}
 
 
+async def checkpoint(kernel: Kernel, given: Fields) -> Fields:
+    """Write an image of a process to a file, after those that are under way; see `Process.checkpoint`."""
+    path = given.get("path")
+    if not isinstance(path, str) or "\0" in path or not Path(path).is_absolute():
+        raise FlukeError(f"an image needs an absolute path, not {_shown(path)}")
+    process = chosen_process(kernel, given.get("process"))
+    image = await process.checkpoint()
+    with anyio.CancelScope(shield=True):  # the program may end meanwhile: what has been begun is answered
+        await anyio.to_thread.run_sync(image.save, path)
+    written = image.manifest.devices["console"].state["written"]
+    return {"process": describe_process(process), "image": {"identity": image.identity, "written": written}}
+
+
 COMMANDS = {
     "ps": Command(frozenset(), ps),
     "suspend": Command(frozenset({"process"}), suspend),
     "resume": Command(frozenset({"process"}), resume),
+    "checkpoint": Command(frozenset({"path", "process"}), checkpoint),
 }
 
 

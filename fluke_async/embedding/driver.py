@@ -60,6 +60,12 @@ class Driver(HostQueue):
         """Complete a device's client when the kernel's clock has reached the instant."""
 
         def answer() -> None:
+            account = None if request.thread.space is None else request.thread.space.account
+            if account is not None and account.is_held:  # for it, the instant has not come
+                for process in self.present.values():
+                    if process.loaded is not None and process.loaded.account is account:
+                        process.stillness.put_off(lambda away_ns: self.answer_at(instant_ns + away_ns, request, words))
+                        return
             self.core.current = None
             message.answer(self.core, request, words)
 
@@ -165,13 +171,23 @@ class Driver(HostQueue):
             caller.holds_time for caller in callers
         )
         if not outside_may_speak or self.clock.is_real:
-            wait_s = self.clock.idle_for()
+            wait_s = self._idle_for()
             if wait_s == 0:
                 return
         nobody_may_act = wait_s is None and not outside_may_speak and not any(caller.may_act for caller in callers)
         if nobody_may_act and self._end_deadlocked():
             return
         await self.news(wait_s)
+
+    def _idle_for(self) -> float | None:
+        """How long to wait for what comes next; a virtual clock jumps there."""
+        before = self.core.time
+        for process in self.processes:
+            process.stillness.disarm()
+        wait_s = self.clock.idle_for()
+        for process in self.processes:
+            process.stillness.jumped(self.core.time - before)
+        return wait_s
 
     def _adapt(self, outcome: Outcome, spent_ns: int) -> None:
         """Aim the next slice at SLICE_NS of host time."""
@@ -203,7 +219,6 @@ class Driver(HostQueue):
         """Halt a process while it is read out, or made; nobody is told."""
         if process.loaded is not None:
             process.loaded.account.is_held = held
-            process.loaded.account.answered_cost = 0
             self.core.settle(process.loaded.account)
 
     def set_suspended(self, process: Process, suspended: bool) -> None:

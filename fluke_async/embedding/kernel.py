@@ -288,7 +288,7 @@ class Kernel:
 
     def control(self, path: str | Path) -> AbstractAsyncContextManager[None]:
         """
-        Answer `fluke ps`, `fluke suspend` and `fluke resume` on a Unix socket, as long as the block lasts.
+        Answer `fluke ps`, `checkpoint`, `suspend` and `resume` on a Unix socket, as long as the block lasts.
 
         Args:
             path: where the socket is to be, at most 107 bytes long. Only its owner can use it. A socket that nobody

@@ -12,6 +12,7 @@ from fluke_async.embedding.exit import Exit
 from fluke_async.embedding.output import OutputStream
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.snapshot import ThreadInfo, describe_thread
+from fluke_async.embedding.stillness import Stillness
 from fluke_async.errors import FlukeError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Process:
         self.attached: Attached
         self.checkpointer: Checkpointer
         self.on_end: list[Callable[[], None]] = []  # called when it is about to be gone
-        self.resumed_count = driver.core.time  # the kernel's count when it was started, or read out last
+        self.stillness = Stillness(driver, self)
         self.latest: tuple[Image, Hold] | None = None  # the last image, and its pages as they were
         self._driver = driver
         self._loaded: Outside | None = loaded
@@ -140,8 +141,9 @@ class Process:
         """
         An image each time that the kernel has executed so many instructions more, at that exact count, until the end.
 
-        Where the one before is not ready by then, the next is taken as soon as it is. With `incremental`, each has only
-        what has changed since the one before, and needs that one.
+        What it executes for the images does not count, nor does time over which its clock jumps. Where the last one has
+        not been taken by then, the next time is waited for. With `incremental`, each has only what has changed since
+        the one before, and needs that one.
 
         Raises:
             FlukeError: as for `checkpoint`; or the number is not positive.
@@ -152,7 +154,7 @@ class Process:
         while not self.has_ended:
             parent = image if incremental else None
             try:
-                image = await self.checkpointer.capture(self, parent, self.resumed_count + every)
+                image = await self.checkpointer.capture(self, parent, every)
             except FlukeError:
                 if self.has_ended:
                     return
@@ -219,6 +221,7 @@ class Process:
             if self.on_gone is not None:
                 self.on_gone()
         self._exit = exit_
+        self.stillness.end()
         self.stdout.end()
         self._ended.set()
 

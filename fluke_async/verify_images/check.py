@@ -30,7 +30,7 @@ PATIENCE_S = 120
 
 @dataclass(frozen=True, slots=True)
 class ImageFailure:
-    """An image of which something differs; `count` is that of the kernel at which it was asked for."""
+    """An image of which something differs; `count` is the process's own at which it was asked for."""
 
     count: int
     form: str
@@ -63,7 +63,7 @@ class ImageResult:
 class ImageTask:
     """
     One check to be carried out: `points` moments that are evenly spread, and as many of those at which a row of the
-    coverage is passed first, of which another `phase` takes others; or one single moment, a count of the kernel.
+    coverage is passed first, of which another `phase` takes others; or one single moment, a count of its own.
     """
 
     program: Program
@@ -110,7 +110,7 @@ class ImageCheck:
         async with watched_run(task.program, task.model, task.preemption) as run:
             run.watch_rows()
             self.undisturbed = await run.to_the_end(await run.start())
-            self.end = run.seen.completions[-1][0] or 1
+            self.end = run.end
             return run.first_of_row
 
     def _counts(self, first_of_row: dict[str, int]) -> list[int]:
@@ -169,7 +169,8 @@ class ImageCheck:
 
     async def _image(self, process: Process, count: int, form: str) -> Image | None:
         try:
-            return await process.checkpointer.capture(process, None, count)
+            is_past = process.stillness.count >= count  # it runs from the moment when it is there
+            return await process.checkpointer.capture(process, None, None if is_past else count)
         except FlukeError as error:
             if not process.has_ended:  # else it came to its end before that moment
                 self.result.refused.append(ImageFailure(count, form, str(error)))

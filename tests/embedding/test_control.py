@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -68,6 +69,52 @@ async def test_a_process_is_held_and_let_go(make_kernel: MakeKernel, path: Path)
         assert reply["process"]["state"] == "running"
         await pass_time(kernel)
         assert process.threads() != before
+
+
+@pytest.mark.usefixtures("small_slices")
+async def test_ps_shows_no_process_as_it_is_read_out(make_kernel: MakeKernel, path: Path) -> None:
+    async with (
+        make_kernel() as kernel,
+        kernel.control(path),
+        connected(path) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        process = await kernel.spawn("philosophers", args=["3", "1000000"])
+
+        async def read_out() -> None:
+            while True:
+                await process.checkpoint()
+
+        tasks.start_soon(read_out)
+        seen, looks = set[str](), 0
+        while looks < 50:
+            (shown,) = (await client.ask("ps"))["processes"]
+            assert (shown["name"], shown["state"]) == ("philosophers", "running")
+            seen |= {thread["condition"] for thread in shown["threads"]}
+            looks += 1
+        tasks.cancel_scope.cancel()
+    assert seen == {"ready", "waiting"}
+
+
+async def test_an_image_is_written_whole_or_not_at_all(make_kernel: MakeKernel, path: Path, tmp_path: Path) -> None:
+    async with make_kernel() as kernel, kernel.control(path), connected(path) as client:
+        await kernel.spawn("philosophers", args=["3", "1000000"])
+        reply = await client.ask("checkpoint", path=str(tmp_path / "image"))
+        image = fluke.Image.load(tmp_path / "image")
+        assert reply["image"] == {"identity": image.identity, "written": 0}
+        assert reply["process"] == {"number": 1, "name": "philosophers", "state": "running"}
+        wrong: object
+        for wrong in (None, 3, "image", "", "/a\0b", ["/image"]):
+            reply = await client.ask("checkpoint", path=wrong)
+            assert "absolute path" in reply["error"]
+        for place in (tmp_path, tmp_path / "nosuch" / "image"):
+            reply = await client.ask("checkpoint", path=str(place))
+            assert reply["error"].startswith("cannot write")
+        assert os.listdir(tmp_path) == ["image"]  # noqa: PTH208
+        async with connected(path) as second:
+            for each in (client, second):
+                await each.send(b'{"command": "checkpoint", "path": "%s"}' % str(tmp_path / "image").encode())
+            assert [(await each.receive())["ok"] for each in (client, second)] == [True, True]
 
 
 async def test_which_process_is_meant(make_kernel: MakeKernel, path: Path) -> None:

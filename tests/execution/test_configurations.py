@@ -9,7 +9,8 @@ import typing
 import pytest
 
 from fluke_async.abi.codes import COPY_CHUNK_WORDS, PAGE_SIZE, WORD_SIZE
-from fluke_async.cli import run, verify
+from fluke_async.cli import options as run_options
+from fluke_async.cli import verify
 from fluke_async.execution.configuration import CONFIGURATIONS, GRAINS, MODELS, Preemption
 from fluke_async.kernel.suspension import COPY, VISIT, WAIT
 from fluke_async.kernel.trace import Event
@@ -59,7 +60,7 @@ def test_there_are_five_and_only_stacks_can_be_preempted_everywhere() -> None:
     assert not any(WAIT in grain.points for grain in GRAINS.values())
 
 
-@pytest.mark.parametrize("options", [run.Machine, verify.Selection])
+@pytest.mark.parametrize("options", [run_options.Machine, verify.Selection])
 def test_commands_take_what_there_is(options: type) -> None:
     offered = typing.get_type_hints(options, include_extras=True)
     for name, values in (("model", list(MODELS)), ("preemption", [each.value for each in Preemption])):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.errors import ImageError
 from fluke_async.image.builder import ImageBuilder
+from fluke_async.image.file import write_whole
 from fluke_async.image.image import Image
 from fluke_async.image.manifest import Manifest
 from tests.image.samples import manifests, sample_manifest, sample_pages
@@ -89,6 +94,43 @@ def test_it_can_be_saved_by_several_threads_at_once(tmp_path: Path) -> None:
         thread.join()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["0", "1"]
     assert Image.load(tmp_path / "0") == Image.load(tmp_path / "1") == image
+
+
+def test_what_a_killed_writer_has_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from fluke_async.image.file import write_whole\n"
+        "def pieces():\n"
+        "    yield b'half'\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_whole(Path(sys.argv[1]), pieces())\n"
+    )
+    for name in ("image", "image", "other"):
+        died = subprocess.run([sys.executable, "-c", script, tmp_path / name], check=False)
+        assert died.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2  # one of each
+    built(1).save(tmp_path / "image")
+    left, image = sorted(each.name for each in tmp_path.iterdir())
+    assert (left.startswith(".fluke-"), image) == (True, "image")
+    built(1).save(tmp_path / "other")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["image", "other"]
+
+
+def test_what_somebody_else_is_writing_is_left_alone(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        built(1).save(tmp_path / "image")
+        yield b"whole"
+
+    write_whole(tmp_path / "image", pieces())
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"halfwhole"]
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ImageError, match="what is there is no file"):
+            built(1).save(place)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_chains_are_loaded_from_the_folder(tmp_path: Path) -> None:

@@ -116,8 +116,9 @@ struct fluke_checkpoint {
 
     char *memory; /* the rest is the library's own */
     uint64_t *index, indexed;
-    uint64_t start, size;
-    fluke_ref_t links[FLUKE_IMAGE_LINKS], found, nothing, keeper, gate_ref;
+    uint64_t start, size, last_name;
+    bool has_refs;
+    fluke_ref_t links[FLUKE_IMAGE_LINKS], found, keeper, gate_ref;
     fluke_port_t gate;
 };
 
@@ -143,6 +144,9 @@ int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint);
  * wrote, whose stamps mean nothing here. The room behind the records is used. Returns FLUKE_CHECKPOINT_*.
  */
 int fluke_checkpoint_renumber(struct fluke_checkpoint *checkpoint, uint64_t first);
+
+/* Gives back what the library made for its steps. */
+void fluke_checkpoint_end(struct fluke_checkpoint *checkpoint);
 
 /* Step 5 alone: all threads are stopped still. */
 int fluke_checkpoint_create(struct fluke_checkpoint *checkpoint);

@@ -139,7 +139,8 @@ static bool list_objects(struct fluke_checkpoint *checkpoint)
             return false;
         *object = (struct fluke_image_object){.offset = (uint64_t)((char *)found.ob - checkpoint->memory),
                                               .type = found.type};
-        kind->get(found.ob, fluke_image_state(object), NULL);
+        if (kind->reference != NULL) /* else nothing looks for it */
+            kind->get(found.ob, fluke_image_state(object), NULL);
         image->object_count++;
     }
     return true;
@@ -243,11 +244,14 @@ static bool read_links(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
     struct fluke_image_object *object = fluke_image_objects(image);
+    fluke_ref_t *links[FLUKE_IMAGE_LINKS];
 
+    for (int i = 0; i < FLUKE_IMAGE_LINKS; i++)
+        links[i] = &checkpoint->links[i];
     for (uint64_t i = 0; i < image->object_count; i++, object = fluke_image_next(object)) {
         const struct fluke_kind *kind = &fluke_kinds[object->type];
 
-        kind->get(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
+        kind->get(checkpoint->memory + object->offset, fluke_image_state(object), links);
         for (unsigned n = 0; n < kind->link_count; n++)
             if (!read_link(checkpoint, object, n)) {
                 checkpoint->address = checkpoint->memory + object->offset;
