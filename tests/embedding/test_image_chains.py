@@ -56,12 +56,6 @@ def through_a_file(image: Image, folder: Path, number: int) -> Image:
     return Image.load(folder / str(number))
 
 
-async def image_after(process: Process, instructions: int) -> Image:
-    """An image when the kernel has executed so many more."""
-    driver = process.checkpointer._driver
-    return await process.checkpointer.capture(process, None, driver.core.time + instructions)
-
-
 @pytest.mark.parametrize(("program", "arguments"), PROGRAMS, ids=[name for name, _ in PROGRAMS])
 async def test_a_process_can_go_through_fifty_kernels(program: str, arguments: tuple[str, ...], tmp_path: Path) -> None:
     expected = await undisturbed(program, arguments)
@@ -131,7 +125,7 @@ async def test_processes_of_one_image_do_not_see_each_other(kernels: int, tmp_pa
 async def test_one_of_two_processes_of_an_image_ends_and_the_other_goes_on() -> None:
     async with Kernel() as kernel:
         process = await kernel.spawn("checkpoint", PROGRAMS[1][1])
-        image = await image_after(process, 500_000)
+        image = await process.checkpointer.capture(process, None, 500_000)
         expected = await process.stdout.read_all()
     async with Kernel() as kernel:
         killed, other = [await kernel.restore(image) for _ in range(2)]

@@ -16,7 +16,7 @@ async def outcome(process: Process) -> tuple[bytes, object]:
 
 
 async def image_at(program: str, arguments: list[str], count: int) -> tuple[Image, tuple[bytes, object]]:
-    """An image of a program at a count of instructions, and what came of that program, which went on."""
+    """An image of a program at a count of its instructions, and what came of that program, which went on."""
     async with Kernel() as kernel:
         process = await kernel.spawn(program, arguments)
         image = await process.checkpointer.capture(process, None, count)
@@ -57,7 +57,7 @@ async def test_new_objects_have_hashes_that_no_restored_one_has() -> None:
 @pytest.mark.parametrize(
     ("program", "arguments", "count"),
     [
-        ("clock", ["3", "1"], 500_000),
+        ("clock", ["3", "1"], 2_000),
         ("pingpong", [], 12_000),
         ("fairshare", ["-q", "6", "2", "1"], 60_000),
         ("usertests", [], 15_036_000),
@@ -75,16 +75,6 @@ async def test_a_restored_program_finds_the_time_that_it_would_have_found(
     async with Kernel() as kernel:
         written = image.manifest.devices["console"].state["written"]
         assert await outcome(await kernel.restore(image)) == (undisturbed[0][written:], undisturbed[1])
-
-
-async def test_a_sleep_that_ends_while_a_manager_is_started_ends_at_its_time() -> None:
-    """The process stands still from the count on, and what the manager needs takes kernel time."""
-    async with Kernel() as kernel:
-        undisturbed = await outcome(await kernel.spawn("clock", ["1", "1"]))
-    for count in (999_000, 999_990, 1_000_000):
-        image, went_on = await image_at("clock", ["1", "1"], count)
-        assert image.manifest.clock_ns == count
-        assert went_on == undisturbed
 
 
 async def test_a_process_has_memory_where_it_had_some() -> None:
