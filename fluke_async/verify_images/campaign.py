@@ -36,6 +36,7 @@ def chosen_programs(names: tuple[str, ...], harts: int, seed: int) -> list[Progr
     special = [name for name in PROGRAMS if name in names or not names]
     usual = tuple(name for name in names if name not in PROGRAMS)
     found = programs(usual, harts, seed) if usual or not names else []
+    found = [each for each in found if each.name not in PROGRAMS]
     return [*found, *(program(name, MANAGER_ARGUMENTS, harts, seed) for name in special)]
 
 

@@ -1,10 +1,10 @@
 """
 Damaged images in a kernel: `python -m fluke_async.verify_images.hostile_restores`.
 
-What `Image.load` takes is restored beside another process. Either the kernel refuses it with a `FlukeError` of one line,
-and nothing has been created; or there is a process, which runs for a while, whatever it does, and is ended. Either way
-nothing is left, a sound image can be restored in the same kernel, and the other process writes what it would have
-written.
+What `Image.load` takes is restored beside another process. Either the kernel refuses it with a `FlukeError` of one
+line, and nothing has been created; or there is a process, which runs for a while, whatever it does, and is ended.
+Either way nothing is left, a sound image can be restored in the same kernel, and the other process writes what it would
+have written.
 """
 
 from __future__ import annotations
@@ -29,8 +29,15 @@ from fluke_async.verify.damaged_images import damaged_image
 from fluke_async.verify.programs import program
 
 MOMENTS = (
-    *(("philosophers", 3_000), ("bounded_buffer", 20_000), ("pager", 900_000), ("pipeline", 30_000), ("foreign", 9_000)),
-    *(("rpc_server", 60_000), ("fairshare", 60_000), ("inversion", 5_000_000), ("checkpoint", 1_300_000)),
+    *(
+        ("philosophers", 3_000),
+        ("bounded_buffer", 20_000),
+        ("pager", 900_000),
+        ("pipeline", 30_000),
+        ("foreign", 9_000),
+    ),
+    *(("rpc_server", 60_000), ("fairshare", 60_000), ("inversion", 5_000_000), ("foreign", 9_000)),
+    ("checkpoint", 1_300_000),
 )
 """Programs, and counts at which they are written down."""
 

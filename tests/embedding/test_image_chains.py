@@ -71,7 +71,7 @@ async def test_a_process_can_go_through_fifty_kernels(program: str, arguments: t
     assert image is not None
     assert clocks == sorted(set(clocks)), "each went on a bit"
     async with Kernel() as kernel:
-        output, exit_, end = await outcome(await kernel.restore(image))
+        output, exit_, end = await outcome(await kernel.restore(image, budget=1 << 40))
     assert (output, exit_, end) == (expected[0][written(image) :], *expected[1:])
 
 
@@ -94,7 +94,7 @@ async def test_fifty_images_can_build_on_each_other(program: str, arguments: tup
     loaded = Image.load(tmp_path / str(DEPTH - 1))
     assert loaded.depth == DEPTH
     async with Kernel() as kernel:
-        output, exit_, end = await outcome(await kernel.restore(loaded))
+        output, exit_, end = await outcome(await kernel.restore(loaded, budget=1 << 40))
     assert (output, exit_, end) == (expected[0][written(loaded) :], *expected[1:])
 
 

@@ -121,3 +121,11 @@ def test_a_store_is_as_it_was_at_a_moment() -> None:
     store._history.append((100, store._store.copy()))
     assert b"later" not in store.at(99)._store.shelf.names()
     assert b"later" in store.at(100)._store.shelf.names()
+
+
+@pytest.mark.timeout(120)
+def test_damaged_images_leave_nothing_in_a_kernel() -> None:
+    command = [sys.executable, "-m", "fluke_async.verify_images.hostile_restores", "--count", "10", "--seed", "3"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.endswith(": 0 escapes\n")
