@@ -212,7 +212,7 @@ class Checkpointer:
         def go_on() -> None:
             process = self._processes.adopt(name, arguments, outside, stdin, still.devices["console"].state)
             made.append(process)
-            process.attached.go_on(still.clock_ns + outside.account.answered_cost - driver.now_ns())
+            process.attached.go_on(still.clock_ns - driver.now_ns())
             outside.hand_on()
             driver.set_held(process, False)
             if driver.core.trace is not None:

@@ -89,7 +89,8 @@ class Stillness:
         self._put_off.append(action)
 
     @property
-    def _count(self) -> int:
+    def count(self) -> int:
+        """The process's own: what the kernel has executed while it did not stand still."""
         return (self._since if self._holding else self.driver.core.time) - self._left_out
 
     def plan(self, stop: Stop) -> None:
@@ -100,7 +101,7 @@ class Stillness:
         elif self._holding and stop.every is None:
             self._come(stop)
         else:  # also if it is due: what it has asked devices for goes there before, in its own time
-            stop.due = self._count if stop.every is None else (self._count // stop.every + 1) * stop.every
+            stop.due = self.count if stop.every is None else (self.count // stop.every + 1) * stop.every
             self._planned.append(stop)
             self._arm()
 
@@ -119,11 +120,11 @@ class Stillness:
         self.disarm()
         if self._planned and not self._holding:
             self._alarm, core = Alarm(), self.driver.core
-            core.at(core.time + min(stop.due for stop in self._planned) - self._count, self._look, self._alarm)
+            core.at(core.time + min(stop.due for stop in self._planned) - self.count, self._look, self._alarm)
 
     def _look(self) -> None:
         """A moment has come: what devices answer at that same moment, they answer before, in the process's time."""
-        count = self._count
+        count = self.count
         for stop in self._planned:
             if stop.due <= count:
                 self._alarm = Alarm()
@@ -132,7 +133,7 @@ class Stillness:
         self._arm()
 
     def _take_in(self) -> None:
-        count = self._count
+        count = self.count
         for stop in tuple(self._planned):
             if stop.due <= count:
                 self._come(stop)
