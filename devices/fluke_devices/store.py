@@ -38,6 +38,16 @@ class Store:
         self._written: dict[int, bytearray] = {}  # by transaction
         self._published: dict[int, tuple[int, bytes]] = {}  # size and name
 
+    def copy(self) -> Store:
+        """Another with the same, in memory: for a process that is restored from an image of this moment."""
+        shelf = MemoryShelf()
+        for name in self.shelf.names():
+            shelf.put(name, self.shelf.get(name) or b"")
+        copy = Store(shelf, self.capacity_bytes)
+        copy._written = {transaction: bytearray(data) for transaction, data in self._written.items()}
+        copy._published = dict(self._published)
+        return copy
+
     async def run(self, port: DevicePort) -> None:
         async for request in port:
             self.decide(request)

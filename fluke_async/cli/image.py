@@ -120,7 +120,8 @@ def description_lines(path: str, said: dict[str, Any]) -> Iterator[str]:
     pages = said["pages"]
     parts = [f"{pages['all']:,} other than zero", f"{pages['stored']:,} stored", f"{pages['shared']:,} like another"]
     if said["parent"] is not None:
-        parts += [f"{pages['inherited']:,} of those that it builds on", f"{pages['became_zero']:,} became zero"]
+        parts.append(f"{pages['inherited']:,} of those that it builds on")
+    parts.append(f"{pages['zero']:,} zero")
     yield f"pages      {', '.join(parts)}"
     yield f"outside    {line(', '.join(said['outside'])) or 'nothing'}"
     for name, device in said["devices"].items():

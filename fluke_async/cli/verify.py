@@ -41,6 +41,9 @@ class Selection:
     """How many boundaries between two instructions are taken of each program in each configuration, evenly spread."""
     all_points_at_once: Annotated[bool, Parameter(negative="")] = False
     """Create everything again at every kernel point, one after the other, without a rest in between."""
+    image: Annotated[bool, Parameter(negative="")] = False
+    """Take images of the process at so many moments (10, unless --points says otherwise), restore each in another
+    kernel, and compare; with --instant, at one count of the kernel."""
     cpus: int = 1
     """Number of harts: so many threads run at a time."""
     seed: int = 0
@@ -74,6 +77,10 @@ def verify(
     if not chosen:
         raise UsageError(f"--preemption {selection.preemption} needs --model process")
     points = _points(selection)
+    if selection.image:
+        from fluke_async.cli.verify_images import verify_images  # noqa: PLC0415  (start-up time)
+
+        return verify_images(programs, chosen, selection, json=json, report=report)
     at_once = selection.all_points_at_once
     is_alone = selection.point is not None or selection.instant is not None
     is_whole = not programs and selection.points in ("all", POINTS) and not is_alone
@@ -133,6 +140,9 @@ def _check(selection: Selection, programs: tuple[str, ...]) -> None:
             "--instant": selection.instant is not None,
             "--all-points-at-once": selection.all_points_at_once,
         },
+        {"--image": selection.image, "--point": selection.point is not None},
+        {"--image": selection.image, "--all-points-at-once": selection.all_points_at_once},
+        {"--image": selection.image, "--points all": selection.points == "all"},
     )
     for alternatives in one_of:
         given = [name for name, is_given in alternatives.items() if is_given]

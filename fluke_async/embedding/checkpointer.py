@@ -26,9 +26,10 @@ from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, shown
+from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
+from fluke_async.kernel.params import STAMP_LEAD_MAX
 from fluke_async.kernel.trace import Event
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Still:
 
     outside: Outside
     clock_ns: int
+    last_stamp: int
     budget: int | None
     console: Any  # the state of its console
     records: bytearray
@@ -86,12 +88,17 @@ class Checkpointer:
         def lay_out() -> None:
             given = {name: resolve(driver, target) for name, target in services.items()}
             mappings = [(each.start, each.end, each.prot) for each in manifest.mappings]
-            laid_out.append(_outside(driver, mappings, given))
+            hashes = {name: each.hash for name, each in manifest.outside.items()}
+            driver.core.leave_out_hashes(each.word("hash") for each in manifest.objects if each.state)
+            driver.core.leave_out_hashes(hashes.values())
+            laid_out.append(_outside(driver, mappings, hashes, given))
 
         try:
             await driver.surely(lay_out)
-            pages = image.pages()
-            while await driver.call(lambda: _store(laid_out[0], pages)):
+            pages, zeros = image.pages(), iter(image.zeros())
+            while await driver.call(lambda: _store(laid_out[0], pages)) or await driver.call(
+                lambda: _touch(laid_out[0], zeros)
+            ):
                 pass
         except BaseException:
             for outside in laid_out:
@@ -99,12 +106,17 @@ class Checkpointer:
             raise
 
         def records() -> bytearray:
-            data, count = to_records(manifest, driver.core.stamp + 1)
-            driver.core.stamp += count
+            core = driver.core
+            if manifest.last_stamp <= core.stamp + STAMP_LEAD_MAX:
+                core.stamp = max(core.stamp, manifest.last_stamp)
+                return bytearray(to_records(manifest, None)[0])
+            data, count = to_records(manifest, core.stamp + 1)
+            core.stamp += count
             return bytearray(data)
 
         left = manifest.budget if budget is None else budget
-        still = Still(laid_out[0], manifest.clock_ns, left, _console_state(manifest), bytearray())
+        console = _console_state(manifest)
+        still = Still(laid_out[0], manifest.clock_ns, manifest.last_stamp, left, console, bytearray())
         return await self._make(manifest.program, manifest.arguments, still, records, stdin)
 
     async def fork(self, process: Process, count: int) -> list[Process]:
@@ -124,7 +136,9 @@ class Checkpointer:
         try:
             still = await self._read_out(process, copy)
             while copies:
-                copied = Still(copies.pop(0), still.clock_ns, still.budget, still.console, still.records)
+                copied = Still(
+                    copies.pop(0), still.clock_ns, still.last_stamp, still.budget, still.console, still.records
+                )
                 made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, None))
         except BaseException:
             for each in copies:
@@ -155,7 +169,9 @@ class Checkpointer:
             clock_ns = stop.clock_ns + process.attached.timer.offset_ns
             console = process.attached.console.state
             keep(outside)
-            noted.append(Still(outside, clock_ns, outside.account.instructions_left, console, order.records))
+            noted.append(
+                Still(outside, clock_ns, driver.core.stamp, outside.account.instructions_left, console, order.records)
+            )
 
         stop = Stop(process, every)
         try:
@@ -188,7 +204,8 @@ class Checkpointer:
         def go_on() -> None:
             process = self._processes.adopt(name, arguments, outside, stdin, still.console)
             made.append(process)
-            process.attached.go_on(still.clock_ns - driver.now_ns())
+            process.attached.go_on(still.clock_ns + outside.account.answered_cost - driver.now_ns())
+            outside.hand_on()
             driver.set_held(process, False)
             if driver.core.trace is not None:
                 driver.core.trace((driver.core.time, Event.SPAWN, 0, process.number, name))
@@ -237,10 +254,11 @@ def _manifest(process: Process, still: Still) -> Manifest:
         program=shown(process.name),
         arguments=tuple(map(shown, process.arguments)),
         clock_ns=still.clock_ns,
+        last_stamp=still.last_stamp,
         budget=still.budget,
         memory_size=records.memory_size,
         mappings=tuple(MappedRange(*each) for each in outside.mappings),
-        outside={name: OUTSIDE_TYPES.get(name, target.type.name.lower()) for name, target in outside.named.items()},
+        outside={name: OutsideObject(target.type.name.lower(), target.hash) for name, target in outside.named.items()},
         objects=records.objects,
         running=records.running,
         devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},
@@ -268,9 +286,11 @@ def _console_state(manifest: Manifest) -> Any:
     return None if console is None else console.state
 
 
-def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Mapping[str, Service]) -> Outside:
-    """What a process has outside, around memory in which nothing is yet."""
-    outside = Outside(driver.core)
+def _outside(
+    driver: Driver, mappings: list[tuple[int, int, int]], hashes: Mapping[str, int], services: Mapping[str, Service]
+) -> Outside:
+    """What a process has outside, with the hashes that it had, around memory in which nothing is yet."""
+    outside = Outside(driver.core, hashes)
     try:
         outside.make()
         for start, end, prot in mappings:
@@ -285,11 +305,20 @@ def _outside(driver: Driver, mappings: list[tuple[int, int, int]], services: Map
 def _copy(driver: Driver, outside: Outside) -> Outside:
     """What a process has outside, and its memory as it is now, once more."""
     core = driver.core
-    copy = _outside(driver, outside.mappings, outside.services)
+    hashes = {name: target.hash for name, target in outside.named.items()}
+    copy = _outside(driver, outside.mappings, hashes, outside.services)
     if not core.root.share(core, outside.slab.start, PROGRAM_END, copy.slab.start):
         copy.slab.free()
         raise OutOfMemory(core.quota.limit_bytes)
     return copy
+
+
+def _touch(outside: Outside, zeros: Iterator[int]) -> bool:
+    """Let the next pages that are zero have memory, as they had; whether there are any."""
+    some = list(islice(zeros, STORED_AT_A_TIME))
+    for offset in some:
+        outside.slab.frame(offset)
+    return bool(some)
 
 
 def _store(outside: Outside, pages: Iterator[tuple[int, bytes]]) -> bool:

@@ -88,6 +88,11 @@ class Manager:
         return self.outside.account
 
     @property
+    def hashes(self) -> frozenset[int]:
+        """Of its threads."""
+        return frozenset(thread.hash for thread in self.account.threads)
+
+    @property
     def has_order(self) -> bool:
         """Whether it is at work."""
         return self._order is not None

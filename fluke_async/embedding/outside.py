@@ -35,11 +35,13 @@ NAME_TEXT_BYTES = ORDER_NAME.size - 8
 class Outside:
     """Around the memory in `slab`; on an exception the caller frees that, and nothing is left."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, hashes: Mapping[str, int] | None = None) -> None:
         self.slab = Slab(core)
+        self._hashes = hashes or {}  # of what is made by its name, where it has to be known by the same one as before
         self.mappings: list[tuple[int, int, int]] = []
         self.services: Mapping[str, Service] = {}
         self.named: dict[str, KernelObject] = {}
+        self._early: list[DeviceRequest] = []  # to devices that are not there yet
         self._window: Region | None = None
 
     @property
@@ -49,7 +51,7 @@ class Outside:
 
     def make(self) -> None:
         """Make the space, with nothing mapped."""
-        self.space, self.region = self.slab.new_space()
+        self.space, self.region = self.slab.new_space(self._hash("space"))
 
     def map(self, start: int, end: int, prot: int) -> None:
         """Let the process see part of its memory."""
@@ -60,19 +62,35 @@ class Outside:
     def open(self, services: Mapping[str, Service]) -> None:
         """Make the ports that every process has, and what this one is given beside them."""
         self.services = services
-        self.console, self.timer, self.parent = (self.slab.parent_object(Port) for _ in range(3))
+        self.console, self.timer, self.parent = (self._port(name) for name in ("console", "timer", "parent"))
         self.named = {"space": self.space, "parent": self.parent, "console": self.console, "timer": self.timer}
+        for port in (self.console, self.timer, self.parent):
+            port.receiver = self._early.append
         for name, target in services.items():
             self._give(SERVICE_PREFIX + name, target)
+
+    def hand_on(self) -> None:
+        """Whoever answers at the ports is there now: what threads asked for that wait there again."""
+        early, self._early = self._early, []
+        for request in early:
+            if request.is_open and request.port.receiver is not None:
+                request.port.receiver(request)
 
     def _give(self, name: str, target: Service) -> None:
         if isinstance(target, DevicePort):
             target = target.hand_in
         if not isinstance(target, KernelObject):
-            port = self.slab.parent_object(Port)
+            port = self._port(name)
             port.receiver = target
             target = port
         self.named[name] = target
+
+    def _port(self, name: str) -> Port:
+        return self.slab.parent_object(Port, self._hash(name))
+
+    def _hash(self, name: str) -> int:
+        """0: a new one."""
+        return self._hashes.get(name, 0)
 
     def take_in(self) -> None:
         """What somebody else has made in the memory is the process's: the spaces have its account."""

@@ -49,9 +49,9 @@ class Slab:
         """Free the memory, with all objects in it."""
         self.core.root.free_slab(self.core, self.start)
 
-    def new_space(self) -> tuple[Space, Region]:
-        """The space, with nothing mapped yet, and the region over all of the slab."""
-        space = self.parent_object(Space)
+    def new_space(self, hash_: int = 0) -> tuple[Space, Region]:
+        """The space, with nothing mapped yet and by default a new hash, and the region over all of the slab."""
+        space = self.parent_object(Space, hash_)
         region = self.parent_object(Region)
         bits = {"hash": 0, "start_va": self.start, "size": self.end, "prot": int(Prot.ALL)}
         region.import_state(self.core, None, bits, {"space": self.core.root})
@@ -74,16 +74,16 @@ class Slab:
             self.core.hardware.ram[start : start + length] = data[done : done + length]
             done += length
 
-    def parent_object(self, kind: type[T]) -> T:
+    def parent_object(self, kind: type[T], hash_: int = 0) -> T:
         """Make one of the objects that the space cannot see."""
         address = self._next_parent_slot
         self._next_parent_slot += SLOT_SIZE
-        return self.object_at(address, kind)
+        return self.object_at(address, kind, hash_)
 
-    def object_at(self, address: int, kind: type[T]) -> T:
-        """Make an object at a free slot."""
+    def object_at(self, address: int, kind: type[T], hash_: int = 0) -> T:
+        """Make an object at a free slot, by default with a new hash."""
         page = address // PAGE_SIZE * PAGE_SIZE
-        created = self.core.create(kind, self.frame(page) + address - page)
+        created = self.core.create(kind, self.frame(page) + address - page, hash_)
         if created is None:
             raise self._out_of_memory()
         assert isinstance(created, kind)

@@ -29,7 +29,7 @@ class ImageBuilder:
 
     def add(self, pages: Iterable[tuple[int, bytes | memoryview]]) -> None:
         """
-        Take pages with their offsets, in any order. Pages that are zero, or are as in the parent, cost nothing.
+        Take pages with their offsets, in any order. Pages that are zero, or as in the parent, have no contents.
 
         Raises:
             ImageError: what is given is no page, or a page is given twice.
@@ -39,7 +39,7 @@ class ImageBuilder:
                 raise refusal(f"the page at {offset:#x} is given twice or with {len(data)} bytes")
             page = bytes(data)
             found = ZERO_DIGEST if page == ZERO_PAGE else digest(page)
-            if found == (ZERO_DIGEST if self._parent is None else self._parent.digest_at(offset)):
+            if self._parent is not None and found == self._parent.known_digest(offset):
                 continue
             self._table[offset] = found
             if found != ZERO_DIGEST:

@@ -20,10 +20,10 @@ from fluke_async.image.manifest import (
     SERVICE_PREFIX,
     Manifest,
     ObjectRecord,
+    OutsideObject,
 )
-from fluke_async.image.object_checks import check_object, where
-from fluke_async.image.pages import ZERO_DIGEST
-from fluke_async.image.records import record_name
+from fluke_async.image.object_checks import STAMP_MAX, WORD_END, check_object, where
+from fluke_async.image.records import STAMPS, record_name
 from fluke_async.image.refusal import brief, refusal
 
 OBJECTS_MAX = 1 << 16
@@ -61,6 +61,7 @@ def _check_numbers(manifest: Manifest) -> None:
         raise refusal(f"the image is of a kernel with ABI {brief(manifest.abi)}: only {ABI_VERSION} can be restored")
     for name, value, most in (
         ("clock_ns", manifest.clock_ns, TIME_MAX_NS),
+        ("last_stamp", manifest.last_stamp, STAMP_MAX),
         ("budget", manifest.budget or 0, BUDGET_MAX),
         ("memory_size", manifest.memory_size, USER_END),
     ):
@@ -95,16 +96,18 @@ def _check_apart(ranges: Iterable[tuple[int, int]], space: str) -> None:
         highest = max(highest, end)
 
 
-def _check_outside(outside: Mapping[str, str]) -> None:
+def _check_outside(outside: Mapping[str, OutsideObject]) -> None:
     if len(outside) > NAMES_MAX:
         raise refusal(f"the image has {len(outside)} names outside: it can have {NAMES_MAX}")
-    for name, kind in outside.items():
+    for name, each in outside.items():
         is_service = len(SERVICE_PREFIX) < len(name) <= NAME_MAX and name.startswith(SERVICE_PREFIX)
         if "\0" in name or (name not in OUTSIDE_TYPES and not is_service):
             known = ", ".join(OUTSIDE_TYPES)
             raise refusal(f"the name outside {brief(name)} is not known: there are {known} and {SERVICE_PREFIX}NAME")
-        if kind != OUTSIDE_TYPES.get(name, kind) or kind not in REFERABLE:
-            raise refusal(f"what is outside under the name {brief(name)} cannot be a {brief(kind)}")
+        if each.type != OUTSIDE_TYPES.get(name, each.type) or each.type not in REFERABLE:
+            raise refusal(f"what is outside under the name {brief(name)} cannot be a {brief(each.type)}")
+        if not 0 < each.hash < WORD_END:
+            raise refusal(f"what is outside under the name {brief(name)} cannot have the hash {brief(each.hash)}")
     if len({record_name(name) for name in outside}) < len(outside):
         raise refusal("two names outside are cut off to the same name: choose shorter ones")
 
@@ -148,8 +151,12 @@ def _check_objects(manifest: Manifest) -> None:
         if before.offset >= after.offset:
             raise refusal(f"{where(after)} comes after the one at {before.offset:#x}: each must lie behind the last")
     types = {each.offset: each.type for each in objects}
+    outside = {name: each.type for name, each in manifest.outside.items()}
     for each in objects:
-        check_object(each, types, manifest.outside)
+        check_object(each, types, outside)
+        for name in STAMPS:
+            if name in each.state and each.word(name) > manifest.last_stamp:
+                raise refusal(f"{where(each)} has {each.word(name)} as {name}, after the last, {manifest.last_stamp}")
     _check_mapping_objects(manifest)
 
 
@@ -177,8 +184,6 @@ def _check_running(manifest: Manifest) -> None:
 
 
 def _check_pages(manifest: Manifest, table: Mapping[int, bytes]) -> None:
-    for offset, page_digest in table.items():
+    for offset in table:
         if offset % PAGE_SIZE or not 0 <= offset < manifest.memory_size:
             raise refusal(f"the page at {offset:#x} is not on a page of the memory of {manifest.memory_size:#x} bytes")
-        if page_digest == ZERO_DIGEST and manifest.parent is None:
-            raise refusal(f"the page at {offset:#x} is said to have become zero, but the image has no parent")

@@ -36,14 +36,14 @@ class PageCounts:
     Pages of an image.
 
     `all` are not zero, `inherited` of them are in the images that this one builds on. Of its own, so many different
-    `stored` contents stand for `shared` more, and `became_zero` are listed as zero.
+    `stored` contents stand for `shared` more, and `zero` are listed as zero.
     """
 
     all: int
     inherited: int
     stored: int
     shared: int
-    became_zero: int
+    zero: int
 
 
 def threads(image: Image) -> list[ThreadSummary]:
@@ -106,7 +106,7 @@ def page_counts(image: Image) -> PageCounts:
         inherited=total - len(own),
         stored=len(image.contents),
         shared=len(own) - len(image.contents),
-        became_zero=len(image.table) - len(own),
+        zero=len(image.table) - len(own),
     )
 
 
@@ -125,7 +125,7 @@ def description(image: Image) -> dict[str, Any]:
         "objects": dict(sorted(Counter(each.type for each in manifest.objects).items())),
         "threads": [asdict(each) for each in threads(image)],
         "pages": asdict(page_counts(image)),
-        "outside": manifest.outside,
+        "outside": {name: {"type": each.type, "hash": each.hash} for name, each in manifest.outside.items()},
         "devices": {name: {"device": each.device, "state": each.state} for name, each in manifest.devices.items()},
         "unsaved": list(manifest.unsaved),
     }

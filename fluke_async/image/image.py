@@ -90,11 +90,15 @@ class Image:
 
     def digest_at(self, offset: int) -> bytes:
         """The digest of the page at an offset; that of a zero page is all zero."""
+        return self.known_digest(offset) or ZERO_DIGEST
+
+    def known_digest(self, offset: int) -> bytes | None:
+        """The same; None for a page that was never touched."""
         for image in self.chain():
             found = image.table.get(offset)
             if found is not None:
                 return found
-        return ZERO_DIGEST
+        return None
 
     def page(self, offset: int) -> bytes:
         """The page at an offset, which is zero where no image says anything of it."""
@@ -106,25 +110,30 @@ class Image:
 
     @cached_property
     def _holders(self) -> dict[int, Image]:
-        """For each page that is not zero, in order of offset, the image of the chain that has it."""
+        """For each page that was touched, in order of offset, the image of the chain that has it."""
         holders: dict[int, Image] = {}
         for image in reversed(tuple(self.chain())):
             holders |= dict.fromkeys(image.table, image)
-        in_order = sorted(holders.items(), key=itemgetter(0))
-        return {offset: image for offset, image in in_order if image.table[offset] != ZERO_DIGEST}
+        return dict(sorted(holders.items(), key=itemgetter(0)))
 
     def offsets(self) -> list[int]:
         """The offsets of all pages that are not zero, in order."""
-        return list(self._holders)
+        return list(self.digests())
+
+    def zeros(self) -> list[int]:
+        """The offsets of all pages that were touched and are zero, in order: a program can tell which these are."""
+        return [offset for offset, image in self._holders.items() if image.table[offset] == ZERO_DIGEST]
 
     def digests(self) -> dict[int, bytes]:
         """The digests of all pages that are not zero, by their offsets in order."""
-        return {offset: image.table[offset] for offset, image in self._holders.items()}
+        digests = ((offset, image.table[offset]) for offset, image in self._holders.items())
+        return {offset: found for offset, found in digests if found != ZERO_DIGEST}
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """All pages that are not zero, with their offsets, in order."""
         for offset, image in self._holders.items():
-            yield offset, image.contents[image.table[offset]]
+            if image.table[offset] != ZERO_DIGEST:
+                yield offset, image.contents[image.table[offset]]
 
     # -- Files ---------------------------------------------------------------------------------------------------------
 

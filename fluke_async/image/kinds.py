@@ -57,5 +57,5 @@ _KINDS = (
 KINDS = {kind.name: kind for kind in _KINDS}
 BY_NUMBER = {int(kind.number): kind for kind in _KINDS}
 
-INSIDE_ONLY = frozenset({"waiting_for", "client", "server"})
-"""A thread's links that never lead outside: who waits there calls again, and connections cannot be parted."""
+INSIDE_ONLY = frozenset({"client", "server"})
+"""A thread's links that never lead outside: connections cannot be parted. One that waits outside does so at a port."""

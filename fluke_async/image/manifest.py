@@ -34,6 +34,13 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prot: int
 
 
+class OutsideObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something outside that the process can refer to: its type, and the hash by which a program knows it."""
+
+    type: str
+    hash: int
+
+
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device that the program used: the dotted name of its class, and its state in plain values."""
 
@@ -65,8 +72,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
     All of an image but its pages.
 
-    `arguments` come after the program's name. `clock_ns` is the process's own time, `budget` the instructions that it
-    may still execute, None for any number. `outside` gives the type of each thing outside by its name, `running` the
+    `arguments` come after the program's name. `last_stamp` is the kernel's newest number of order. `clock_ns` is the process's own time, `budget` the instructions that it
+    may still execute, None for any number. `outside` has each thing outside by its name, `running` the
     offsets of the threads to be started, in that order, `unsaved` one line for each thing that could not be saved.
     `parent` is the identity of the image that this one builds on, None for a full one; the builder puts it in.
     """
@@ -76,10 +83,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     program: str
     arguments: tuple[str, ...]
     clock_ns: int
+    last_stamp: int
     budget: int | None
     memory_size: int
     mappings: tuple[Mapping, ...]
-    outside: dict[str, str]
+    outside: dict[str, OutsideObject]
     objects: tuple[ObjectRecord, ...]
     running: tuple[int, ...]
     devices: dict[str, Device]

@@ -59,7 +59,7 @@ def check_object(record: ObjectRecord, types: Mapping[int, str], outside: Mappin
         if is_wrong(numbers):
             raise refusal(f"{where(record)} cannot have {numbers[name]:#x} as {name}")
     if record.type == "thread":
-        _check_thread(record, numbers, types)
+        _check_thread(record, numbers, lambda target: types[target] if isinstance(target, int) else outside[target])
     elif record.type == "mutex" and record.links["owner"] is not None and not numbers["locked"]:
         raise refusal(f"{where(record)} has an owner and is not locked")
 
@@ -100,7 +100,7 @@ def _check_links(record: ObjectRecord, types: Mapping[int, str], outside: Mappin
             raise refusal(f"{where(record)} has a link {name} to {_shown(target)}: it cannot lead outside")
 
 
-def _check_thread(record: ObjectRecord, numbers: Numbers, types: Mapping[int, str]) -> None:
+def _check_thread(record: ObjectRecord, numbers: Numbers, type_of: Callable[[int | str], str]) -> None:
     """A thread is parked, and stands in the middle of a call, only where its registers or its question say so."""
     registers = record.state["x"]
     assert isinstance(registers, tuple)
@@ -108,18 +108,20 @@ def _check_thread(record: ObjectRecord, numbers: Numbers, types: Mapping[int, st
     entry = BY_NUMBER.get(number)
     waits_for = record.links["waiting_for"]
     asks = bool(numbers["fault_access"]), bool(numbers["exception"])
-    if isinstance(waits_for, int):
+    if isinstance(waits_for, str) and (any(asks) or type_of(waits_for) != "port"):
+        raise refusal(f"{where(record)} waits for {_shown(waits_for)}: outside, only calls to ports are waited for")
+    if waits_for is not None:
         if all(asks):
             raise refusal(f"{where(record)} asks about a fault and an exception at once")
         if any(asks):
-            may_wait = types[waits_for] in ("port", "thread")
+            may_wait = type_of(waits_for) in ("port", "thread")
         else:
             may_wait = entry is not None and entry.call_class not in (Class.TRIVIAL, Class.SHORT)
         if not may_wait:
             raise refusal(f"{where(record)} waits for {_shown(waits_for)}, and its call {number:#x} does not wait")
     if numbers["flags"] & IN_CALL and (entry is None or not entry.can_be_cut):
         raise refusal(f"{where(record)} is in the middle of its call {number:#x}, which has none")
-    for name in INSIDE_ONLY:
+    for name in ("waiting_for", *sorted(INSIDE_ONLY)):
         if record.links[name] == record.offset:
             raise refusal(f"{where(record)} has a link {name} to itself")
 

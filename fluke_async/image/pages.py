@@ -11,7 +11,7 @@ from fluke_async.abi.codes import PAGE_SIZE
 DIGEST_SIZE = 16
 ZERO_PAGE = bytes(PAGE_SIZE)
 ZERO_DIGEST = bytes(DIGEST_SIZE)
-"""Stands in the table of an incremental image for a page that has become zero."""
+"""Stands in the table for a page that has been touched and is zero."""
 
 _ENTRY = struct.Struct(f"<Q{DIGEST_SIZE}s")
 ENTRY_SIZE = _ENTRY.size

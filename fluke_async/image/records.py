@@ -127,15 +127,17 @@ def _target(link: int, value: int, names: Sequence[str], where: str) -> Target:
     raise refusal(f"the {where} has a link of kind {link} to {value}, which there is not")
 
 
-def to_records(manifest: Manifest, first_stamp: int) -> tuple[bytes, int]:
+def to_records(manifest: Manifest, first_stamp: int | None) -> tuple[bytes, int]:
     """
     The records of an image, to be created and loaded, and how many stamps they use.
 
-    Stamps of order are those of another kernel: the different ones among them become `first_stamp` and the numbers that
-    follow, in the same order; 0, which is none, stays.
+    Stamps of order are those of another kernel. They stay, for one that goes on from `last_stamp`; or the different
+    ones among them become `first_stamp` and the numbers that follow, in the same order; 0, which is none, stays.
     """
     stamps = sorted({record.word(name) for record in manifest.objects for name in STAMPS if name in record.state} - {0})
-    renewed = {0: 0} | {stamp: first_stamp + index for index, stamp in enumerate(stamps)}
+    renewed = {0: 0} | {
+        stamp: stamp if first_stamp is None else first_stamp + index for index, stamp in enumerate(stamps)
+    }
     numbers = {name: index for index, name in enumerate(manifest.outside)}
     parts = [record_name(name).ljust(NAME_BYTES, b"\0") for name in numbers]
     parts.append(struct.pack(f"<{len(manifest.running)}Q", *manifest.running))

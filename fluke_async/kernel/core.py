@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from fluke_async.abi.codes import (
@@ -31,6 +31,8 @@ from fluke_async.kernel.turns import Turns
 if TYPE_CHECKING:
     from fluke_async.kernel.device_request import DeviceRequest
     from fluke_async.kernel.objects.base import KernelObject
+
+CHOSEN_HASHES_START = 1 << 62
 
 
 class Core(Scheduler):
@@ -61,6 +63,14 @@ class Core(Scheduler):
         """A hash that the kernel has not chosen before."""
         self._last_hash += 1
         return self._last_hash
+
+    def leave_out_hashes(self, hashes: Iterable[int]) -> None:
+        """
+        Choose none of these, which another kernel has chosen: programs know objects by them.
+
+        Programs choose any numbers too; those from CHOSEN_HASHES_START on are never the kernel's.
+        """
+        self._last_hash = max((self._last_hash, *(each for each in hashes if each < CHOSEN_HASHES_START)))
 
     def create(self, kind: type[KernelObject], address: int, hash_: int = 0) -> KernelObject | None:
         """Make an object at a free physical slot; None if the quota is used up."""

@@ -22,6 +22,7 @@ from fluke_async.abi.registers import A1, A2, ENTRY_POINT
 from fluke_async.kernel.priority import renew
 
 if TYPE_CHECKING:
+    from fluke_async.kernel.objects.base import Links
     from fluke_async.kernel.objects.port import Port
     from fluke_async.kernel.objects.thread import Thread
     from fluke_async.kernel.scheduler import Scheduler
@@ -157,6 +158,19 @@ def ask(core: Scheduler, thread: Thread) -> None:
         return
     port.queue().push(Request(-thread.effective_priority, thread.run_order, thread, port))
     announce(core, port)
+
+
+def stays_known(thread: Thread, links: Links) -> bool:
+    """
+    Whether a program may load that a thread's scheduler knows of it.
+
+    A state may be older than the moment at which its scheduler gave it up, or another's may be loaded: then it asks
+    anew, for a request that is lost would do harm. One that has no space yet is new, and known to nobody.
+    """
+    if thread.space is None:
+        return True
+    scheduler = thread.export_link("scheduler")
+    return thread.asked and scheduler is not None and links.get("scheduler", scheduler) is scheduler
 
 
 def announce(core: Scheduler, port: Port) -> None:

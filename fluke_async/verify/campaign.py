@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from fluke_async.verify.check import AT_ONCE, Check, Failure, Result
 from fluke_async.verify.closed_run import Program
 from fluke_async.verify.coverage import rows
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,14 @@ def carry_out(task: Task) -> Result:
 
 def run(tasks: Sequence[Task], on_result: Callable[[Result], None] | None = None) -> list[Result]:
     """Carry out checks on all processors; `on_result` sees each as it comes. In the order of `tasks`."""
+    return side_by_side(carry_out, tasks, on_result)
+
+
+def side_by_side(work: Callable[[T], R], tasks: Sequence[T], on_result: Callable[[R], None] | None = None) -> list[R]:
+    """Do the same with each of many things, on all processors."""
     context = multiprocessing.get_context("spawn")  # a process that forks must have no threads
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        futures = [pool.submit(carry_out, task) for task in reversed(tasks)]  # the longest come last in the table
+        futures = [pool.submit(work, task) for task in reversed(tasks)]  # the longest come last in the table
         for future in as_completed(futures):
             if on_result is not None:
                 on_result(future.result())

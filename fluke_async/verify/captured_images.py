@@ -11,7 +11,7 @@ from fluke_async.abi.codes import FAULT_IN_CALL, PAGE_SIZE, ObjectType, ThreadFl
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
 from fluke_async.image.kinds import BY_NUMBER
-from fluke_async.image.manifest import Manifest, Mapping, ObjectRecord, Target, Words
+from fluke_async.image.manifest import Manifest, Mapping, ObjectRecord, OutsideObject, Target, Words
 from fluke_async.kernel.recreation import Record, capture, closed_set
 from fluke_async.verify.closed_run import ClosedRun
 
@@ -25,8 +25,8 @@ class _Places:
         loaded = run.loaded
         self.end = loaded.slab.end
         self.frames = {frame: page - loaded.slab.start for page, frame in run.core.root.frames()}
-        outside = {"space": loaded.space, "parent": loaded.parent, "console": loaded.console, "timer": loaded.timer}
-        self.names = {each.address: name for name, each in outside.items()}
+        self.outside = loaded.outside.named
+        self.names = {each.address: name for name, each in self.outside.items()}
 
     def offset(self, address: int) -> int:
         """Where an object is, in the slab: from `end` on it is the parent's."""
@@ -49,6 +49,7 @@ def captured_image(run: ClosedRun, parent: Image | None = None) -> Image:
         program="captured",
         arguments=(),
         clock_ns=run.core.time,
+        last_stamp=run.core.stamp,
         budget=None,
         memory_size=places.end,
         mappings=tuple(
@@ -56,7 +57,7 @@ def captured_image(run: ClosedRun, parent: Image | None = None) -> Image:
             for each in run.loaded.space.mappings
             if places.offset(each.address) >= places.end
         ),
-        outside={name: "space" if name == "space" else "port" for name in places.names.values()},
+        outside={name: OutsideObject(each.type.name.lower(), each.hash) for name, each in places.outside.items()},
         objects=tuple(objects.values()),
         running=tuple(places.offset(each.address) for each in threads),
         devices={},
@@ -73,10 +74,10 @@ def _object(record: Record, places: _Places) -> ObjectRecord:
     links = {name: places.target(address) for name, address in record.links.items()}
     if record.type is ObjectType.THREAD:
         state["flags"] = record.flags | STOPPED
-        if isinstance(links["waiting_for"], str):  # it makes its call, or what it failed at, again
+        access = state["fault_access"]
+        assert isinstance(access, int)
+        if isinstance(links["waiting_for"], str) and (access or state["exception"]):  # it tries again what it failed at
             links["waiting_for"] = None
-            access = state["fault_access"]
-            assert isinstance(access, int)
             if state["exception"] or (access and not access & FAULT_IN_CALL):
                 state["wait_order"] = 0
             state |= dict.fromkeys(("exception", "exception_subcode", "fault_access", "fault_address"), 0)

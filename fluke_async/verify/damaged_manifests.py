@@ -102,7 +102,9 @@ def in_lists(draft: Draft) -> None:
         size = random.choice((-1, 0, 1, 16, 1 << 10)) * PAGE_SIZE
         mappings.append({"start": start, "end": start + size, "prot": random.randrange(9)})
     elif way == 2 and isinstance(manifest.get("outside"), dict):
-        manifest["outside"][random.choice(TEXTS)] = random.choice(("port", "mutex", "ref", "space", "x"))
+        kind = random.choice(("port", "mutex", "ref", "space", "x"))
+        other: Any = random.choice((kind, {"type": kind}, {"type": kind, "hash": draft.number()}))
+        manifest["outside"][random.choice(TEXTS)] = other
     else:
         state: Any = random.choice(({}, {"x": [1.5, None, "y"]}, {"x": {"y": [[[]]]}}, {"x": 2**70}, [], 3))
         manifest["devices"] = {"console": {"device": random.choice(("a.b", "", "a b", "os.system")), "state": state}}

@@ -48,8 +48,8 @@ def _load(core: Core, slab: Slab, manifest: Manifest, objects: tuple[ObjectRecor
     for mapping in manifest.mappings:
         slab.map(space, region, mapping.start, mapping.end, Prot(mapping.prot))
     found: dict[object, KernelObject] = {
-        name: space if name == "space" else slab.parent_object(KINDS[TYPES[kind]])
-        for name, kind in manifest.outside.items()
+        name: space if name == "space" else slab.parent_object(KINDS[TYPES[each.type]], each.hash)
+        for name, each in manifest.outside.items()
     }
     for each in objects:
         page = each.offset // PAGE_SIZE * PAGE_SIZE

@@ -18,7 +18,7 @@ def page(results: Sequence[Result], summary: dict[str, Any], missed: Sequence[st
     lines = [
         "# Verification",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, in {seconds / 60:.1f} minutes, on {_machine()}.",
+        f"{datetime.now(UTC):%Y-%m-%d}, in {seconds / 60:.1f} minutes, on {machine()}.",
         "",
         f"- {summary['kernel_points']:,} kernel points: everything read out as bytes, destroyed and created again.",
         f"- {summary['exact']:,} compared exactly, {summary['outcome']:,} also by the outcome, with all calls anew.",
@@ -43,6 +43,7 @@ def page(results: Sequence[Result], summary: dict[str, Any], missed: Sequence[st
     return "\n".join(lines)
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What the campaign ran on."""
     kind = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
     return f"{os.cpu_count()} processors ({kind})"

@@ -43,7 +43,7 @@ def test_show_says_what_each_thread_was_in(fluke: Fluke, save: Save) -> None:
     assert "program    sample -n 3" in lines
     assert "clock      1,234,567 ns" in lines
     assert "objects    mutex 1, ref 1, thread 2" in lines
-    assert "pages      3 other than zero, 2 stored, 1 like another" in lines
+    assert "pages      3 other than zero, 2 stored, 1 like another, 1 zero" in lines
     assert any(each.startswith("device     console: fluke_devices.console.Console, written ") for each in lines)
     assert "not saved  the standard input beyond what was read" in lines
     assert any(line.split()[:4] == ["11", "ready", "16", "-"] for line in lines)
@@ -66,12 +66,12 @@ def test_show_of_an_incremental_image(fluke: Fluke, save: Save) -> None:
     second = save("two", first, {PAGE_SIZE: bytes(PAGE_SIZE), 0: b"x" * PAGE_SIZE})
     finished = fluke("image", "show", "one", "two")
     assert f"builds on  {first.identity}, 1 in all" in finished.output
-    pages = "3 other than zero, 1 stored, 0 like another, 2 of those that it builds on, 1 became zero"
+    pages = "3 other than zero, 1 stored, 0 like another, 2 of those that it builds on, 1 zero"
     assert f"pages      {pages}" in finished.output
     said = json.loads(fluke("image", "show", "two", "--json").output)
     assert said["identity"] == second.identity
     assert said["file"] == "two"
-    assert said["pages"] == {"all": 3, "inherited": 2, "stored": 1, "shared": 0, "became_zero": 1}
+    assert said["pages"] == {"all": 3, "inherited": 2, "stored": 1, "shared": 0, "zero": 1}
 
 
 def test_texts_of_strangers_stay_on_their_line(fluke: Fluke, save: Save) -> None:

@@ -10,16 +10,16 @@ from fluke_async.abi.codes import PAGE_SIZE, PRIORITY_MAX, SLOT_SIZE, USER_START
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.image.kinds import INSIDE_ONLY, KINDS
-from fluke_async.image.manifest import Device, Manifest, Mapping, ObjectRecord, Target, Words
+from fluke_async.image.manifest import Device, Manifest, Mapping, ObjectRecord, OutsideObject, Target, Words
 
 MEMORY_SIZE = 64 * PAGE_SIZE
 OUTSIDE = {
-    "space": "space",
-    "parent": "port",
-    "console": "port",
-    "timer": "port",
-    "service:store": "port",
-    "service:a lock with a name that is longer than records have room for": "mutex",
+    "space": OutsideObject("space", 1),
+    "parent": OutsideObject("port", 2),
+    "console": OutsideObject("port", 3),
+    "timer": OutsideObject("port", 2**64 - 1),
+    "service:store": OutsideObject("port", 5),
+    "service:a lock with a name that is longer than records have room for": OutsideObject("mutex", 6),
 }
 STOPPED = int(ThreadFlags.STOPPED)
 
@@ -53,6 +53,7 @@ def sample_manifest(**changes: Any) -> Manifest:
         "program": "sample",
         "arguments": ("-n", "3"),
         "clock_ns": 1_234_567,
+        "last_stamp": 2**63,
         "budget": None,
         "memory_size": MEMORY_SIZE,
         "mappings": (Mapping(USER_START, 4 * PAGE_SIZE, 5), Mapping(8 * PAGE_SIZE, MEMORY_SIZE, 3)),
@@ -131,8 +132,8 @@ def manifests(draw: st.DrawFn) -> Manifest:
             targets: list[Target] = [None]
             if name != "waiting_for":
                 targets += [other for other, its in types.items() if its in permitted and other != offset]
-            if name not in INSIDE_ONLY:
-                targets += [other for other, its in OUTSIDE.items() if its in permitted]
+            if name not in (*INSIDE_ONLY, "waiting_for"):
+                targets += [other for other, its in OUTSIDE.items() if its.type in permitted]
             links[name] = draw(st.sampled_from(targets))
         objects.append(ObjectRecord(kind, offset, draw(states(kind)), links))
     threads = [offset for offset, kind in types.items() if kind == "thread"]

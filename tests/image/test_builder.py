@@ -39,6 +39,8 @@ def test_alike_pages_are_stored_once_and_zero_pages_not_at_all() -> None:
     assert len(image.contents) == 2
     assert image.page(9 * PAGE_SIZE) == image.page(PAGE_SIZE) != ZERO_PAGE
     assert image.page(10 * PAGE_SIZE) == image.page(0) == ZERO_PAGE
+    (zero,) = image.zeros()
+    assert sample_pages()[zero] == ZERO_PAGE
 
 
 def test_pages_come_in_pieces_and_in_any_order() -> None:
@@ -59,6 +61,7 @@ def test_a_chain_has_what_was_written_last(rounds: list[dict[int, bytes]]) -> No
     expected = {offset: data for offset, data in sorted(memory.items()) if data != ZERO_PAGE}
     assert list(image.pages()) == list(expected.items())
     assert image.offsets() == list(expected) == list(image.digests())
+    assert image.zeros() == [offset for offset, data in sorted(memory.items()) if data == ZERO_PAGE]
     assert all(image.page(offset) == memory.get(offset, ZERO_PAGE) for offset in range(0, MEMORY_SIZE, PAGE_SIZE))
     assert image.depth == len(rounds) == len(list(image.chain()))
 
@@ -67,7 +70,7 @@ def test_a_chain_has_what_was_written_last(rounds: list[dict[int, bytes]]) -> No
 def test_an_incremental_image_has_only_what_has_changed(before: dict[int, bytes], written: dict[int, bytes]) -> None:
     first = built(before)
     second = built(written, first)
-    assert set(second.table) == {offset for offset, data in written.items() if data != before.get(offset, ZERO_PAGE)}
+    assert set(second.table) == {offset for offset, data in written.items() if data != before.get(offset)}
     assert second.manifest.parent == first.identity
 
 

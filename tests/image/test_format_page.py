@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.checks import MAPPINGS_MAX, NAMES_MAX, OBJECTS_MAX
 from fluke_async.image.container import FRAME_PAGES, MANIFEST_MAX, VERSION
@@ -43,9 +45,9 @@ def test_the_reader_reads_images(tmp_path: Path) -> None:
     manifest, pages, identity, parent_name = reader()(tmp_path / "full")
     assert identity == full.identity
     assert parent_name is None
-    assert pages == dict(full.pages())
+    assert pages == {**dict(full.pages()), **dict.fromkeys(full.zeros())}
     assert manifest["objects"][1]["state"]["wait_order"] == full.manifest.objects[1].state["wait_order"]
-    assert manifest["outside"] == full.manifest.outside
+    assert manifest["outside"] == {name: asdict(each) for name, each in full.manifest.outside.items()}
 
     manifest, pages, identity, parent_name = reader()(tmp_path / "later")
     assert (identity, parent_name, manifest["parent"]) == (later.identity, "full", full.identity)

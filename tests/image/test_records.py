@@ -47,6 +47,12 @@ def test_a_round_trip_changes_stamps_only(manifest: Manifest, first: int) -> Non
 
 
 @given(manifests())
+def test_stamps_stay_for_a_kernel_that_goes_on_from_the_last(manifest: Manifest) -> None:
+    records = from_records(to_records(manifest, None)[0], OUTSIDE)
+    assert [each.state for each in records.objects] == [each.state for each in manifest.objects]
+
+
+@given(manifests())
 def test_a_second_round_trip_changes_nothing(manifest: Manifest) -> None:
     data, _ = to_records(manifest, 1)
     records = from_records(data, OUTSIDE)

@@ -6,6 +6,7 @@ import pytest
 
 from fluke_async.abi.codes import ExceptionCode, MessageKind, Sensitivity, Status
 from fluke_async.kernel.objects.mutex import Mutex
+from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.kernel.scheduling import settle
 from tests.kernel.machine import Machine
@@ -101,22 +102,31 @@ def test_a_device_is_no_scheduler(machine: Machine) -> None:
     assert give(machine, thread, FOREVER)[0] == Status.THREAD_BLOCKED
 
 
-@pytest.mark.parametrize("state", ["asking", "asked", "given"])
-def test_a_program_that_loads_a_state_makes_the_thread_ask_anew(machine: Machine, state: str) -> None:
+@pytest.mark.parametrize("state", ["asking", "asked", "given up", "another scheduler", "new"])
+def test_a_scheduler_knows_of_a_thread_that_a_program_loads_if_it_knew_before(machine: Machine, state: str) -> None:
+    """A request that comes twice takes time, one that is lost does harm."""
     scheduled, buffer, room = Scheduled(machine), machine.buffer(4), machine.buffer(200)
     thread = scheduled.thread(("burn", 5000))
+    links: dict[str, object] = {}
     if state != "asking":
         machine.spawn(scheduled.receive(buffer))
     machine.run()
-    if state == "given":
-        machine.spawn(scheduled.donate(thread, FOREVER))
-        machine.run_for(200)
     machine.invoke("thread_get_state", thread=thread, state=room)
-    machine.invoke("thread_set_state", thread=thread, state=room)
-    assert thread.condition is Condition.ASKING
+    if state == "given up":
+        assert give(machine, thread, FOREVER)[0] == Status.THREAD_BLOCKED
+    elif state == "another scheduler":
+        scheduled = Scheduled(machine)
+        links["scheduler_ref"] = machine.reference(scheduled.port)
+    elif state == "new":
+        links["scheduler_ref"] = machine.reference(scheduled.port)
+        links["space_ref"] = machine.reference(thread.space)
+        thread = machine.new(Thread)
+    machine.invoke("thread_set_state", thread=thread, state=room, **links)
+    is_known = state in ("asked", "new")
+    assert thread.asked == is_known
     again = machine.spawn(scheduled.receive(buffer))
     machine.run()
-    assert machine.done(again)
+    assert machine.done(again) == (not is_known)
 
 
 @pytest.mark.parametrize("sensitivity", list(Sensitivity))

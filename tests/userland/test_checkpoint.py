@@ -267,7 +267,7 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
     "pages are not filled": (("restore", "i < count; i++)", "i < count / 2; i++)"),),
     "pages are not cleared": (("restore", "memset(", "if (false) memset("),),
     "hashes are others": (("restore", "kind->state_size == 0 ? 0 :", "kind->state_size != 0 ? 0 :"),),
-    "spaces are forgotten": (("links", "if (find_inside(", "if (fluke_ref_type(ref) != FLUKE_SPACE && find_inside("),),
+    "spaces are forgotten": (("links", "if (find_inside(", "if (type != FLUKE_SPACE && find_inside("),),
 }
 
 

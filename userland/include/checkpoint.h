@@ -23,9 +23,9 @@
  *      under the loader's hands: none may run before the last is started. So all get a scheduler that gives no time;
  *      when that one's port is destroyed, they have time of their own, at the same moment.
  *
- * A thread that waits outside, at a port or for the thread of the program's that has taken its call, is started without
- * its wait: the call is made again from the registers. So requests to outside must be idempotent, as those to devices
- * are. The program's servers go on while all this happens: an answer to a thread that has been destroyed goes nowhere.
+ * A thread that waits outside at a port with a name waits there again, and its message is sent when it is asked for. One
+ * that waits for the thread of the program's that has taken its call is started without its wait: the call is made again
+ * from the registers. So requests to outside must be idempotent, as those to devices are. The program's servers go on while all this happens: an answer to a thread that has been destroyed goes nowhere.
  *
  * A server inside that serves an idempotent call from outside forgets its client, who will ask again. Not handled, and
  * refused: connections with threads outside. Not handled, and not seen: objects of the program's own that lie in the child's memory are taken for the child's; time goes on while the
@@ -116,8 +116,9 @@ struct fluke_checkpoint {
 
     char *memory; /* the rest is the library's own */
     uint64_t *index, indexed;
-    uint64_t start, size;
-    fluke_ref_t links[FLUKE_IMAGE_LINKS], found, nothing, keeper, gate_ref;
+    uint64_t start, size, last_name;
+    bool has_refs;
+    fluke_ref_t links[FLUKE_IMAGE_LINKS], found, keeper, gate_ref;
     fluke_port_t gate;
 };
 
@@ -143,6 +144,9 @@ int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint);
  * wrote, whose stamps mean nothing here. The room behind the records is used. Returns FLUKE_CHECKPOINT_*.
  */
 int fluke_checkpoint_renumber(struct fluke_checkpoint *checkpoint, uint64_t first);
+
+/* Gives back what the library made for its steps. */
+void fluke_checkpoint_end(struct fluke_checkpoint *checkpoint);
 
 /* Step 5 alone: all threads are stopped still. */
 int fluke_checkpoint_create(struct fluke_checkpoint *checkpoint);

@@ -13,8 +13,8 @@ struct fluke_kind {
     fluke_error_t (*create)(void *object, uint64_t hash);
     void (*destroy)(void *object);
     void (*reference)(void *object, fluke_ref_t *ref); /* null where nothing can refer to one */
-    void (*get)(void *object, void *state, fluke_ref_t *links); /* `links` may be a null pointer */
-    void (*set)(void *object, const void *state, fluke_ref_t *links);
+    void (*get)(void *object, void *state, fluke_ref_t *const *links); /* `links` may be a null pointer */
+    void (*set)(void *object, const void *state, fluke_ref_t *const *links); /* links that are null pointers stay */
 };
 
 extern const struct fluke_kind fluke_kinds[FLUKE_REF + 1];
@@ -51,7 +51,7 @@ bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *
 /* Finds out where the memory is, which searches have to know. */
 void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint);
 
-/* Makes the objects that a step needs for itself; false if there is no memory. */
+/* Makes the objects that a step needs for itself; false if there is no memory. The references stay for the next. */
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);
 

@@ -139,7 +139,8 @@ static bool list_objects(struct fluke_checkpoint *checkpoint)
             return false;
         *object = (struct fluke_image_object){.offset = (uint64_t)((char *)found.ob - checkpoint->memory),
                                               .type = found.type};
-        kind->get(found.ob, fluke_image_state(object), NULL);
+        if (kind->reference != NULL) /* else nothing looks for it */
+            kind->get(found.ob, fluke_image_state(object), NULL);
         image->object_count++;
     }
     return true;
@@ -148,7 +149,20 @@ static bool list_objects(struct fluke_checkpoint *checkpoint)
 /* The links of a thread, in the order of its state. */
 enum { SPACE, SCHEDULER, WAITING_FOR, CLIENT, SERVER };
 
-/* What a thread waits for outside, or at the gate, has gone for it: it makes its call, or what it failed at, again. */
+/*
+ * At a port with a name a thread waits on: who serves it is asked again, and the call is not made a second time. A question
+ * to a keeper outside follows from the memory as it will be.
+ */
+static bool may_wait_on(struct fluke_checkpoint *checkpoint, const struct fluke_image_object *object)
+{
+    const struct fluke_thread_state *state = fluke_image_state((struct fluke_image_object *)object);
+
+    return object->links[WAITING_FOR].value < checkpoint->name_count
+        && fluke_ref_type(&checkpoint->links[WAITING_FOR]) == FLUKE_PORT && state->exception == 0
+        && state->fault_access == 0;
+}
+
+/* What else it waits for outside, or at the gate, has gone for it: it makes its call, or what it failed at, again. */
 static void forget_wait(struct fluke_image_object *object)
 {
     struct fluke_thread_state *state = fluke_image_state(object);
@@ -177,7 +191,7 @@ static void note_thread(struct fluke_checkpoint *checkpoint, struct fluke_image_
         counts->inside[fluke_ref_type(&checkpoint->links[WAITING_FOR])]++;
     else
         counts->outside++;
-    if (object->links[WAITING_FOR].kind == FLUKE_LINK_OUTSIDE
+    if ((object->links[WAITING_FOR].kind == FLUKE_LINK_OUTSIDE && !may_wait_on(checkpoint, object))
         || (object->links[WAITING_FOR].kind == FLUKE_LINK_NONE && state->fault_access != 0))
         forget_wait(object);
 }
@@ -220,8 +234,8 @@ static bool read_link(struct fluke_checkpoint *checkpoint, struct fluke_image_ob
         *link = (struct fluke_image_link){.kind = FLUKE_LINK_NONE};
         state->flags &= ~(uint64_t)FLUKE_THREAD_IDEMPOTENT;
     }
-    if (object->type == FLUKE_THREAD && number == WAITING_FOR)
-        link->kind = FLUKE_LINK_OUTSIDE;
+    if (object->type == FLUKE_THREAD && number == WAITING_FOR && !is_known)
+        *link = (struct fluke_image_link){.kind = FLUKE_LINK_OUTSIDE, .value = checkpoint->name_count};
     return true;
 }
 
@@ -230,11 +244,14 @@ static bool read_links(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
     struct fluke_image_object *object = fluke_image_objects(image);
+    fluke_ref_t *links[FLUKE_IMAGE_LINKS];
 
+    for (int i = 0; i < FLUKE_IMAGE_LINKS; i++)
+        links[i] = &checkpoint->links[i];
     for (uint64_t i = 0; i < image->object_count; i++, object = fluke_image_next(object)) {
         const struct fluke_kind *kind = &fluke_kinds[object->type];
 
-        kind->get(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
+        kind->get(checkpoint->memory + object->offset, fluke_image_state(object), links);
         for (unsigned n = 0; n < kind->link_count; n++)
             if (!read_link(checkpoint, object, n)) {
                 checkpoint->address = checkpoint->memory + object->offset;

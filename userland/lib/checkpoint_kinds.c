@@ -3,9 +3,9 @@
 #include "checkpoint.h"
 
 /* A reference of a state's links, where they are wanted. */
-static fluke_ref_t *at(fluke_ref_t *links, int number)
+static fluke_ref_t *at(fluke_ref_t *const *links, int number)
 {
-    return links == NULL ? NULL : links + number;
+    return links == NULL ? NULL : links[number];
 }
 
 #define LINK(number) at(links, number)
@@ -20,12 +20,12 @@ static fluke_ref_t *at(fluke_ref_t *links, int number)
     {                                                                                                                  \
         fluke_##type##_destroy(object);                                                                                \
     }                                                                                                                  \
-    static void get_##type(void *object, void *state, fluke_ref_t *links)                                              \
+    static void get_##type(void *object, void *state, fluke_ref_t *const *links)                                       \
     {                                                                                                                  \
         (void)links;                                                                                                   \
         fluke_##type##_get_state(object, state, ##__VA_ARGS__);                                                        \
     }                                                                                                                  \
-    static void set_##type(void *object, const void *state, fluke_ref_t *links)                                        \
+    static void set_##type(void *object, const void *state, fluke_ref_t *const *links)                                 \
     {                                                                                                                  \
         (void)links;                                                                                                   \
         fluke_##type##_set_state(object, state, ##__VA_ARGS__);                                                        \
@@ -59,17 +59,18 @@ static void destroy_ref(void *object)
     fluke_ref_destroy(object);
 }
 
-static void get_ref(void *object, void *state, fluke_ref_t *links)
+static void get_ref(void *object, void *state, fluke_ref_t *const *links)
 {
     (void)state;
     if (links != NULL)
-        fluke_ref_copy(object, links);
+        fluke_ref_copy(object, links[0]);
 }
 
-static void set_ref(void *object, const void *state, fluke_ref_t *links)
+static void set_ref(void *object, const void *state, fluke_ref_t *const *links)
 {
     (void)state;
-    fluke_ref_copy(links, object);
+    if (links[0] != NULL)
+        fluke_ref_copy(links[0], object);
 }
 
 #define CALLS(type) .create = create_##type, .destroy = destroy_##type, .get = get_##type, .set = set_##type

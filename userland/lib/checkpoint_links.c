@@ -52,11 +52,13 @@ bool fluke_checkpoint_index(struct fluke_checkpoint *checkpoint)
     return true;
 }
 
-/* Whether `ref` refers to an object inside, and to which. Hashes can be chosen: they only say which may be meant. */
-static bool find_inside(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, uint64_t *offset)
+/*
+ * Whether `ref`, to an object of this type, refers to one inside, and to which. Hashes can be chosen: they only say which
+ * may be meant.
+ */
+static bool find_inside(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, uint64_t type, uint64_t *offset)
 {
-    const struct key key = {
-        .image = checkpoint->records, .type = (uint64_t)fluke_ref_type(ref), .hash = fluke_ref_hash(ref)};
+    const struct key key = {.image = checkpoint->records, .type = type, .hash = fluke_ref_hash(ref)};
     uint64_t number = fluke_find_place(checkpoint->index, checkpoint->indexed, is_below, &key);
 
     for (; number < checkpoint->indexed; number++) {
@@ -73,21 +75,34 @@ static bool find_inside(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, u
     return false;
 }
 
-bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link)
+/* Whether `ref` refers to something with a name. Most come in the order of the names, so the next is tried first. */
+static bool find_name(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, uint64_t *number)
 {
-    uint64_t offset;
+    for (uint64_t i = 0; i <= checkpoint->name_count; i++) {
+        uint64_t tried = i == 0 ? checkpoint->last_name + 1 : i - 1;
 
-    *link = (struct fluke_image_link){.kind = FLUKE_LINK_NONE};
-    if (!fluke_ref_check(ref) || fluke_ref_compare(ref, &checkpoint->gate_ref))
-        return true;
-    if (find_inside(checkpoint, ref, &offset)) {
-        *link = (struct fluke_image_link){.kind = FLUKE_LINK_INSIDE, .value = offset};
-        return true;
-    }
-    for (uint64_t i = 0; i < checkpoint->name_count; i++)
-        if (fluke_ref_compare(ref, checkpoint->names[i].ref)) {
-            *link = (struct fluke_image_link){.kind = FLUKE_LINK_OUTSIDE, .value = i};
+        if (tried < checkpoint->name_count && fluke_ref_compare(ref, checkpoint->names[tried].ref)) {
+            *number = checkpoint->last_name = tried;
             return true;
         }
+    }
+    return false;
+}
+
+bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link)
+{
+    uint64_t type = (uint64_t)fluke_ref_type(ref);
+
+    *link = (struct fluke_image_link){.kind = FLUKE_LINK_NONE};
+    if (type == FLUKE_NULL || (type == FLUKE_PORT && fluke_ref_compare(ref, &checkpoint->gate_ref)))
+        return true;
+    if (find_inside(checkpoint, ref, type, &link->value)) {
+        link->kind = FLUKE_LINK_INSIDE;
+        return true;
+    }
+    if (find_name(checkpoint, ref, &link->value)) {
+        link->kind = FLUKE_LINK_OUTSIDE;
+        return true;
+    }
     return false;
 }

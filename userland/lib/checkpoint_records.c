@@ -86,41 +86,49 @@ bool fluke_next_page(struct fluke_checkpoint *checkpoint, struct fluke_page_sear
 
 /* -- What a step needs -------------------------------------------------------------------------------------------- */
 
-enum { REFS = FLUKE_IMAGE_LINKS + 4 };
+enum { REFS = FLUKE_IMAGE_LINKS + 3 };
 
 static fluke_ref_t *own_ref(struct fluke_checkpoint *checkpoint, int number)
 {
-    fluke_ref_t *const others[] = {&checkpoint->found, &checkpoint->nothing, &checkpoint->keeper,
-                                   &checkpoint->gate_ref};
+    fluke_ref_t *const others[] = {&checkpoint->found, &checkpoint->keeper, &checkpoint->gate_ref};
 
     return number < FLUKE_IMAGE_LINKS ? &checkpoint->links[number] : others[number - FLUKE_IMAGE_LINKS];
 }
 
-bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint)
+static bool make_refs(struct fluke_checkpoint *checkpoint)
 {
     int made = 0;
 
-    fluke_checkpoint_look(checkpoint);
-    if (fluke_port_create(&checkpoint->gate) != FLUKE_SUCCESS)
-        return false;
     while (made < REFS && fluke_ref_create(own_ref(checkpoint, made)) == FLUKE_SUCCESS)
         made++;
-    if (made == REFS) {
-        fluke_port_reference(&checkpoint->gate, &checkpoint->gate_ref);
-        return true;
-    }
-    while (made > 0)
+    checkpoint->has_refs = made == REFS;
+    while (!checkpoint->has_refs && made > 0)
         fluke_ref_destroy(own_ref(checkpoint, --made));
-    fluke_port_destroy(&checkpoint->gate);
-    return false;
+    return checkpoint->has_refs;
+}
+
+bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint)
+{
+    fluke_checkpoint_look(checkpoint);
+    if (!checkpoint->has_refs && !make_refs(checkpoint))
+        return false;
+    if (fluke_port_create(&checkpoint->gate) != FLUKE_SUCCESS)
+        return false;
+    fluke_port_reference(&checkpoint->gate, &checkpoint->gate_ref);
+    return true;
 }
 
 /* Whoever stood at the gate has time of its own from here on. */
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint)
 {
     fluke_port_destroy(&checkpoint->gate);
-    for (int i = 0; i < REFS; i++)
+}
+
+void fluke_checkpoint_end(struct fluke_checkpoint *checkpoint)
+{
+    for (int i = 0; checkpoint->has_refs && i < REFS; i++)
         fluke_ref_destroy(own_ref(checkpoint, i));
+    checkpoint->has_refs = false;
 }
 
 /* A thread that has a scheduler in the child has no time either: those who could give it some stand at the gate. */

@@ -79,7 +79,7 @@ static uint64_t type_at(struct fluke_checkpoint *checkpoint, uint64_t offset)
     return room == 0 ? found.type : FLUKE_NULL;
 }
 
-/* Makes a reference refer to what a link leads to; false if there is no such thing. */
+/* Makes a reference refer to what a link leads to, which is something; false if there is no such thing. */
 static bool follow(struct fluke_checkpoint *checkpoint, const struct fluke_image_link *link, fluke_ref_t *ref)
 {
     struct fluke_image *image = checkpoint->records;
@@ -89,27 +89,29 @@ static bool follow(struct fluke_checkpoint *checkpoint, const struct fluke_image
         if (kind->reference == NULL)
             return false;
         kind->reference(checkpoint->memory + link->value, ref);
-    } else if (link->kind == FLUKE_LINK_OUTSIDE) {
-        fluke_ref_copy(named(checkpoint, &fluke_image_names(image)[link->value]), ref);
     } else {
-        fluke_ref_copy(&checkpoint->nothing, ref);
+        fluke_ref_copy(named(checkpoint, &fluke_image_names(image)[link->value]), ref);
     }
     return true;
 }
 
+/* New objects have no links, so those that lead nowhere are left alone. */
 static bool load(struct fluke_checkpoint *checkpoint, uint64_t type)
 {
     struct fluke_image *image = checkpoint->records;
     struct fluke_image_object *object = fluke_image_objects(image);
     const struct fluke_kind *kind = &fluke_kinds[type];
+    fluke_ref_t *links[FLUKE_IMAGE_LINKS];
 
     for (uint64_t i = 0; i < image->object_count; i++, object = fluke_image_next(object)) {
         if (object->type != type)
             continue;
-        for (unsigned n = 0; n < kind->link_count; n++)
-            if (!follow(checkpoint, &object->links[n], &checkpoint->links[n]))
+        for (unsigned n = 0; n < kind->link_count; n++) {
+            links[n] = object->links[n].kind == FLUKE_LINK_NONE ? NULL : &checkpoint->links[n];
+            if (links[n] != NULL && !follow(checkpoint, &object->links[n], links[n]))
                 return false;
-        kind->set(checkpoint->memory + object->offset, fluke_image_state(object), checkpoint->links);
+        }
+        kind->set(checkpoint->memory + object->offset, fluke_image_state(object), links);
     }
     return true;
 }

@@ -22,6 +22,7 @@ from fluke_async.abi.entry_point import Class
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
 from fluke_async.kernel.checks import mistake, number
+from fluke_async.kernel.donation import stays_known
 from fluke_async.kernel.objects.thread_connections import connection_flags, is_both, load_connections, tie_call
 from fluke_async.kernel.params import QUANTUM_INSTRUCTIONS, STAMP_LEAD_MAX, STAMP_MAX
 
@@ -162,13 +163,14 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
         _check_bits(core, by, bits)
     _check_links(thread, by, bits, links)
 
+    is_known = by is None or stays_known(thread, links)
     thread.drop_stack()
     if thread.export_link("waiting_for") is None:
         core.unpark(thread)  # what it waited for has gone while it was stopped
     if bits is not None:
         _load_bits(core, thread, bits)
     _load_links(core, thread, bits, links)
-    thread.asked &= by is None  # its scheduler may have given it up while it was stopped: it asks anew
+    thread.asked &= is_known
     if bits is not None and not number(bits, "flags") & ThreadFlags.STOPPED:
         probe, core.probe = core.probe, None  # what a start looks up is no point: the call that loads is not done
         core.start(thread)

@@ -77,9 +77,13 @@ static void tell_once(void)
     CHECK(receive() == FIRST && alias == SERVICE_ALIAS);
     get_state(worker, &state);
     CHECK(message.thread_hash == state.hash && state.sched_val == FIRST);
-    set_state(worker, &state);
-    CHECK(receive() == FIRST); /* it was stopped and started */
+    set_state(worker, &state); /* it was stopped and started */
     CHECK(give(worker, QUANTUM, FLUKE_SCHEDULE_ON_REQUEST) == FLUKE_SUCCESS);
+    CHECK(give(worker, QUANTUM, FLUKE_SCHEDULE_ON_REQUEST) == FLUKE_SUCCESS);
+    get_state(worker, &state);
+    CHECK(give(worker, QUANTUM, FLUKE_SCHEDULE_ON_REQUEST) == FLUKE_THREAD_BLOCKED);
+    set_state(worker, &state); /* whose state says that the scheduler knows: that has given it up meanwhile */
+    CHECK(receive() == FIRST);
     CHECK(give(worker, QUANTUM, FLUKE_SCHEDULE_ON_REQUEST) == FLUKE_SUCCESS);
     end(worker);
     close_service(&service);

@@ -1,0 +1,135 @@
+"""A campaign of images: many checks side by side, what they found together, and the page that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fluke_async.execution.configuration import CONFIGURATIONS, Configuration
+from fluke_async.verify.campaign import side_by_side
+from fluke_async.verify.closed_run import Program
+from fluke_async.verify.image_check import IN_A_ROW, ImageFailure, ImageResult, ImageTask, carry_out
+from fluke_async.verify.image_rows import rows
+from fluke_async.verify.programs import program, programs
+from fluke_async.verify.report import machine
+from fluke_async.verify.stores import PROGRAMS
+
+MANAGER_ARGUMENTS = ("-c", "7", "-m", "4096", "bounded_buffer", "3", "2", "12", "3")
+NOT_CARRIED = (
+    "the kernel's next hash: an object that is made later has the number that the kernel chooses then, and it has chosen "
+    "others for the manager; what `ref_hash` comes to is left out of the comparison",
+    "what a service has: the store of `manager` is given to the restored process as it was at that moment",
+    "turns of several harts: they follow from the kernel's clock, which the manager moves; with --cpus, the output of "
+    "programs that are indifferent to time is compared, and of the others how they end",
+)
+"""What a process can see that its image does not have, and what is done about it."""
+
+
+def chosen_programs(names: tuple[str, ...], harts: int, seed: int) -> list[Program]:
+    """The programs named, by default all of the table and those that need a store."""
+    special = [name for name in PROGRAMS if name in names or not names]
+    usual = tuple(name for name in names if name not in PROGRAMS)
+    found = programs(usual, harts, seed) if usual or not names else []
+    return [*found, *(program(name, MANAGER_ARGUMENTS, harts, seed) for name in special)]
+
+
+def tasks_for(
+    chosen: Sequence[Program], configurations: Sequence[Configuration], points: int, instant: int | None
+) -> list[ImageTask]:
+    """Each program in each configuration; in each, other rows of the coverage are tried."""
+    return [
+        ImageTask(each, model, preemption, points, CONFIGURATIONS.index(Configuration(model, preemption)), instant)
+        for each in chosen
+        for model, preemption in configurations
+    ]
+
+
+def run(tasks: Sequence[ImageTask], on_result: Callable[[ImageResult], None] | None = None) -> list[ImageResult]:
+    """Carry out checks on all processors; `on_result` sees each as it comes."""
+    return side_by_side(carry_out, tasks, on_result)
+
+
+def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
+    """The whole as one JSON object."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in results:
+        found.setdefault(each.program, []).append(
+            {
+                "model": each.model,
+                "preemption": each.preemption,
+                "images": each.images,
+                "restored": each.restored,
+                "went_on": each.went_on,
+                "in_a_row": each.in_a_row,
+                "exact": each.is_exact,
+                "refused": len(each.refused),
+                "divergences": len(each.divergences),
+            }
+        )
+    wanted = list(rows())
+    covered = set().union(*(each.covered for each in results)) if results else set()
+    totals = {name: sum(getattr(each, name) for each in results) for name in ("images", "restored", "went_on", "in_a_row")}
+    return {
+        "programs": found,
+        **totals,
+        "divergences": sum(len(each.divergences) for each in results),
+        "refused": [f"{_name(each)}: {failure}" for each in results for failure in each.refused],
+        "coverage": {"rows": len(wanted), "hit": sum(row in covered for row in wanted),
+                     "missed": [row for row in wanted if row not in covered]},
+        "not_carried": list(NOT_CARRIED),
+        "failures": [
+            f"{_name(each)}: {failure}\n  {replay(each, failure)}" for each in results for failure in each.divergences
+        ],
+    }  # fmt: skip
+
+
+def _name(result: ImageResult) -> str:
+    return f"{result.program}, {result.model}-{result.preemption}"
+
+
+def replay(result: ImageResult, failure: ImageFailure) -> str:
+    """The command that shows a failure again."""
+    command = f"fluke verify --image {result.program} --model {result.model} --preemption {result.preemption}"
+    for option, value, usual in (("--cpus", result.harts, 1), ("--seed", result.seed, 0)):
+        if value != usual:
+            command += f" {option} {value}"
+    return command if failure.form.startswith(IN_A_ROW) else f"{command} --instant {failure.count}"
+
+
+def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) -> str:
+    """A campaign as Markdown."""
+    coverage = found["coverage"]
+    lines = [
+        "# Images",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, in {seconds / 60:.1f} minutes, on {machine()}.",
+        "",
+        "At each moment a process was written down by the kernel's manager, the image put into a file and read back with",
+        "all checks, and restored in a fresh kernel. Output from there on, exit, and every system call with its status",
+        "and its nanosecond of the process's own time were compared with the undisturbed run.",
+        "",
+        f"- {found['images']:,} images, {found['restored']:,} of them restored and run to the end.",
+        f"- {found['went_on']:,} times the process itself went on and was compared too; {found['in_a_row']:,} images were",
+        "  taken one after the other in the same runs, each building on the one before.",
+        f"- {found['divergences']:,} divergences; {len(found['refused']):,} times there was no image.",
+        f"- {coverage['hit']:,} of {coverage['rows']:,} rows of what a thread can be in the middle of were in an image.",
+        "",
+        "| program | configurations | images | restored | went on | in a row | divergences |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(each.program for each in results):
+        checks = [each for each in results if each.program == name]
+        counts = [sum(getattr(each, what) for each in checks) for what in ("images", "restored", "went_on", "in_a_row")]
+        cells = " | ".join(f"{count:,}" for count in (*counts, sum(len(each.divergences) for each in checks)))
+        lines.append(f"| `{name}` | {len(checks)} | {cells} |")
+    lines.append("")
+    for title, texts in (
+        ("What an image does not carry", found["not_carried"]),
+        ("No image was made", found["refused"]),
+        ("In no image", [f"`{row}`" for row in coverage["missed"]]),
+        ("Divergences", found["failures"]),
+    ):
+        if texts:
+            lines += [f"## {title}", "", *(f"- {each}" for each in texts), ""]
+    return "\n".join(lines)

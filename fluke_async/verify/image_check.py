@@ -1,0 +1,204 @@
+"""
+One check: a program in one configuration, written down at many moments, each image restored in a kernel of its own.
+
+An image goes through its file, with all checks. What then comes of the restored process, and of the one that was written
+down and goes on, is compared with the undisturbed run: output, exit, and each call with its time. Three forms: the
+process goes on; it is ended, and only the restored one goes on; many images of one run, each building on the last.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from fluke_async.embedding.process import Process
+from fluke_async.errors import FlukeError
+from fluke_async.image.image import Image
+from fluke_async.verify.closed_run import Program
+from fluke_async.verify.image_rows import rows, rows_in
+from fluke_async.verify.stores import NotedStore
+from fluke_async.verify.watched_run import Seen, difference, watched_run
+
+GOES_ON, ENDED, IN_A_ROW = "goes on", "ended", "in a row"
+CHAIN = 8  # images in a row
+FAILURES_MAX = 5  # a check that has found so many divergences has found enough
+PATIENCE_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFailure:
+    """An image of which something differs; `count` is that of the kernel at which it was asked for."""
+
+    count: int
+    form: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"image at {self.count} ({self.form}): {self.what}"
+
+
+@dataclass(slots=True)
+class ImageResult:
+    """What a check has found; `covered` are the rows that images have shown, `refused` the images that were not made."""
+
+    program: str
+    model: str
+    preemption: str
+    harts: int = 1
+    seed: int = 0
+    is_exact: bool = True
+    images: int = 0
+    restored: int = 0
+    went_on: int = 0
+    in_a_row: int = 0
+    divergences: list[ImageFailure] = field(default_factory=list)
+    refused: list[ImageFailure] = field(default_factory=list)
+    covered: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTask:
+    """
+    One check to be carried out: `points` moments that are evenly spread, and as many of those at which a row of the
+    coverage is passed first, of which another `phase` takes others; or one single moment, a count of the kernel.
+    """
+
+    program: Program
+    model: str
+    preemption: str
+    points: int
+    phase: int = 0
+    instant: int | None = None
+
+
+def carry_out(task: ImageTask) -> ImageResult:
+    """Carry out one check."""
+    with tempfile.TemporaryDirectory(prefix="fluke-images-") as folder:
+        check = ImageCheck(task, Path(folder))
+        anyio.run(check.run)
+        return check.result
+
+
+class ImageCheck:
+    """A check under way; files are in `folder`."""
+
+    def __init__(self, task: ImageTask, folder: Path) -> None:
+        self.task = task
+        self.folder = folder
+        program = task.program
+        # Turns of several harts follow from the kernel's clock, which is another where something else runs there too.
+        is_exact = program.harts == 1
+        self.result = ImageResult(program.name, task.model, task.preemption, program.harts, program.seed, is_exact)
+        self.compares_output = is_exact or program.indifferent
+
+    async def run(self) -> None:
+        """All moments, one after the other."""
+        first_of_row = await self._run_undisturbed()
+        for number, count in enumerate(self._counts(first_of_row)):
+            if len(self.result.divergences) >= FAILURES_MAX:
+                return
+            form = ENDED if number % 2 and self.task.instant is None else GOES_ON
+            await self._guarded(count, form)
+        if self.task.instant is None and len(self.result.divergences) < FAILURES_MAX:
+            await self._guarded(max(1, self.end // CHAIN), IN_A_ROW)
+
+    async def _run_undisturbed(self) -> dict[str, int]:
+        task = self.task
+        async with watched_run(task.program, task.model, task.preemption) as run:
+            run.watch_rows()
+            self.undisturbed = await run.to_the_end(await run.start())
+            self.end = run.seen.completions[-1][0] or 1
+            return run.first_of_row
+
+    def _counts(self, first_of_row: dict[str, int]) -> list[int]:
+        task = self.task
+        if task.instant is not None:
+            return [task.instant]
+        wanted = set(rows())
+        of_rows = sorted({time for row, time in first_of_row.items() if row in wanted})
+        step = max(1, -(-len(of_rows) // task.points))
+        spread = {(2 * index + 1) * self.end // (2 * task.points) for index in range(task.points)}
+        return sorted(spread | set(of_rows[task.phase % step :: step]))
+
+    async def _guarded(self, count: int, form: str) -> None:
+        """One moment; nothing takes for ever."""
+        try:
+            with anyio.fail_after(PATIENCE_S):
+                await (self._take_in_a_row(count) if form == IN_A_ROW else self._take(count, form))
+        except TimeoutError:
+            self._differs(count, form, f"nothing came of it in {PATIENCE_S} seconds")
+
+    async def _take(self, count: int, form: str) -> None:
+        """An image at a count, and what comes of it."""
+        task = self.task
+        async with watched_run(task.program, task.model, task.preemption) as run:
+            process = await run.start()
+            image = await self._image(process, count, form)
+            if image is None:
+                return
+            if form == GOES_ON:
+                seen = await run.to_the_end(process)
+                self.result.went_on += 1
+                self._compare(seen, count, f"{form}, the process itself", 0, 0)
+            else:
+                await process.kill()
+            store = None if run.store is None else run.store.at(image.manifest.clock_ns)
+        await self._restore(image, store, count, form)
+
+    async def _take_in_a_row(self, every: int) -> None:
+        """Images of one run, each as soon as the one before is ready, and what comes of each."""
+        task = self.task
+        images: list[Image] = []
+        async with watched_run(task.program, task.model, task.preemption) as run:
+            process = await run.start()
+            try:
+                async for image in process.checkpoints(every, incremental=True):
+                    images.append(image)
+            except FlukeError as error:
+                self.result.refused.append(ImageFailure(every, IN_A_ROW, str(error)))
+            seen = await run.to_the_end(process)
+            store = run.store
+        self._compare(seen, every, f"{IN_A_ROW}, the process itself", 0, 0)
+        for image in images:
+            self.result.in_a_row += 1
+            clock_ns = image.manifest.clock_ns
+            await self._restore(image, None if store is None else store.at(clock_ns), clock_ns, IN_A_ROW)
+
+    async def _image(self, process: Process, count: int, form: str) -> Image | None:
+        try:
+            return await process.checkpointer.capture(process, None, count)
+        except FlukeError as error:
+            if not process.has_ended:  # else it came to its end before that moment
+                self.result.refused.append(ImageFailure(count, form, str(error)))
+            return None
+
+    async def _restore(self, image: Image, store: NotedStore | None, count: int, form: str) -> None:
+        task = self.task
+        path = self.folder / f"{self.result.images}.fluke"
+        image.save(path)
+        self.result.images += 1
+        self.result.covered |= rows_in(image)
+        loaded = Image.load(path)
+        written = loaded.manifest.devices["console"].state["written"]
+        async with watched_run(task.program, task.model, task.preemption) as run:
+            try:
+                seen = await run.to_the_end(await run.restore(loaded, store))
+            except FlukeError as error:
+                self._differs(count, form, f"the image is refused: {error}")
+                return
+        self.result.restored += 1
+        self._compare(seen, count, f"{form}, restored", written, image.manifest.clock_ns)
+
+    def _compare(self, seen: Seen, count: int, form: str, written: int, clock_ns: int) -> None:
+        result, expected = self.result, self.undisturbed
+        if not self.compares_output:
+            seen.output = expected.output[written:]
+        what = difference(expected, seen, written=written, clock_ns=clock_ns, exact=result.is_exact)
+        if what:
+            self._differs(count, form, what)
+
+    def _differs(self, count: int, form: str, what: str) -> None:
+        self.result.divergences.append(ImageFailure(count, form, what))
