@@ -6,14 +6,17 @@ before it awaits anything else: `reply` now, `reply_at` an instant of the kernel
 depends on the outside. Guest code stands still until it has decided, so that what a program sees does not depend on
 how the host schedules tasks. A request may come again after it was answered, because callers are restarted; so a
 request must say by its arguments what it asks for, and doing it twice must do no harm.
+
+An image of a program names the classes of its devices. A device with `state` and `load_state` has its state there too;
+what others have to say, such as a store, belongs to the host and stays with it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -28,6 +31,29 @@ class Device(Protocol):
 
     async def run(self, port: DevicePort) -> None:
         """Serve `port` until cancelled; an exception from here stops the kernel."""
+        ...
+
+
+class StatefulDevice(Device, Protocol):
+    """
+    A device with a state that goes with the programs that use it: it is in their images.
+
+    Both are used at a moment at which every request has been decided about. A request that was not answered by then is
+    made again, by the program that goes on and by one that is restored.
+    """
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """All of it, in plain values: numbers, texts, None, lists, and dicts by texts; bytes in hexadecimal."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """
+        Be as the one was that had this state.
+
+        Raises:
+            FlukeError: it is none. Images may come from strangers, so look at all that is in it.
+        """
         ...
 
 
@@ -104,10 +130,11 @@ class Request:
 
 
 class DevicePort:
-    """One device's side of the ports that lead to it."""
+    """One device's side of the ports that lead to it; `device` is the one that serves it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, device: Device | None = None) -> None:
         self.host = host
+        self.device = device
         self.deferred: set[Request] = set()
         self._waiting: deque[Request] = deque()
         self._undecided = 0

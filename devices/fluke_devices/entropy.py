@@ -6,21 +6,26 @@ Requests, in 64-bit words; offsets and counts in bytes:
     PROBE              -> OK
     READ offset count  -> OK count bytes...   the bytes of the sequence from `offset` on
 
-A read says from where, so it can be repeated, and the device has no state but its seed: a program keeps its offset.
+A read says from where, so it can be repeated, and the device has no state but its seed, which goes into images: a
+program keeps its offset.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from hashlib import blake2b
+from typing import Any
 
 from fluke_async.abi.devices import CONSOLE_MAX_BYTES, PROBE, DeviceStatus, EntropyOperation
 from fluke_async.device import DevicePort, Request
+from fluke_async.errors import FlukeError
 from fluke_devices.words import words_of
 
 OK, BAD_REQUEST = DeviceStatus.OK, DeviceStatus.BAD_REQUEST
 BLOCK_BYTES = 64
-SEED_BYTES = 32
+SEED_BYTES, SEED_MAX_BYTES = 32, 64
+SEED = re.compile(f"([0-9a-f]{{2}}){{0,{SEED_MAX_BYTES}}}")
 
 
 class Entropy:
@@ -28,6 +33,24 @@ class Entropy:
 
     def __init__(self, seed: bytes | None = None) -> None:
         self.seed = os.urandom(SEED_BYTES) if seed is None else seed
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The seed."""
+        return {"seed": self.seed.hex()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """
+        Go on with another's sequence.
+
+        Raises:
+            FlukeError: it is no state of entropy.
+        """
+        match state:
+            case {"seed": str(text), **others} if not others and SEED.fullmatch(text):
+                self.seed = bytes.fromhex(text)
+            case _:
+                raise FlukeError(f"a seed is up to {SEED_MAX_BYTES} bytes in hexadecimal")
 
     async def run(self, port: DevicePort) -> None:
         async for request in port:

@@ -5,6 +5,9 @@ Requests, in 64-bit words; see `StoreOperation`. A blob is written in pieces und
 its writer chooses, and published under a name; nobody sees it before. All of it can be repeated: a piece at an offset
 that has been written is acknowledged, and so is the publication that was made last under a number. What is not
 published is forgotten when the same number is begun anew, by a piece at offset 0 that differs.
+
+What is in a store is the host's, and no part of a program's image. A program that is restored with another store finds
+what that has, and of what it was writing nothing: the next piece is refused, with the offset at which to begin again.
 """
 
 from __future__ import annotations

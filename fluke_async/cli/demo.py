@@ -1,8 +1,9 @@
 """
-`fluke demo`: a tour of what this kernel is about, in three steps.
+`fluke demo`: a tour of what this kernel is about, in four steps.
 
 One program runs in both execution models; one system call of it is followed through the trace; one
-blocked call is looked at from the outside, before, while it waits, and after.
+blocked call is looked at from the outside, before, while it waits, and after; one program is frozen in the middle, and
+thawed in another kernel.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 MODELS = ("interrupt", "process")
 PROGRAM, ARGUMENTS = "primes", ("20000", "3")
+FREEZE_AFTER, THAWED_BUDGET = 1_000_000, 100_000_000  # instructions
 LONG = ("bulk", "24", "1024")
 COUNTED = {
     "trap": "system calls",
@@ -43,12 +45,12 @@ COUNTED = {
 
 
 def demo() -> None:
-    """A tour of the kernel: what it is, in three steps."""
+    """A tour of the kernel: what it is, in four steps."""
     run_async(tour)
 
 
 async def tour() -> None:
-    """The three steps, in order."""
+    """The four steps, in order."""
     with tempfile.TemporaryDirectory() as folder:
         runs = [await trace_run(model, Path(folder) / f"{model}.jsonl") for model in MODELS]
         long_runs = [await trace_run(model, Path(folder) / f"{model}.jsonl", *LONG) for model in MODELS]
@@ -56,6 +58,7 @@ async def tour() -> None:
     show_preempted(long_runs)
     show_one_call(runs)
     show_blocked_call([await watch_blocked_call(model) for model in MODELS])
+    await show_frozen(runs[0].output)
 
 
 # One program, two execution models
@@ -243,6 +246,33 @@ def entry_name(thread: ThreadInfo) -> str:
     """The call that a thread's registers speak of."""
     entry = BY_NUMBER.get(thread.registers[ENTRY_POINT])
     return "-" if entry is None else entry.name
+
+
+# A program that is frozen and thawed
+
+
+async def show_frozen(undisturbed: str) -> None:
+    """The same program again: stopped in the middle, made an image, and gone on from there in the other model."""
+    import fluke_async as fluke  # noqa: PLC0415  (start-up time)
+
+    title("4. A program frozen in the middle, and thawed in another kernel")
+    async with fluke.Kernel(model=MODELS[0]) as kernel:
+        process = await kernel.spawn(PROGRAM, args=ARGUMENTS, budget=FREEZE_AFTER)
+        await process.wait()
+        image = await process.checkpoint()
+    manifest = image.manifest
+    kinds = Counter(each.type for each in manifest.objects)
+    print(f"Stopped after {FREEZE_AFTER:,} instructions in the {MODELS[0]} model. The image holds")
+    print(f"    objects: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}")
+    print(f"    memory:  {len(image.offsets())} pages that are not zero, {len(image.contents)} different ones")
+    print(f"    outside: only names: {', '.join(manifest.outside)}\n")
+    async with fluke.Kernel(model=MODELS[1]) as other:
+        copies = [await other.restore(image, budget=THAWED_BUDGET) for _ in range(2)]
+        outputs = [(await copy.stdout.read_all()).decode() for copy in copies]
+    print(f"Thawed in the {MODELS[1]} model, twice; each prints:")
+    print("".join(f"    {line}\n" for line in outputs[0].splitlines()), end="")
+    verdict = "as undisturbed" if outputs == [undisturbed] * 2 else "NOT as undisturbed"
+    print(f"which is {verdict}.")
 
 
 def title(text: str) -> None:

@@ -7,21 +7,22 @@ cannot tell. Its pages are held as they are at that moment, and read while it go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from fluke_async.abi.orders import OrderKind
-from fluke_async.embedding.devices import CONSOLE, is_console_state
+from fluke_async.embedding.device_states import describe_devices, shown_service, take_over
+from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
-from fluke_async.embedding.outside import Outside, Service
+from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.reading import Reading
-from fluke_async.embedding.slab import PROGRAM_END, OutOfMemory
+from fluke_async.embedding.slab import PROGRAM_END
 from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
@@ -47,7 +48,7 @@ class Still:
     clock_ns: int
     last_stamp: int
     budget: int | None
-    console: Any  # the state of its console
+    devices: Mapping[str, Device]
     records: bytearray
 
 
@@ -58,6 +59,7 @@ class Checkpointer:
         self._driver = driver
         self._processes = processes
         self._turn = anyio.Lock()  # the manager does one thing at a time
+        self._unborn: set[Outside] = set()  # of processes that are being made
 
     async def capture(self, process: Process, parent: Image | None = None, every: int | None = None) -> Image:
         """See `Process.checkpoint`; with `every`, at the next multiple of that count."""
@@ -78,32 +80,23 @@ class Checkpointer:
                 reading.end(image)
         return image
 
-    async def restore(self, image: Image, stdin: Any, services: Mapping[str, Named], budget: int | None) -> Process:
+    async def restore(
+        self, image: Image, stdin: Any, services: Mapping[str, Named], budget: int | None, substitutes: Collection[str]
+    ) -> Process:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
         _check_fits(manifest, services)
-
         laid_out: list[Outside] = []
 
         def lay_out() -> None:
             given = {name: resolve(driver, target) for name, target in services.items()}
+            take_over(manifest, given, substitutes, (*driver.outsides(), *self._unborn))
             mappings = [(each.start, each.end, each.prot) for each in manifest.mappings]
             hashes = {name: each.hash for name, each in manifest.outside.items()}
             driver.core.leave_out_hashes(each.word("hash") for each in manifest.objects if each.state)
             driver.core.leave_out_hashes(hashes.values())
-            laid_out.append(_outside(driver, mappings, hashes, given))
-
-        try:
-            await driver.surely(lay_out)
-            pages, zeros = image.pages(), iter(image.zeros())
-            while await driver.call(lambda: _store(laid_out[0], pages)) or await driver.call(
-                lambda: _touch(laid_out[0], zeros)
-            ):
-                pass
-        except BaseException:
-            for outside in laid_out:
-                await driver.ensure(outside.slab.free)
-            raise
+            laid_out.append(Outside.around(driver.core, mappings, hashes, given))
+            self._unborn.update(laid_out)
 
         def records() -> bytearray:
             core = driver.core
@@ -114,19 +107,37 @@ class Checkpointer:
             core.stamp += count
             return bytearray(data)
 
-        left = manifest.budget if budget is None else budget
-        console = _console_state(manifest)
-        still = Still(laid_out[0], manifest.clock_ns, manifest.last_stamp, left, console, bytearray())
-        return await self._make(manifest.program, manifest.arguments, still, records, stdin)
+        try:
+            await self._fill(image, lay_out, laid_out)
+            left = manifest.budget if budget is None else budget
+            still = Still(laid_out[0], manifest.clock_ns, manifest.last_stamp, left, manifest.devices, bytearray())
+            return await self._make(manifest.program, manifest.arguments, still, records, stdin)
+        finally:
+            self._unborn.difference_update(laid_out)
 
-    async def fork(self, process: Process, count: int) -> list[Process]:
+    async def _fill(self, image: Image, lay_out: Callable[[], None], laid_out: list[Outside]) -> None:
+        """Make what is outside, and the memory; nothing is left if that fails."""
+        driver = self._driver
+        try:
+            await driver.surely(lay_out)
+            pages, zeros = image.pages(), iter(image.zeros())
+            while await driver.call(lambda: _store(laid_out[0], pages)):
+                pass
+            while await driver.call(lambda: _touch(laid_out[0], zeros)):
+                pass
+        except BaseException:
+            for outside in laid_out:
+                await driver.ensure(outside.slab.free)
+            raise
+
+    async def fork(self, process: Process, stdin: Sequence[Any]) -> list[Process]:
         """See `Process.fork`."""
         copies: list[Outside] = []
 
         def copy(outside: Outside) -> None:
             try:
-                while len(copies) < count:
-                    copies.append(_copy(self._driver, outside))
+                while len(copies) < len(stdin):
+                    copies.append(outside.copy())
             except FlukeError:  # before it goes on, which may need memory
                 while copies:
                     copies.pop().slab.free()
@@ -135,11 +146,9 @@ class Checkpointer:
         made: list[Process] = []
         try:
             still = await self._read_out(process, copy)
-            while copies:
-                copied = Still(
-                    copies.pop(0), still.clock_ns, still.last_stamp, still.budget, still.console, still.records
-                )
-                made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, None))
+            for more in stdin:
+                copied = replace(still, outside=copies.pop(0))
+                made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, more))
         except BaseException:
             for each in copies:
                 await self._driver.ensure(each.slab.free)
@@ -167,11 +176,10 @@ class Checkpointer:
         def note(order: Order) -> None:
             outside = order.outside
             clock_ns = stop.clock_ns + process.attached.timer.offset_ns
-            console = process.attached.console.state
+            devices = describe_devices(process.attached.console, outside.services)
             keep(outside)
-            noted.append(
-                Still(outside, clock_ns, driver.core.stamp, outside.account.instructions_left, console, order.records)
-            )
+            left = outside.account.instructions_left
+            noted.append(Still(outside, clock_ns, driver.core.stamp, left, devices, order.records))
 
         stop = Stop(process, every)
         try:
@@ -202,7 +210,7 @@ class Checkpointer:
             return Order(OrderKind.CREATE, outside, records(), on_made=outside.take_in, on_running=go_on)
 
         def go_on() -> None:
-            process = self._processes.adopt(name, arguments, outside, stdin, still.console)
+            process = self._processes.adopt(name, arguments, outside, stdin, still.devices["console"].state)
             made.append(process)
             process.attached.go_on(still.clock_ns + outside.account.answered_cost - driver.now_ns())
             outside.hand_on()
@@ -261,7 +269,7 @@ def _manifest(process: Process, still: Still) -> Manifest:
         outside={name: OutsideObject(target.type.name.lower(), target.hash) for name, target in outside.named.items()},
         objects=records.objects,
         running=records.running,
-        devices={"console": Device(CONSOLE.replace(":", "."), dict(still.console))},
+        devices=dict(still.devices),
         unsaved=(),
     )
 
@@ -269,7 +277,7 @@ def _manifest(process: Process, still: Still) -> Manifest:
 def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:
     """See that a process can be made here of what an image says."""
     wanted = [name.removeprefix(SERVICE_PREFIX) for name in manifest.outside if name.startswith(SERVICE_PREFIX)]
-    missing = [name for name in wanted if name not in services]
+    missing = [shown_service(manifest, name) for name in wanted if name not in services]
     if missing:
         raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
     unknown = [name for name in services if name not in wanted]
@@ -277,40 +285,9 @@ def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:
         raise FlukeError(f"the process in this image has no service {', '.join(unknown)}: leave it out")
     if manifest.memory_size != PROGRAM_END or not OUTSIDE_TYPES.keys() <= manifest.outside.keys():
         raise FlukeError("this image is not of a process of such a kernel: its memory or its ports are others")
-    if not is_console_state(_console_state(manifest)):
-        raise FlukeError("this image has no console that can be continued: its state is not one")
-
-
-def _console_state(manifest: Manifest) -> Any:
     console = manifest.devices.get("console")
-    return None if console is None else console.state
-
-
-def _outside(
-    driver: Driver, mappings: list[tuple[int, int, int]], hashes: Mapping[str, int], services: Mapping[str, Service]
-) -> Outside:
-    """What a process has outside, with the hashes that it had, around memory in which nothing is yet."""
-    outside = Outside(driver.core, hashes)
-    try:
-        outside.make()
-        for start, end, prot in mappings:
-            outside.map(start, end, prot)
-        outside.open(services)
-    except BaseException:
-        outside.slab.free()
-        raise
-    return outside
-
-
-def _copy(driver: Driver, outside: Outside) -> Outside:
-    """What a process has outside, and its memory as it is now, once more."""
-    core = driver.core
-    hashes = {name: target.hash for name, target in outside.named.items()}
-    copy = _outside(driver, outside.mappings, hashes, outside.services)
-    if not core.root.share(core, outside.slab.start, PROGRAM_END, copy.slab.start):
-        copy.slab.free()
-        raise OutOfMemory(core.quota.limit_bytes)
-    return copy
+    if console is None or not is_console_state(console.state):
+        raise FlukeError("this image has no console that can be continued: its state is not one")
 
 
 def _touch(outside: Outside, zeros: Iterator[int]) -> bool:

@@ -26,7 +26,7 @@ class Devices:
 
     def plug_in(self, device: Device) -> DevicePort:
         """Run a device."""
-        port = DevicePort(self._driver)
+        port = DevicePort(self._driver, device)
         self._driver.ports.append(port)
         self._tasks.start_soon(_serve, device, port)
         return port

@@ -20,6 +20,7 @@ from fluke_async.embedding.exit import Exit, stuck_exit
 from fluke_async.embedding.host_context import HostContext
 from fluke_async.embedding.host_queue import HostQueue
 from fluke_async.embedding.manager import Manager
+from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.snapshot import describe_exception, describe_thread
 from fluke_async.errors import FlukeError, KernelBug
@@ -196,6 +197,10 @@ class Driver(HostQueue):
             self._effort = int(min(EFFORT_MAX, max(EFFORT_MIN, self._effort * factor)))
 
     # -- processes ------------------------------------------------------------------------------------------------
+
+    def outsides(self) -> list[Outside]:
+        """What the processes have outside that are there."""
+        return [process.loaded for process in self.present.values() if process.loaded is not None]
 
     def adopt(self, process: Process) -> None:
         """Take a new process into the kernel."""

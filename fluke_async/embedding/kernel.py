@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from fluke_async.embedding.exception_group import unwrapped
 from fluke_async.embedding.host_context import HostContext
 from fluke_async.embedding.host_objects import Named
 from fluke_async.embedding.host_thread import HostThread
-from fluke_async.embedding.options import check, check_spawn
+from fluke_async.embedding.options import check, check_spawn, check_substitutes
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.processes import Processes
 from fluke_async.embedding.snapshot import KernelStatistics, kernel_statistics
@@ -196,6 +196,7 @@ class Kernel:
         stdout: Any | None = None,
         services: Mapping[str, Named] | None = None,
         budget: int | None = None,
+        substitutes: Collection[str] = (),
     ) -> Process:
         """
         Let a process go on from an image, in this kernel or any other, as often as one likes.
@@ -204,11 +205,14 @@ class Kernel:
             image: what `Process.checkpoint` or `Image.load` gave.
             stdin: input that comes after what the process had not read of its own, as for `spawn`.
             stdout: where its output from here on goes, as for `spawn`.
-            services: what the process refers to by name outside; it needs those that it had.
+            services: what the process refers to by name outside; it needs those that it had. Devices must be of the
+                classes that the image names, and are given the states that they have in it.
             budget: instructions after which it is stopped; by default what it had left.
+            substitutes: names of services that may be anything else than they were; their states are left as they are.
 
         Raises:
-            FlukeError: a service is missing, there is no memory for it, or the kernel has stopped.
+            FlukeError: a service is missing or another than it was, a device does not take its state or another process
+                uses it in another state, there is no memory, or the kernel has stopped.
         """
         driver, processes = self._running_driver(), self._processes
         assert processes is not None
@@ -216,7 +220,9 @@ class Kernel:
         if not isinstance(image, Image):
             raise FlukeError(f"{image!r} is no image: give one that Process.checkpoint or Image.load returned")
         driver.check_open()
-        process = await processes.checkpointer.restore(image, stdin, services or {}, budget)
+        process = await processes.checkpointer.restore(
+            image, stdin, services or {}, budget, check_substitutes(substitutes)
+        )
         processes.redirect(process, stdout)
         return process
 

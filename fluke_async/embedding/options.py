@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.errors import FlukeError
@@ -71,9 +71,7 @@ def check_spawn(
         raise FlukeError(f"args {args!r} is no list: give one, such as args=[]")
     if not isinstance(env, Mapping | None):
         raise FlukeError(f"env {env!r} is no mapping: give one, such as env={{'NAME': 'VALUE'}}, or None")
-    if not isinstance(stdin, bytes | None) and not hasattr(stdin, "receive"):
-        kind = type(stdin).__name__
-        raise FlukeError(f"stdin, a {kind}, cannot be read: give bytes, an async stream with `receive`, or None")
+    _check_input(stdin)
     if stdout is not None and not hasattr(stdout, "send"):
         raise FlukeError(
             f"stdout, a {type(stdout).__name__}, cannot be written: give an async stream with `send`, or None"
@@ -82,6 +80,40 @@ def check_spawn(
         raise FlukeError(f"budget {budget!r} is no positive number of instructions: give one, or None")
     if not isinstance(services, Mapping | None):
         raise FlukeError(f"services {services!r} is no mapping: give one, such as services={{'name': port}}, or None")
+
+
+def check_inputs(inputs: object, count: int) -> Sequence[Any]:
+    """
+    One input for each of the copies that `Process.fork` makes; None stands for none.
+
+    Raises:
+        FlukeError: they are not as many, or one is none.
+    """
+    if inputs is None:
+        return [None] * count
+    if isinstance(inputs, str | bytes) or not isinstance(inputs, Sequence) or len(inputs) != count:
+        raise FlukeError(f"stdin of {count} copies is a list of {count} inputs: give one for each, or None")
+    for each in inputs:
+        _check_input(each)
+    return inputs
+
+
+def check_substitutes(substitutes: object) -> Collection[str]:
+    """
+    Names of services.
+
+    Raises:
+        FlukeError: they are none.
+    """
+    if isinstance(substitutes, str) or not isinstance(substitutes, Collection):
+        raise FlukeError(f"substitutes {substitutes!r} is no list of services' names: give one, such as ['name']")
+    return substitutes
+
+
+def _check_input(stdin: object) -> None:
+    if not isinstance(stdin, bytes | None) and not hasattr(stdin, "receive"):
+        kind = type(stdin).__name__
+        raise FlukeError(f"stdin, a {kind}, cannot be read: give bytes, an async stream with `receive`, or None")
 
 
 def memory_size(memory: str | int) -> int:

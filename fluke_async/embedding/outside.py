@@ -7,12 +7,13 @@ refer to in it has names: by these its references are found again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
 
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.abi.orders import ORDER_NAME
 from fluke_async.device import DevicePort
-from fluke_async.embedding.slab import Slab
+from fluke_async.embedding.slab import OutOfMemory, Slab
 from fluke_async.image.manifest import SERVICE_PREFIX
 from fluke_async.image.records import record_name
 from fluke_async.kernel.account import Account
@@ -43,6 +44,41 @@ class Outside:
         self.named: dict[str, KernelObject] = {}
         self._early: list[DeviceRequest] = []  # to devices that are not there yet
         self._window: Region | None = None
+
+    @classmethod
+    def around(
+        cls,
+        core: Core,
+        mappings: Iterable[tuple[int, int, int]],
+        hashes: Mapping[str, int],
+        services: Mapping[str, Service],
+    ) -> Self:
+        """What a process had outside, with the hashes that it had, around memory in which nothing is yet."""
+        outside = cls(core, hashes)
+        try:
+            outside.make()
+            for start, end, prot in mappings:
+                outside.map(start, end, prot)
+            outside.open(services)
+        except BaseException:
+            outside.slab.free()
+            raise
+        return outside
+
+    def copy(self) -> Outside:
+        """
+        The same once more, around memory as this is now, but without the objects in it.
+
+        Raises:
+            OutOfMemory: the kernel's memory does not suffice; nothing is left.
+        """
+        core = self.slab.core
+        hashes = {name: target.hash for name, target in self.named.items()}
+        copy = self.around(core, self.mappings, hashes, self.services)
+        if not core.root.share(core, self.slab.start, self.slab.end, copy.slab.start):
+            copy.slab.free()
+            raise OutOfMemory(core.quota.limit_bytes)
+        return copy
 
     @property
     def account(self) -> Account:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from fluke_async.embedding.exit import Exit
+from fluke_async.embedding.options import check_inputs
 from fluke_async.embedding.output import OutputStream
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.snapshot import ThreadInfo, describe_thread
@@ -161,19 +162,25 @@ class Process:
                 raise
             yield image
 
-    async def fork(self, count: int) -> list[Process]:
+    async def fork(self, count: int, *, stdin: Sequence[bytes | Any | None] | None = None) -> list[Process]:
         """
         Copies of the process as it is at this moment, which run on, each for itself.
 
         They share its memory until somebody writes to it, and have its services; each has a budget of what the process
         has left of its own, a stream for its output from here on, and of the input what was there and not read.
 
+        Args:
+            count: how many.
+            stdin: for each copy the input that comes after that, as for `Kernel.spawn`; by default none, so that a copy
+                which reads on is at the end.
+
         Raises:
-            FlukeError: as for `checkpoint`; or the count is not positive, or there is no memory. Then there are none.
+            FlukeError: as for `checkpoint`; or the count is not positive, the inputs are not as many or are none, or
+                there is no memory. Then there are no copies.
         """
         if type(count) is not int or count < 1:
             raise FlukeError(f"{count!r} is no number of copies: give one from 1 up")
-        return await self.checkpointer.fork(self, count)
+        return await self.checkpointer.fork(self, check_inputs(stdin, count))
 
     def threads(self) -> tuple[ThreadInfo, ...]:
         """A snapshot of every thread, in order of creation; stops nothing."""

@@ -69,7 +69,9 @@ def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
         )
     wanted = list(rows())
     covered = set().union(*(each.covered for each in results)) if results else set()
-    totals = {name: sum(getattr(each, name) for each in results) for name in ("images", "restored", "went_on", "in_a_row")}
+    totals = {
+        name: sum(getattr(each, name) for each in results) for name in ("images", "restored", "went_on", "in_a_row")
+    }
     return {
         "programs": found,
         **totals,

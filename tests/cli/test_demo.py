@@ -11,7 +11,8 @@ from tests.cli.conftest import Fluke
 def test_the_tour_runs(fluke: Fluke) -> None:
     finished = fluke("demo")
     assert (finished.status, finished.errors) == (0, "")
-    assert finished.output.count("2262 primes below 20000") == len(MODELS)
+    assert finished.output.count("2262 primes below 20000") == len(MODELS) + 1
+    assert "which is as undisturbed" in finished.output
     assert "the traces are equal" in finished.output
     assert "typed while the call was blocked" in finished.output
 

@@ -157,3 +157,14 @@ async def test_budget_bounds_a_handler_that_returns_to_its_own_return(make_kerne
         process.add_budget(1000)
         with anyio.fail_after(10):
             assert (await process.wait()).reason == "budget"
+
+
+async def test_restored_process_has_what_was_left_or_what_it_is_given(make_kernel: MakeKernel) -> None:
+    async with make_kernel() as kernel:
+        process = await kernel.spawn("primes", args=["20000", "2"], budget=1_000_000)
+        assert (await process.wait()).reason == "budget"
+        image = await process.checkpoint()
+        assert image.manifest.budget == 0
+        assert (await (await kernel.restore(image)).wait()).reason == "budget"
+        given = await kernel.restore(image, budget=100_000_000)
+        assert await given.wait() == fluke.Exit("exited", 0)

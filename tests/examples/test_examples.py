@@ -12,8 +12,22 @@ from tests.tidy import ROOT
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 SAYS = {
     "compare_models.py": ("stacks: none", "stacks: 1000 times mutex_lock suspended", "woken in order"),
+    "custom_device.py": (
+        "thrown, then saved:  5 3 1 5 6\n",
+        "restored, and on:    3 4 1 5 3 4 2\n",
+        "undisturbed:         5 3 1 5 6 3 4 1 5 3 4 2\n",
+        "has {'seed': 668893310, 'thrown': [5, 3, 1, 5, 6, 3]}",
+        "uses the services dice (a __main__.Dice)",
+    ),
     "embed.py": ("hello: Hello, asyncio!", "primes: 303 primes below 2000", "spin has ended: budget", "went on: True"),
+    "fork_and_explore.py": ("100 copies have answered", "100000 = 2 x 2 x 2 x 2 x 2 x 5 x 5 x 5 x 5 x 5\n"),
+    "kill_and_resume.py": ("begin: killed with status -9", "resume: killed with status -9", "as undisturbed: True"),
     "shared_mutex.py": ("shared_counter 1: exited", "counted together: 6200"),
+    "web_service.py": (
+        "the client has left; frozen: primes 100000 2\n",
+        "thread 0: 5133 primes from 0 to 50000\nthread 1: 4459 primes from 50000 to 100000\n9592 primes below 100000\n",
+        "once more: nothing is frozen under this token\n",
+    ),
 }
 
 
