@@ -103,13 +103,15 @@ class ImageCheck:
             form = ENDED if number % 2 and self.task.instant is None else GOES_ON
             await self._guarded(count, form)
         if self.task.instant is None and len(self.result.divergences) < FAILURES_MAX:
-            await self._guarded(max(1, self.end // CHAIN), IN_A_ROW)
+            await self._guarded(max(1, self.executed // CHAIN), IN_A_ROW)
 
     async def _run_undisturbed(self) -> dict[str, int]:
         task = self.task
         async with watched_run(task.program, task.model, task.preemption) as run:
             run.watch_rows()
-            self.undisturbed = await run.to_the_end(await run.start())
+            process = await run.start()
+            self.undisturbed = await run.to_the_end(process)
+            self.executed = process.stillness.count
             self.end = run.seen.completions[-1][0] or 1
             return run.first_of_row
 
@@ -169,7 +171,7 @@ class ImageCheck:
 
     async def _image(self, process: Process, count: int, form: str) -> Image | None:
         try:
-            return await process.checkpointer.capture(process, None, count)
+            return await process.checkpointer.capture(process, at=count)
         except FlukeError as error:
             if not process.has_ended:  # else it came to its end before that moment
                 self.result.refused.append(ImageFailure(count, form, str(error)))
