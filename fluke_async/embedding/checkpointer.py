@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from fluke_async.abi.orders import OrderKind
-from fluke_async.embedding.device_states import describe_devices, shown_service, take_over
+from fluke_async.embedding.device_states import describe_devices, take_over
 from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
@@ -27,7 +27,7 @@ from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
+from fluke_async.image.manifest import OUTSIDE_TYPES, Device, Manifest, OutsideObject, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
 from fluke_async.kernel.params import STAMP_LEAD_MAX
@@ -87,7 +87,7 @@ class Checkpointer:
     ) -> Process:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
-        _check_fits(manifest, services)
+        _check_fits(manifest)
         laid_out: list[Outside] = []
 
         def lay_out() -> None:
@@ -275,15 +275,8 @@ def _manifest(process: Process, still: Still) -> Manifest:
     )
 
 
-def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:
+def _check_fits(manifest: Manifest) -> None:
     """See that a process can be made here of what an image says."""
-    wanted = [name.removeprefix(SERVICE_PREFIX) for name in manifest.outside if name.startswith(SERVICE_PREFIX)]
-    missing = [shown_service(manifest, name) for name in wanted if name not in services]
-    if missing:
-        raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
-    unknown = [name for name in services if name not in wanted]
-    if unknown:
-        raise FlukeError(f"the process in this image has no service {', '.join(unknown)}: leave it out")
     if manifest.memory_size != PROGRAM_END or not OUTSIDE_TYPES.keys() <= manifest.outside.keys():
         raise FlukeError("this image is not of a process of such a kernel: its memory or its ports are others")
     console = manifest.devices.get("console")

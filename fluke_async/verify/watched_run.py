@@ -84,7 +84,7 @@ class WatchedRun:
         """The process's own time; None while it stands still."""
         for process in self.driver.present.values():
             if not process.is_held:
-                return self.driver.core.time + process.attached.timer.offset_ns
+                return self.driver.core.time + int(process.attached.timer.offset_ns)
         return None
 
     def _note(self, event: tuple[Any, ...]) -> None:
