@@ -61,8 +61,10 @@ class Checkpointer:
         self._turn = anyio.Lock()  # the manager does one thing at a time
         self._unborn: set[Outside] = set()  # of processes that are being made
 
-    async def capture(self, process: Process, parent: Image | None = None, every: int | None = None) -> Image:
-        """See `Process.checkpoint`; with `every`, at the next multiple of that count."""
+    async def capture(
+        self, process: Process, parent: Image | None = None, every: int | None = None, at: int | None = None
+    ) -> Image:
+        """See `Process.checkpoint`; with `every` or `at`, when that has come: see `Stop`."""
         readings: list[Reading] = []
         image: Image | None = None
 
@@ -70,7 +72,7 @@ class Checkpointer:
             readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, begin, every)
+            still = await self._read_out(process, begin, Stop(process, every, at))
             builder = ImageBuilder(_manifest(process, still), parent)
             async for pages in readings[0].pages():
                 builder.add(pages)
@@ -145,7 +147,7 @@ class Checkpointer:
 
         made: list[Process] = []
         try:
-            still = await self._read_out(process, copy)
+            still = await self._read_out(process, copy, Stop(process))
             for more in stdin:
                 copied = replace(still, outside=copies.pop(0))
                 made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, more))
@@ -159,7 +161,7 @@ class Checkpointer:
 
     # -- The manager's part -------------------------------------------------------------------------------------------
 
-    async def _read_out(self, process: Process, keep: Callable[[Outside], None], every: int | None = None) -> Still:
+    async def _read_out(self, process: Process, keep: Callable[[Outside], None], stop: Stop) -> Still:
         """Have the manager read a process out; `keep` is called while it stands still, and may refuse."""
         driver = self._driver
         noted: list[Still] = []
@@ -181,12 +183,11 @@ class Checkpointer:
             left = outside.account.instructions_left
             noted.append(Still(outside, clock_ns, driver.core.stamp, left, devices, order.records))
 
-        stop = Stop(process, every)
         try:
-            if every is not None:  # that may take long, and others have their turn
+            if stop.is_later:  # that may take long, and others have their turn
                 await stop.wait()
             async with self._turn:
-                if every is None:
+                if not stop.is_later:
                     await stop.wait()
                 process.on_end.append(leave)
                 try:

@@ -36,7 +36,7 @@ async def own_time(
 
 @pytest.mark.usefixtures("small_slices")
 @pytest.mark.parametrize(
-    "program", [["clock", "10", "5"], ["philosophers", "5", "12"], ["inversion"], ["primes", "900"]]
+    "program", [["clock", "10", "5"], ["philosophers", "5", "12"], ["inversion"], ["primes", "200"]]
 )
 async def test_who_is_read_out_again_and_again_loses_no_time(make_kernel: MakeKernel, program: list[str]) -> None:
     async with make_kernel() as kernel:
