@@ -5,13 +5,14 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test verify interleavings grind hostile kills mutants lint types fresh elf-check bench clean
+.PHONY: help demo test verify verify-images interleavings grind hostile kills mutants lint types fresh elf-check bench clean
 
 help:
 	@echo 'make demo       a tour of what this kernel does, in under a minute'
 	@echo 'make test       the tests'
 	@echo 'make verify     everything re-created at every point of every program, in some twenty minutes'
 	@echo 'make interleavings    small programs on 1, 2 and 4 harts, in many orders, in some minutes'
+	@echo 'make verify-images  images of every program, each restored in another kernel, in some twenty minutes'
 	@echo 'make grind      two million random hostile calls on the kernel, in some minutes'
 	@echo 'make hostile    damaged programs and images, forged states, 100,000 of each, in some twenty minutes'
 	@echo 'make kills      two hundred runs killed at random moments, which go on from their images, in some minutes'
@@ -31,6 +32,9 @@ verify: $(VENV)/dev.stamp
 	$(RUN) -m tests.verify.planted_page tests/verify/verification.md
 	cat tests/verify/mutants.md >>tests/verify/verification.md
 
+verify-images: $(VENV)/dev.stamp
+	$(RUN) -m fluke_async verify --image --all --report tests/verify/images.md
+
 interleavings: $(VENV)/dev.stamp
 	$(RUN) -m fluke_async.verify.interleavings
 	$(RUN) -m tests.verify.explored_worlds
@@ -43,6 +47,7 @@ hostile: $(VENV)/demo.stamp
 	$(RUN) -m fluke_async.verify.hostile_files --count 100000
 	$(RUN) -m fluke_async.verify.hostile_images --count 100000
 	$(RUN) -m fluke_async.verify.hostile_states --count 6000
+	$(RUN) -m fluke_async.verify_images.hostile_restores --count 1000
 
 kills: $(VENV)/dev.stamp
 	$(RUN) -m tests.cli.kills --kills 200

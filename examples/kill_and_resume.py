@@ -20,7 +20,7 @@ from pathlib import Path
 import fluke_async as fluke
 
 PROGRAM, ARGUMENTS = "clock", ["1000", "1"]  # 1,000 sleeps of a millisecond, a line for each
-EVERY = 100_000  # instructions: about 40 sleeps
+EVERY = 50_000  # instructions: some 25 sleeps
 
 
 async def follow(process: fluke.Process, folder: Path, offset: int) -> None:

@@ -64,7 +64,10 @@ LAYERS = {
 OUTSIDE = {
     "unicorn": ("fluke_async.cpu.unicorn",),
     "uvloop": ("fluke_async.bench", "fluke_async.cli"),
-    "anyio": ("fluke_async.bench", "fluke_async.embedding", "fluke_async.device", "fluke_devices", "fluke_async.cli"),
+    "anyio": (
+        *("fluke_async.bench", "fluke_async.embedding", "fluke_async.device", "fluke_devices", "fluke_async.cli"),
+        "fluke_async.verify_images",
+    ),
     "cyclopts": ("fluke_async.cli",),
     "rich": ("fluke_async.cli",),
     "msgspec": ("fluke_async.image",),

@@ -11,6 +11,7 @@ import anyio
 
 from fluke_async.bench.guest import operation_us
 from fluke_async.bench.host import guest_code_percent, lag_ms, wall_s
+from fluke_async.bench.images import image_figures
 from fluke_async.bench.measure import Figure, figure
 from fluke_async.bench.memory import memory_figures, spaces_figure
 from fluke_async.bench.messages import crowd_figure, long_message_figures, models_figure, round_trip_figures
@@ -62,6 +63,8 @@ def measure() -> int:
         for each in anyio.run(memory_figures, model):
             show(each)
         show(anyio.run(spaces_figure, model))
+    for each in anyio.run(image_figures):
+        show(each)
     for model in ("interrupt", "process"):
         for each in crowd_figures(model):
             show(each)

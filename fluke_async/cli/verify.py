@@ -43,7 +43,7 @@ class Selection:
     """Create everything again at every kernel point, one after the other, without a rest in between."""
     image: Annotated[bool, Parameter(negative="")] = False
     """Take images of the process at so many moments (10, unless --points says otherwise), restore each in another
-    kernel, and compare; with --instant, at one count of the kernel."""
+    kernel, and compare; with --instant, at one count of the process's own."""
     cpus: int = 1
     """Number of harts: so many threads run at a time."""
     seed: int = 0

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fluke_async.verify import image_campaign as campaign
+from fluke_async.verify_images import campaign
 
 if TYPE_CHECKING:
     from fluke_async.cli.verify import Selection
     from fluke_async.execution.configuration import Configuration
-    from fluke_async.verify.image_check import ImageResult
+    from fluke_async.verify_images.check import ImageResult
 
 IMAGE_POINTS = 10
 _LINE = "{:16} {:18} {:>7} {:>8} {:>8} {:>9} {:>9}   {}"

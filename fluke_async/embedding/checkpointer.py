@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from fluke_async.abi.orders import OrderKind
-from fluke_async.embedding.device_states import describe_devices, shown_service, take_over
+from fluke_async.embedding.device_states import describe_devices, take_over
 from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.manager import Manager, Order
@@ -27,7 +27,7 @@ from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, SERVICE_PREFIX, Device, Manifest, OutsideObject, shown
+from fluke_async.image.manifest import OUTSIDE_TYPES, Device, Manifest, OutsideObject, shown
 from fluke_async.image.manifest import Mapping as MappedRange
 from fluke_async.image.records import from_records, to_records
 from fluke_async.kernel.params import STAMP_LEAD_MAX
@@ -61,8 +61,10 @@ class Checkpointer:
         self._turn = anyio.Lock()  # the manager does one thing at a time
         self._unborn: set[Outside] = set()  # of processes that are being made
 
-    async def capture(self, process: Process, parent: Image | None = None, every: int | None = None) -> Image:
-        """See `Process.checkpoint`; with `every`, at the next multiple of that count."""
+    async def capture(
+        self, process: Process, parent: Image | None = None, every: int | None = None, at: int | None = None
+    ) -> Image:
+        """See `Process.checkpoint`; with `every` or `at`, when that has come: see `Stop`."""
         readings: list[Reading] = []
         image: Image | None = None
 
@@ -70,7 +72,7 @@ class Checkpointer:
             readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, begin, every)
+            still = await self._read_out(process, begin, Stop(process, every, at))
             builder = ImageBuilder(_manifest(process, still), parent)
             async for pages in readings[0].pages():
                 builder.add(pages)
@@ -85,7 +87,7 @@ class Checkpointer:
     ) -> Process:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
-        _check_fits(manifest, services)
+        _check_fits(manifest)
         laid_out: list[Outside] = []
 
         def lay_out() -> None:
@@ -145,7 +147,7 @@ class Checkpointer:
 
         made: list[Process] = []
         try:
-            still = await self._read_out(process, copy)
+            still = await self._read_out(process, copy, Stop(process))
             for more in stdin:
                 copied = replace(still, outside=copies.pop(0))
                 made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, more))
@@ -159,7 +161,7 @@ class Checkpointer:
 
     # -- The manager's part -------------------------------------------------------------------------------------------
 
-    async def _read_out(self, process: Process, keep: Callable[[Outside], None], every: int | None = None) -> Still:
+    async def _read_out(self, process: Process, keep: Callable[[Outside], None], stop: Stop) -> Still:
         """Have the manager read a process out; `keep` is called while it stands still, and may refuse."""
         driver = self._driver
         noted: list[Still] = []
@@ -181,12 +183,11 @@ class Checkpointer:
             left = outside.account.instructions_left
             noted.append(Still(outside, clock_ns, driver.core.stamp, left, devices, order.records))
 
-        stop = Stop(process, every)
         try:
-            if every is not None:  # that may take long, and others have their turn
+            if stop.is_later:  # that may take long, and others have their turn
                 await stop.wait()
             async with self._turn:
-                if every is None:
+                if not stop.is_later:
                     await stop.wait()
                 process.on_end.append(leave)
                 try:
@@ -212,7 +213,7 @@ class Checkpointer:
         def go_on() -> None:
             process = self._processes.adopt(name, arguments, outside, stdin, still.devices["console"].state)
             made.append(process)
-            process.attached.go_on(still.clock_ns + outside.account.answered_cost - driver.now_ns())
+            process.attached.go_on(still.clock_ns - driver.now_ns())
             outside.hand_on()
             driver.set_held(process, False)
             if driver.core.trace is not None:
@@ -274,15 +275,8 @@ def _manifest(process: Process, still: Still) -> Manifest:
     )
 
 
-def _check_fits(manifest: Manifest, services: Mapping[str, Named]) -> None:
+def _check_fits(manifest: Manifest) -> None:
     """See that a process can be made here of what an image says."""
-    wanted = [name.removeprefix(SERVICE_PREFIX) for name in manifest.outside if name.startswith(SERVICE_PREFIX)]
-    missing = [shown_service(manifest, name) for name in wanted if name not in services]
-    if missing:
-        raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
-    unknown = [name for name in services if name not in wanted]
-    if unknown:
-        raise FlukeError(f"the process in this image has no service {', '.join(unknown)}: leave it out")
     if manifest.memory_size != PROGRAM_END or not OUTSIDE_TYPES.keys() <= manifest.outside.keys():
         raise FlukeError("this image is not of a process of such a kernel: its memory or its ports are others")
     console = manifest.devices.get("console")

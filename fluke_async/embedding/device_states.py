@@ -42,7 +42,7 @@ def take_over(
     manifest: Manifest, services: Mapping[str, Service], substitutes: Collection[str], others: Iterable[Outside]
 ) -> None:
     """
-    See that a process finds devices of the classes that it had, and let them take over the states in its image.
+    See that a process finds services and devices as it had, and let devices take over the states in its image.
 
     Args:
         manifest: the image's.
@@ -51,8 +51,8 @@ def take_over(
         others: the processes that there are.
 
     Raises:
-        FlukeError: a service is of another class than it was; a device would change that another process uses, or it
-            does not take its state; a substitute is for nothing.
+        FlukeError: a service is missing, unknown, or of another class than it was; a device would change that another
+            process uses, or it does not take its state; a substitute is for nothing.
     """
     _check(manifest, services, substitutes)
     in_use = [target for outside in others for target in outside.services.values()]
@@ -70,6 +70,13 @@ def take_over(
 
 
 def _check(manifest: Manifest, services: Mapping[str, Service], substitutes: Collection[str]) -> None:
+    wanted = [name.removeprefix(SERVICE_PREFIX) for name in manifest.outside if name.startswith(SERVICE_PREFIX)]
+    missing = [_shown(manifest, name) for name in wanted if name not in services]
+    if missing:
+        raise FlukeError(f"the process in this image uses the services {', '.join(missing)}: pass them in services")
+    unknown = [name for name in services if name not in wanted]
+    if unknown:
+        raise FlukeError(f"the process in this image has no service {', '.join(unknown)}: leave it out")
     for name in substitutes:
         if name not in services:
             raise FlukeError(f"{name!r} among the substitutes is no service that was given: name those that were")
@@ -100,7 +107,7 @@ def _recorded(
             yield name, record, services[name]
 
 
-def shown_service(manifest: Manifest, name: str) -> str:
+def _shown(manifest: Manifest, name: str) -> str:
     """A service's name, with the class of the device that it was."""
     record = manifest.devices.get(SERVICE_PREFIX + name)
     return name if record is None else f"{name} (a {record.device})"

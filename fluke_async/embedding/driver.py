@@ -224,7 +224,6 @@ class Driver(HostQueue):
         """Halt a process while it is read out, or made; nobody is told."""
         if process.loaded is not None:
             process.loaded.account.is_held = held
-            process.loaded.account.answered_cost = 0
             self.core.settle(process.loaded.account)
 
     def set_suspended(self, process: Process, suspended: bool) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fluke_async.embedding.process import Process
 
 
+NEVER = 1 << 64  # a count of which it is not known yet when it is due
+
+
 class Alarm:
     """One entry in the kernel's timeline."""
 
@@ -33,11 +36,16 @@ class Alarm:
 
 
 class Stop:
-    """Somebody who needs a process to stand still. With `every`, at the next multiple of that count; by default now."""
+    """
+    Somebody who needs a process to stand still: by default now.
 
-    def __init__(self, process: Process, every: int | None = None) -> None:
+    With `every`, at the next multiple of that count of its own; with `at`, when the kernel's count has reached that.
+    """
+
+    def __init__(self, process: Process, every: int | None = None, at: int | None = None) -> None:
         self._stillness = process.stillness
         self.every = every
+        self.at = at
         self.due = 0  # the process's own count at which it stands still
         self.has_come = False
         self.reached = anyio.Event()
@@ -53,6 +61,11 @@ class Stop:
         await self.reached.wait()
         if not self.has_come:
             raise FlukeError(f"process {self._stillness.process.name!r} has ended: there is nothing left of it")
+
+    @property
+    def is_later(self) -> bool:
+        """Whether there is something to be waited for."""
+        return self.every is not None or self.at is not None
 
     @property
     def clock_ns(self) -> int:
@@ -89,20 +102,31 @@ class Stillness:
         self._put_off.append(action)
 
     @property
-    def _count(self) -> int:
+    def count(self) -> int:
+        """What the kernel has executed so far while the process did not stand still."""
         return (self._since if self._holding else self.driver.core.time) - self._left_out
 
     def plan(self, stop: Stop) -> None:
         """Have the process stand still when the moment has come; one that has ended never does."""
         process = self.process
-        if process.loaded is None or (process.has_ended and stop.every is not None):
+        if process.loaded is None or (process.has_ended and stop.is_later):
             stop.reached.set()
-        elif self._holding and stop.every is None:
+        elif self._holding and not stop.is_later:
             self._come(stop)
         else:  # also if it is due: what it has asked devices for goes there before, in its own time
-            stop.due = self._count if stop.every is None else (self._count // stop.every + 1) * stop.every
             self._planned.append(stop)
+            if stop.every is not None:
+                stop.due = (self.count // stop.every + 1) * stop.every
+            elif stop.at is not None and stop.at > self.driver.core.time:
+                stop.due = NEVER
+                self.driver.core.at(stop.at, lambda: self._is_due(stop), Alarm())
+            else:
+                stop.due = self.count
             self._arm()
+
+    def _is_due(self, stop: Stop) -> None:
+        stop.due = self.count
+        self._arm()
 
     def disarm(self) -> None:
         """The kernel's clock may jump now, and its count with it: that is no moment to look at."""
@@ -117,13 +141,13 @@ class Stillness:
     def _arm(self) -> None:
         """Have the kernel look when the first moment comes that is planned."""
         self.disarm()
-        if self._planned and not self._holding:
+        if any(stop.due != NEVER for stop in self._planned) and not self._holding:
             self._alarm, core = Alarm(), self.driver.core
-            core.at(core.time + min(stop.due for stop in self._planned) - self._count, self._look, self._alarm)
+            core.at(core.time + min(stop.due for stop in self._planned) - self.count, self._look, self._alarm)
 
     def _look(self) -> None:
         """A moment has come: what devices answer at that same moment, they answer before, in the process's time."""
-        count = self._count
+        count = self.count
         for stop in self._planned:
             if stop.due <= count:
                 self._alarm = Alarm()
@@ -132,7 +156,7 @@ class Stillness:
         self._arm()
 
     def _take_in(self) -> None:
-        count = self._count
+        count = self.count
         for stop in tuple(self._planned):
             if stop.due <= count:
                 self._come(stop)
@@ -175,6 +199,6 @@ class Stillness:
         """The process has ended, or its budget has stopped it, so that no count is reached: what was planned is off."""
         is_gone = self.process.loaded is None
         for stop in tuple(self._planned):
-            if is_gone or stop.every is not None:
+            if is_gone or stop.is_later:
                 self._planned.remove(stop)
                 stop.reached.set()

@@ -72,11 +72,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
     All of an image but its pages.
 
-    `arguments` come after the program's name. `last_stamp` is the kernel's newest number of order. `clock_ns` is the
-    process's own time, `budget` the instructions that it may still execute, None for any number. `outside` has each
-    thing outside by its name, `running` the offsets of the threads to be started, in that order, `unsaved` one line for
-    each thing that could not be saved. `parent` is the identity of the image that this one builds on, None for a full
-    one; the builder puts it in.
+    `arguments` come after the program's name. `clock_ns` is the process's own time, `last_stamp` the newest number of
+    order that its kernel had given, `budget` the instructions that it may still execute, None for any number. `outside`
+    has each thing outside by its name, `running` the offsets of the threads to be started, in that order, `unsaved` one
+    line for each thing that could not be saved. `parent` is the identity of the image that this one builds on, None for
+    a full one; the builder puts it in.
     """
 
     format: int = FORMAT

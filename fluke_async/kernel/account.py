@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 class Account:
     """Instructions left, or None without a bound; and the threads, in the order in which they came."""
 
-    __slots__ = ("answered_cost", "instructions_left", "is_held", "is_suspended", "threads")
+    __slots__ = ("instructions_left", "is_held", "is_suspended", "threads")
 
     def __init__(self) -> None:
         self.instructions_left: int | None = None
         self.is_held = False
-        self.answered_cost = 0  # of what devices have answered while it was held: time that it has used all the same
         self.is_suspended = False
         self.threads: dict[Thread, None] = {}
 

@@ -132,15 +132,7 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...], targets: 
     """
     if not request.is_open:
         return
-    thread, begun = request.thread, core.time
-    _answer(core, thread, request, words, targets)
-    if thread.space is not None and thread.space.account.is_held:
-        thread.space.account.answered_cost += core.time - begun
-
-
-def _answer(
-    core: Core, thread: Thread, request: DeviceRequest, words: tuple[int, ...], targets: Sequence[KernelObject]
-) -> None:
+    thread = request.thread
     if thread.question is not None:
         answer_question(core, thread, words)
         return

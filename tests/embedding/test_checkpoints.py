@@ -20,7 +20,7 @@ EXITED = fluke.Exit("exited", 0)
 PROGRAMS: list[tuple[str, list[str], int]] = [
     ("clock", ["3", "50"], 500),
     ("philosophers", [], 5_000),
-    ("pipeline", [], 700_000),
+    ("pipeline", [], 2_000_000),
     ("pager", [], 300_000),
     ("nested", [], 40_000),
     ("shared_memory", [], 200_000),

@@ -16,10 +16,10 @@ async def outcome(process: Process) -> tuple[bytes, object]:
 
 
 async def image_at(program: str, arguments: list[str], count: int) -> tuple[Image, tuple[bytes, object]]:
-    """An image of a program at a count of instructions, and what came of that program, which went on."""
+    """An image of a program at a count of its instructions, and what came of that program, which went on."""
     async with Kernel() as kernel:
         process = await kernel.spawn(program, arguments)
-        image = await process.checkpointer.capture(process, None, count)
+        image = await process.checkpointer.capture(process, at=count)
         return image, await outcome(process)
 
 
@@ -57,7 +57,7 @@ async def test_new_objects_have_hashes_that_no_restored_one_has() -> None:
 @pytest.mark.parametrize(
     ("program", "arguments", "count"),
     [
-        ("clock", ["3", "1"], 500_000),
+        ("clock", ["3", "1"], 2_000),
         ("pingpong", [], 12_000),
         ("fairshare", ["-q", "6", "2", "1"], 60_000),
         ("usertests", [], 15_036_000),
@@ -75,3 +75,17 @@ async def test_a_restored_program_finds_the_time_that_it_would_have_found(
     async with Kernel() as kernel:
         written = image.manifest.devices["console"].state["written"]
         assert await outcome(await kernel.restore(image)) == (undisturbed[0][written:], undisturbed[1])
+
+
+async def test_a_process_has_memory_where_it_had_some() -> None:
+    """Pages of zeros too: `region_changed` tells which those are, and they count for the quota."""
+    async with Kernel() as kernel:
+        process = await kernel.spawn("checkpoint", ["-n", "2", "1"])
+        image = await process.checkpointer.capture(process, None, 500_000)
+    assert image.zeros()
+    async with Kernel() as kernel:
+        process = await kernel.restore(image)
+        assert process.loaded is not None
+        slab, root = process.loaded.slab, kernel._running_driver().core.root
+        found = {page - slab.start for page, _ in root.frames() if slab.start <= page < slab.start + slab.end}
+    assert found >= {*image.zeros(), *image.offsets()}

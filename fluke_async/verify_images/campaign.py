@@ -9,19 +9,24 @@ from typing import Any
 from fluke_async.execution.configuration import CONFIGURATIONS, Configuration
 from fluke_async.verify.campaign import side_by_side
 from fluke_async.verify.closed_run import Program
-from fluke_async.verify.image_check import IN_A_ROW, ImageFailure, ImageResult, ImageTask, carry_out
-from fluke_async.verify.image_rows import rows
 from fluke_async.verify.programs import program, programs
 from fluke_async.verify.report import machine
-from fluke_async.verify.stores import PROGRAMS
+from fluke_async.verify_images.check import IN_A_ROW, ImageFailure, ImageResult, ImageTask, carry_out
+from fluke_async.verify_images.rows import rows
+from fluke_async.verify_images.stores import PROGRAMS
 
 MANAGER_ARGUMENTS = ("-c", "7", "-m", "4096", "bounded_buffer", "3", "2", "12", "3")
+COUNTS = ("images", "restored", "went_on", "in_a_row")
 NOT_CARRIED = (
-    "the kernel's next hash: an object that is made later has the number that the kernel chooses then, and it has chosen "
-    "others for the manager; what `ref_hash` comes to is left out of the comparison",
+    (
+        "the kernel's next hash: an object that is made later has the number that the kernel chooses then, and it has "
+        "chosen others for the manager; what `ref_hash` comes to is left out of the comparison"
+    ),
     "what a service has: the store of `manager` is given to the restored process as it was at that moment",
-    "turns of several harts: they follow from the kernel's clock, which the manager moves; with --cpus, the output of "
-    "programs that are indifferent to time is compared, and of the others how they end",
+    (
+        "turns of several harts: they follow from the kernel's clock, which the manager moves; with --cpus, the output "
+        "of programs that are indifferent to time is compared, and of the others how they end"
+    ),
 )
 """What a process can see that its image does not have, and what is done about it."""
 
@@ -31,6 +36,7 @@ def chosen_programs(names: tuple[str, ...], harts: int, seed: int) -> list[Progr
     special = [name for name in PROGRAMS if name in names or not names]
     usual = tuple(name for name in names if name not in PROGRAMS)
     found = programs(usual, harts, seed) if usual or not names else []
+    found = [each for each in found if each.name not in PROGRAMS]
     return [*found, *(program(name, MANAGER_ARGUMENTS, harts, seed) for name in special)]
 
 
@@ -107,22 +113,22 @@ def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) 
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, in {seconds / 60:.1f} minutes, on {machine()}.",
         "",
-        "At each moment a process was written down by the kernel's manager, the image put into a file and read back with",
-        "all checks, and restored in a fresh kernel. Output from there on, exit, and every system call with its status",
-        "and its nanosecond of the process's own time were compared with the undisturbed run.",
+        "At each moment a process was written down by the kernel's manager, the image put into a file and read back",
+        "with all checks, and restored in a fresh kernel. Output from there on, exit, and every system call with its",
+        "status and its nanosecond of the process's own time were compared with the undisturbed run.",
         "",
         f"- {found['images']:,} images, {found['restored']:,} of them restored and run to the end.",
-        f"- {found['went_on']:,} times the process itself went on and was compared too; {found['in_a_row']:,} images were",
-        "  taken one after the other in the same runs, each building on the one before.",
+        f"- {found['went_on']:,} times the process itself went on and was compared too; {found['in_a_row']:,} images",
+        "  were taken one after the other in the same runs, each building on the one before.",
         f"- {found['divergences']:,} divergences; {len(found['refused']):,} times there was no image.",
-        f"- {coverage['hit']:,} of {coverage['rows']:,} rows of what a thread can be in the middle of were in an image.",
+        f"- {coverage['hit']:,} of {coverage['rows']:,} rows of what a thread can be in the middle of were in images.",
         "",
         "| program | configurations | images | restored | went on | in a row | divergences |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(each.program for each in results):
         checks = [each for each in results if each.program == name]
-        counts = [sum(getattr(each, what) for each in checks) for what in ("images", "restored", "went_on", "in_a_row")]
+        counts = [sum(getattr(each, what) for each in checks) for what in COUNTS]
         cells = " | ".join(f"{count:,}" for count in (*counts, sum(len(each.divergences) for each in checks)))
         lines.append(f"| `{name}` | {len(checks)} | {cells} |")
     lines.append("")

@@ -1,6 +1,4 @@
-"""
-The store of a program that needs one, as it was at any moment: what a service has is not in an image of its client.
-"""
+"""The store of a program that needs one, as it was at any moment: that is not in an image of its client."""
 
 from __future__ import annotations
 

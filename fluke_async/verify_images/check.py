@@ -1,9 +1,9 @@
 """
 One check: a program in one configuration, written down at many moments, each image restored in a kernel of its own.
 
-An image goes through its file, with all checks. What then comes of the restored process, and of the one that was written
-down and goes on, is compared with the undisturbed run: output, exit, and each call with its time. Three forms: the
-process goes on; it is ended, and only the restored one goes on; many images of one run, each building on the last.
+An image goes through its file, with all checks. What then comes of the restored process, and of the one that was
+written down and goes on, is compared with the undisturbed run: output, exit, and each call with its time. Three forms:
+the process goes on; it is ended, and only the restored one goes on; many images of one run, each building on the last.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from fluke_async.embedding.process import Process
 from fluke_async.errors import FlukeError
 from fluke_async.image.image import Image
 from fluke_async.verify.closed_run import Program
-from fluke_async.verify.image_rows import rows, rows_in
-from fluke_async.verify.stores import NotedStore
-from fluke_async.verify.watched_run import Seen, difference, watched_run
+from fluke_async.verify_images.rows import rows, rows_in
+from fluke_async.verify_images.stores import NotedStore
+from fluke_async.verify_images.watched_run import Seen, difference, watched_run
 
 GOES_ON, ENDED, IN_A_ROW = "goes on", "ended", "in a row"
 CHAIN = 8  # images in a row
@@ -30,7 +30,7 @@ PATIENCE_S = 120
 
 @dataclass(frozen=True, slots=True)
 class ImageFailure:
-    """An image of which something differs; `count` is that of the kernel at which it was asked for."""
+    """An image of which something differs; `count` is the process's own at which it was asked for."""
 
     count: int
     form: str
@@ -42,7 +42,7 @@ class ImageFailure:
 
 @dataclass(slots=True)
 class ImageResult:
-    """What a check has found; `covered` are the rows that images have shown, `refused` the images that were not made."""
+    """What a check has found; `covered` are rows that images have shown, `refused` the images that were not made."""
 
     program: str
     model: str
@@ -63,7 +63,7 @@ class ImageResult:
 class ImageTask:
     """
     One check to be carried out: `points` moments that are evenly spread, and as many of those at which a row of the
-    coverage is passed first, of which another `phase` takes others; or one single moment, a count of the kernel.
+    coverage is passed first, of which another `phase` takes others; or one single moment, a count of its own.
     """
 
     program: Program
@@ -110,7 +110,7 @@ class ImageCheck:
         async with watched_run(task.program, task.model, task.preemption) as run:
             run.watch_rows()
             self.undisturbed = await run.to_the_end(await run.start())
-            self.end = run.seen.completions[-1][0] or 1
+            self.end = run.end
             return run.first_of_row
 
     def _counts(self, first_of_row: dict[str, int]) -> list[int]:
@@ -156,7 +156,7 @@ class ImageCheck:
             process = await run.start()
             try:
                 async for image in process.checkpoints(every, incremental=True):
-                    images.append(image)
+                    images.append(image)  # noqa: PERF401  (those before an error count)
             except FlukeError as error:
                 self.result.refused.append(ImageFailure(every, IN_A_ROW, str(error)))
             seen = await run.to_the_end(process)
@@ -169,7 +169,8 @@ class ImageCheck:
 
     async def _image(self, process: Process, count: int, form: str) -> Image | None:
         try:
-            return await process.checkpointer.capture(process, None, count)
+            is_past = process.stillness.count >= count  # it runs from the moment when it is there
+            return await process.checkpointer.capture(process, None, None if is_past else count)
         except FlukeError as error:
             if not process.has_ended:  # else it came to its end before that moment
                 self.result.refused.append(ImageFailure(count, form, str(error)))

@@ -20,7 +20,7 @@ from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
 from fluke_async.verify.closed_run import COMPLETIONS, Program
 from fluke_async.verify.coverage import rows_of
-from fluke_async.verify.stores import NotedStore, store_for
+from fluke_async.verify_images.stores import NotedStore, store_for
 
 if TYPE_CHECKING:
     from fluke_async.embedding.driver import Driver
@@ -50,6 +50,7 @@ class WatchedRun:
         self.program = program
         self.seen = Seen()
         self.first_of_row: dict[str, int] = {}
+        self.end = 1  # the process's own count at its end
         self.store: NotedStore | None = None
         driver.core.trace = self._note
 
@@ -70,7 +71,7 @@ class WatchedRun:
         return self.seen
 
     def watch_rows(self) -> None:
-        """Note when each row of the coverage is passed first, by the kernel's clock."""
+        """Note when each row of the coverage is passed first, by the process's own count."""
         self.driver.core.probe = self._probe
 
     def _services(self, store: NotedStore | None) -> Mapping[str, Any]:
@@ -94,13 +95,14 @@ class WatchedRun:
                 status = 0 if event[3] == CHOSEN else event[4]
                 self.seen.completions.append((self._clock(), event[3], status))
         elif event[1] is Event.EXIT:
+            self.end = next((each.stillness.count for each in self.driver.present.values()), 1)
             self.seen.completions.append((self._clock(), event[4], event[5]))
 
     def _probe(self, point: Point, thread: Thread) -> bool:
         for process in self.driver.present.values():
             if process.loaded is not None:
                 for row in rows_of(self.driver.core, point, thread, process.loaded.account.threads):
-                    self.first_of_row.setdefault(row, self.driver.core.time)
+                    self.first_of_row.setdefault(row, process.stillness.count)
         return False
 
 

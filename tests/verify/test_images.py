@@ -1,0 +1,131 @@
+"""Images of every program, in short: restored and going on, they are as the undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from fluke_async.image.image import Image
+from fluke_async.kernel.objects.thread import Thread
+from fluke_async.verify.programs import program
+from fluke_async.verify_images.check import FAILURES_MAX, ImageTask, carry_out
+from fluke_async.verify_images.rows import rows
+from fluke_async.verify_images.stores import store_for
+from fluke_async.verify_images.watched_run import Seen, difference
+from tests.tidy import ROOT
+
+SHORT = ("bounded_buffer", "checkpoint", "clock", "fairshare", "foreign", "hello", "manager", "pingpong", "rpc_server")
+
+
+def verify(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fluke_async", "verify", "--image", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.timeout(300)
+def test_nothing_differs_at_some_moments_of_short_programs() -> None:
+    result = verify(*SHORT, "--points", "2", "--json", "--model", "process", "--preemption", "full")
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert result.returncode == 0, found["failures"]
+    assert found["programs"].keys() == set(SHORT)
+    assert found["divergences"] == 0
+    assert found["images"] == found["restored"] > 4 * len(SHORT)
+    assert found["went_on"] >= len(SHORT)
+    assert found["in_a_row"] > len(SHORT)
+    assert found["coverage"]["hit"] > 5
+    assert found["coverage"]["rows"] == len(list(rows()))
+    assert found["refused"] == []
+
+
+def test_one_moment_can_be_taken_alone() -> None:
+    result = verify("hello", "--instant", "1000", "--model", "interrupt", "--preemption", "none", "--json")
+    found = json.loads(result.stdout)
+    assert (result.returncode, found["images"], found["went_on"], found["in_a_row"]) == (0, 1, 1, 0)
+
+
+def test_several_harts_are_compared_by_what_comes_of_them() -> None:
+    result = verify("primes", "--cpus", "2", "--points", "2", "--model", "interrupt", "--preemption", "none", "--json")
+    found = json.loads(result.stdout)
+    assert result.returncode == 0, found["failures"]
+    assert not found["programs"]["primes"][0]["exact"]
+    assert any("harts" in reason for reason in found["not_carried"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--point", "3"], "--image and --point exclude each other"),
+        (["--points", "all"], "--image and --points all exclude each other"),
+        (["--all", "hello"], "--all and hello exclude each other"),
+        (["no-such-program"], "no-such-program"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(arguments: list[str], complaint: str) -> None:
+    result = verify(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert complaint in result.stderr
+
+
+def test_a_lost_register_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    export_bits = Thread.export_bits
+
+    def without_a_register(self: Thread) -> Any:
+        bits = dict(export_bits(self))
+        registers = bits["x"]
+        assert isinstance(registers, tuple)
+        return bits | {"x": (*registers[:9], 0, *registers[10:])}  # s1
+
+    monkeypatch.setattr(Thread, "export_bits", without_a_register)
+    assert carry_out(ImageTask(program("primes"), "interrupt", "none", 4)).divergences
+
+
+def test_a_lost_page_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = Image.pages
+    monkeypatch.setattr(Image, "pages", lambda self: iter(list(pages(self))[:-3]))
+    result = carry_out(ImageTask(program("primes"), "interrupt", "none", 4))
+    assert 0 < len(result.divergences) <= FAILURES_MAX + 1
+    assert all("restored" in failure.form for failure in result.divergences)
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"output": b"two\nthree\n"}, "output: line 0 is b'two', undisturbed b'one'"),
+        ({"output": b"one\n"}, "output: 1 lines, undisturbed 2"),
+        ({"exit": None}, "the process ended as None"),
+        ({"completions": [(8, "mutex_lock", 0), (9, "exited", 0)]}, "call 0 is (8, 'mutex_lock', 0)"),
+        ({"completions": [(7, "mutex_lock", 1), (9, "exited", 0)]}, "call 0 is (7, 'mutex_lock', 1)"),
+        ({"completions": [(9, "exited", 0)]}, "1 calls came to their ends, undisturbed 3 in all"),
+        ({"completions": [(None, "mutex_lock", 0), (9, "exited", 0)]}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_differs_is_told(changed: dict[str, Any], what: str) -> None:
+    from fluke_async import Exit  # noqa: PLC0415  (by the name that users have)
+
+    whole = Seen(b"zero\none\ntwo\n", Exit("exited", 0), [(3, "ref_create", 0), (7, "mutex_lock", 0), (9, "exited", 0)])
+    usual: dict[str, Any] = {"output": b"one\ntwo\n", "exit": Exit("exited", 0), "completions": whole.completions[1:]}
+    found = difference(whole, Seen(**usual | changed), written=5, clock_ns=5, exact=True)
+    assert found.startswith(what)
+    assert bool(found) == bool(what)
+
+
+def test_a_store_is_as_it_was_at_a_moment() -> None:
+    store = store_for("manager")
+    assert store is not None
+    store._store.shelf.put(b"later", b"x")
+    store._history.append((100, store._store.copy()))
+    assert b"later" not in store.at(99)._store.shelf.names()
+    assert b"later" in store.at(100)._store.shelf.names()
+
+
+@pytest.mark.timeout(120)
+def test_damaged_images_leave_nothing_in_a_kernel() -> None:
+    command = [sys.executable, "-m", "fluke_async.verify_images.hostile_restores", "--count", "10", "--seed", "3"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.endswith(": 0 escapes\n")
