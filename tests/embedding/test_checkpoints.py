@@ -41,6 +41,7 @@ def written(image: fluke.Image) -> int:
     return end
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize(("program", "args", "every"), PROGRAMS, ids=[name for name, *_ in PROGRAMS])
 async def test_process_that_is_read_out_goes_on_as_if_it_had_not_been(
     make_kernel: MakeKernel, program: str, args: list[str], every: int

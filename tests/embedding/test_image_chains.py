@@ -11,6 +11,8 @@ from fluke_async import Image, Kernel
 from fluke_async.embedding.exit import Exit
 from fluke_async.embedding.process import Process
 
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])  # long, and no loop can change what a program does
+
 DEPTH = 50
 PROGRAMS = [
     ("philosophers", ("4", "30")),

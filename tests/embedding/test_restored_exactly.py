@@ -8,6 +8,8 @@ from fluke_async import Kernel
 from fluke_async.embedding.process import Process
 from fluke_async.image.image import Image
 
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])  # long, and no loop can change what a program does
+
 CHILD_THAT_LOOKS = ("checkpoint", ["-n", "5", "-e", "100", "1"])
 
 

@@ -17,6 +17,8 @@ from fluke_async.toolchain import compile_program
 from tests.embedding.guest import Feed
 from tests.userland.running import cut_off, in_use, output_in_steps
 
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])  # long, and no loop can change what a program does
+
 STDIN = b"one\ntwo\n"
 END_OF_CHILD = "the child exited with "
 DONE = fluke.Exit("exited", 0)
@@ -95,7 +97,6 @@ async def test_harts_that_run_the_child_meanwhile_change_nothing(cpus: int, seed
     assert (child, status, end) == (await undisturbed("3"), "0", DONE)
 
 
-@pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_child_that_takes_down_a_child_of_its_own_is_taken_down_in_the_middle(
     model: str, preemption: str
 ) -> None:
@@ -189,7 +190,6 @@ def test_program_built_elsewhere_needs_nothing_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.sdk
-@pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize(
     ("missing", "period", "links"),
     [
@@ -218,7 +218,6 @@ async def test_what_has_no_name_is_refused_and_the_child_goes_on(
 
 
 @pytest.mark.sdk
-@pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize("room", [40, 200, 220, 5_000, 60_000])
 async def test_records_without_room_are_none_and_the_child_goes_on(tmp_path: Path, room: int) -> None:
     """Room for nothing, for no names, for no list of threads, for no objects, for no pages."""
@@ -231,7 +230,6 @@ async def test_records_without_room_are_none_and_the_child_goes_on(tmp_path: Pat
 
 
 @pytest.mark.sdk
-@pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -288,7 +286,6 @@ async def run_with(userland: Path, changes: Sequence[Change], args: Sequence[str
 
 
 @pytest.mark.sdk
-@pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize("args", [ONE_LEVEL, TWO_LEVELS], ids=["one level", "two levels"])
 async def test_what_runs_in_the_middle_of_the_procedure_changes_nothing(
     userland_copy: Path, args: tuple[str, ...]
@@ -297,7 +294,6 @@ async def test_what_runs_in_the_middle_of_the_procedure_changes_nothing(
 
 
 @pytest.mark.sdk
-@pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize("mistake", MISTAKES)
 async def test_child_notices_what_goes_wrong(userland_copy: Path, mistake: str) -> None:
     assert await run_with(userland_copy, MISTAKES[mistake], ONE_LEVEL) != (await undisturbed(ONE_LEVEL[-1]), DONE)
