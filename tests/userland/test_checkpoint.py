@@ -17,7 +17,7 @@ from fluke_async.toolchain import compile_program
 from tests.embedding.guest import Feed
 from tests.userland.running import cut_off, in_use, output_in_steps
 
-pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])  # long, and no loop can change what a program does
+one_loop = pytest.mark.asyncio(loop_factories=["asyncio"])  # they are long, and no loop can change what a program does
 
 STDIN = b"one\ntwo\n"
 END_OF_CHILD = "the child exited with "
@@ -52,6 +52,7 @@ def numbers(line: str) -> list[int]:
     return list(map(int, re.findall(r"\d+", line)))
 
 
+@one_loop
 @pytest.mark.parametrize(
     ("options", "least"),
     [
@@ -73,6 +74,7 @@ async def test_child_that_is_created_again_prints_the_same(
     assert pages >= times
 
 
+@one_loop
 async def test_child_that_is_only_written_down_prints_the_same(model: str, preemption: str) -> None:
     child, (status, written, *_), end = await run(
         ["-k", "12", "-n", "2", "-e", "100", "3"], model=model, preemption=preemption
@@ -80,6 +82,7 @@ async def test_child_that_is_only_written_down_prints_the_same(model: str, preem
     assert (child, status, written, end) == (await undisturbed("3"), "0", "written down 12 times", DONE)
 
 
+@one_loop
 async def test_child_is_met_in_every_kind_of_wait(model: str, preemption: str) -> None:
     _, (_, _, threads), end = await run(["-n", "1000", "-e", "90"], model=model, preemption=preemption)
     assert end == DONE
@@ -90,6 +93,7 @@ async def test_child_is_met_in_every_kind_of_wait(model: str, preemption: str) -
         assert int(found[1]) > 0, f"none waits for {name}"
 
 
+@one_loop
 @pytest.mark.parametrize(("cpus", "seed"), [(2, 0), (4, 0), (4, 2)])
 async def test_harts_that_run_the_child_meanwhile_change_nothing(cpus: int, seed: int) -> None:
     """While some of its threads are stopped, others run on, and its server answers."""
@@ -97,6 +101,7 @@ async def test_harts_that_run_the_child_meanwhile_change_nothing(cpus: int, seed
     assert (child, status, end) == (await undisturbed("3"), "0", DONE)
 
 
+@one_loop
 async def test_child_that_takes_down_a_child_of_its_own_is_taken_down_in_the_middle(
     model: str, preemption: str
 ) -> None:
@@ -110,6 +115,7 @@ async def test_child_that_takes_down_a_child_of_its_own_is_taken_down_in_the_mid
     assert stopped > outer, "never in the middle of its own procedure"
 
 
+@one_loop
 async def test_input_that_comes_late_reaches_a_child_that_has_been_created_again(model: str, preemption: str) -> None:
     """It was taken down while its request was with its parent's server, and that one's with the console."""
     feed = Feed()
@@ -130,17 +136,20 @@ async def test_input_that_comes_late_reaches_a_child_that_has_been_created_again
     assert numbers(threads)[-1] >= 3  # waits for what is outside
 
 
+@one_loop
 async def test_nothing_is_left_of_a_program_that_was_cut_off(model: str, preemption: str) -> None:
     for budget in (20_000, 150_000, 400_000, 900_000):
         await cut_off(model, preemption, "checkpoint", ["-e", "100", "2"], budget)
 
 
+@one_loop
 async def test_program_that_gets_its_budget_in_steps_prints_the_same(model: str, preemption: str) -> None:
     output = await output_in_steps(model, preemption, "checkpoint", ["-n", "2", "1"])
     assert b"line" not in output  # it has no input
     assert b"sleeper: 1, right\nthe child exited with 0\ntaken down and created again 2 times" in output
 
 
+@one_loop
 @pytest.mark.parametrize(
     "args", [["0"], ["-n"], ["-n", "-1"], ["-x", "1"], ["-b", "3"], ["-d", "5"], ["1", "2"]], ids=" ".join
 )
@@ -149,6 +158,7 @@ async def test_wrong_arguments_are_told(args: list[str]) -> None:
     assert (output[:18], end) == ("usage: checkpoint ", fluke.Exit("exited", 2))
 
 
+@one_loop
 async def test_too_little_memory_is_told() -> None:
     async with fluke.Kernel(memory="1M") as kernel:
         process = await kernel.spawn("checkpoint")
@@ -189,6 +199,7 @@ def test_program_built_elsewhere_needs_nothing_private(tmp_path: Path) -> None:
     assert "sleeper: 1, right\nmy child exited with 0\ntaken down and created again 5 times" in finished.stdout
 
 
+@one_loop
 @pytest.mark.sdk
 @pytest.mark.parametrize(
     ("missing", "period", "links"),
@@ -217,6 +228,7 @@ async def test_what_has_no_name_is_refused_and_the_child_goes_on(
     assert rest[:2] == ["0", "taken down and created again 0 times: 0 objects, 0 pages"]
 
 
+@one_loop
 @pytest.mark.sdk
 @pytest.mark.parametrize("room", [40, 200, 220, 5_000, 60_000])
 async def test_records_without_room_are_none_and_the_child_goes_on(tmp_path: Path, room: int) -> None:
@@ -229,6 +241,7 @@ async def test_records_without_room_are_none_and_the_child_goes_on(tmp_path: Pat
     assert (output.replace(complaint, ""), end) == (await undisturbed("3"), fluke.Exit("exited", 1))
 
 
+@one_loop
 @pytest.mark.sdk
 @pytest.mark.parametrize(
     ("change", "complaint"),
@@ -285,6 +298,7 @@ async def run_with(userland: Path, changes: Sequence[Change], args: Sequence[str
     return child, end
 
 
+@one_loop
 @pytest.mark.sdk
 @pytest.mark.parametrize("args", [ONE_LEVEL, TWO_LEVELS], ids=["one level", "two levels"])
 async def test_what_runs_in_the_middle_of_the_procedure_changes_nothing(
@@ -293,6 +307,7 @@ async def test_what_runs_in_the_middle_of_the_procedure_changes_nothing(
     assert await run_with(userland_copy, PAUSES, args) == (await undisturbed(args[-1]), DONE)
 
 
+@one_loop
 @pytest.mark.sdk
 @pytest.mark.parametrize("mistake", MISTAKES)
 async def test_child_notices_what_goes_wrong(userland_copy: Path, mistake: str) -> None:
