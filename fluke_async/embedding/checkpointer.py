@@ -18,6 +18,7 @@ from fluke_async.abi.orders import OrderKind
 from fluke_async.embedding.device_states import describe_devices, take_over
 from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
+from fluke_async.embedding.host_queue import STOPPED
 from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.process import Process
@@ -254,6 +255,8 @@ class Checkpointer:
                 await driver.outlast(order.done)
         if given[0].error is not None:
             raise given[0].error
+        if driver.manager is not None and driver.manager.has_order:  # the loop has ended before
+            raise FlukeError(STOPPED)
 
 
 def _manifest(process: Process, still: Still) -> Manifest:

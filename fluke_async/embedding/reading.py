@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from anyio.lowlevel import checkpoint
 
+from fluke_async.embedding.host_queue import STOPPED
 from fluke_async.embedding.slab import PROGRAM_END
+from fluke_async.errors import FlukeError
 
 if TYPE_CHECKING:
     from fluke_async.embedding.process import Process
@@ -42,6 +44,8 @@ class Reading:
     async def pages(self) -> AsyncIterator[Pages]:
         """Some pages after the other, with their offsets; all that are left where the process comes to its end."""
         while not self.hold.is_done:
+            if self._process.loaded is None:  # and nobody has taken the rest: the loop has ended by an error
+                raise FlukeError(STOPPED)
             yield self.hold.take(self._core, PAGES_AT_A_TIME)
             await checkpoint()
         rest, self._rest = self._rest, []
