@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from fluke_async.abi.devices import ParentOperation
 from fluke_async.device import DevicePort
 from fluke_async.embedding.clock import Clock
-from fluke_async.embedding.exit import SPENT, Exit, stuck_exit
+from fluke_async.embedding.exit import Exit, stuck_exit
 from fluke_async.embedding.host_context import HostContext
 from fluke_async.embedding.host_queue import HostQueue
 from fluke_async.embedding.manager import Manager
@@ -116,8 +116,8 @@ class Driver(HostQueue):
 
         def stop() -> None:
             self.end_all(tuple(self.processes), Exit("killed", 1, "the kernel was closed"))
-            for process in tuple(self.present.values()):
-                self._remove(process, SPENT)
+            for process in self.present.values():
+                process.leaving()
             for host_thread in tuple(self.host_threads):
                 self.end_host_thread(host_thread)
             if self.manager is not None and self.manager.is_alive:
@@ -131,9 +131,10 @@ class Driver(HostQueue):
     def abandon(self) -> None:
         """The loop has ended, if only by an error: tell everybody who still waits for something."""
         self.hart.park_resident()
-        stopped = Exit("killed", 1, "the kernel has stopped")
+        for process in tuple(self.processes):
+            process.ended(Exit("killed", 1, "the kernel has stopped"), gone=True)
         for process in self.present.values():
-            process.ended(stopped if process in self.processes else SPENT, gone=True)
+            process.stillness.end(is_gone=True)
         self.processes.clear()
         self.present.clear()
         for host_thread in self.host_threads:
@@ -246,19 +247,15 @@ class Driver(HostQueue):
             return
         if process in self.processes:
             self.processes.remove(process)
-        if self.core.trace is not None:
-            self.core.trace((self.core.time, Event.EXIT, 0, process.number, exit_.reason, exit_.status))
+        core = self.core
+        if core.trace is not None:
+            core.trace((core.time, Event.EXIT, 0, process.number, exit_.reason, exit_.status))
         if exit_.reason == "budget":
             process.ended(exit_, gone=False)
             return
-        self._remove(process, exit_)
-
-    def _remove(self, process: Process, exit_: Exit) -> None:
-        loaded = process.loaded
-        assert loaded is not None
         process.leaving()
         for thread in tuple(loaded.account.threads):
-            self.core.destroy(thread)
+            core.destroy(thread)
         loaded.slab.free()
         del self.present[process.number]
         process.ended(exit_, gone=True)
@@ -288,7 +285,7 @@ class Driver(HostQueue):
             assert process.loaded is not None
             account = process.loaded.account
             if account.is_spent:
-                self.end(process, SPENT)
+                self.end(process, Exit("budget", 1, "the budget of instructions is used up"))
             elif all(thread.condition is Condition.EXCEPTION for thread in account.threads):
                 self.end(process, stuck_exit(account.threads))
             elif process.on_thread_exception is not None:

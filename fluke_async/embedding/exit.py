@@ -25,9 +25,6 @@ class Exit:
     message: str = ""
 
 
-SPENT = Exit("budget", 1, "the budget of instructions is used up")
-
-
 def stuck_exit(threads: Iterable[Thread]) -> Exit:
     """The end of a process of which no thread can go on by itself: the first exception, else who waits for what."""
     in_order = sorted(threads, key=lambda thread: thread.hash)

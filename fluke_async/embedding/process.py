@@ -228,7 +228,7 @@ class Process:
             if self.on_gone is not None:
                 self.on_gone()
         self._exit = exit_
-        self.stillness.end()
+        self.stillness.end(is_gone=gone)
         self.stdout.end()
         self._ended.set()
 

@@ -44,7 +44,7 @@ class Reading:
     async def pages(self) -> AsyncIterator[Pages]:
         """Some pages after the other, with their offsets; all that are left where the process comes to its end."""
         while not self.hold.is_done:
-            if self._process.loaded is None:  # and nobody has taken the rest: the loop has ended by an error
+            if self._process.stillness.driver.closing:  # and nobody has taken the rest: it was closed by an error
                 raise FlukeError(STOPPED)
             yield self.hold.take(self._core, PAGES_AT_A_TIME)
             await checkpoint()
