@@ -66,6 +66,8 @@ class Checkpointer:
         self, process: Process, parent: Image | None = None, every: int | None = None, at: int | None = None
     ) -> Image:
         """See `Process.checkpoint`; with `every` or `at`, when that has come: see `Stop`."""
+        if not isinstance(parent, Image | None):
+            raise FlukeError(f"the parent {parent!r} is no image: give one of this process, or none")
         readings: list[Reading] = []
         image: Image | None = None
 

@@ -133,8 +133,8 @@ class Process:
                 and needs that one.
 
         Raises:
-            FlukeError: the process has ended, or it holds on to something outside that has no name: a port of another
-                program, a connection with a host thread.
+            FlukeError: the process has ended, the parent is no image of it, or it holds on to something outside that
+                has no name: a port of another program, a connection with a host thread.
         """
         return await self.checkpointer.capture(self, parent)
 
