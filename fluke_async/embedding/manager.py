@@ -19,7 +19,7 @@ from fluke_async.abi.orders import ORDER_PUT_MAX_BYTES, OrderKind, OrderOperatio
 from fluke_async.embedding.loader import load_program
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.snapshot import describe_exception
-from fluke_async.errors import FlukeError
+from fluke_async.errors import FlukeError, ProgramError
 from fluke_async.kernel import message
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.core import Core
@@ -35,6 +35,7 @@ OK, BAD_REQUEST = DeviceStatus.OK, DeviceStatus.BAD_REQUEST
 # What an order can come to, `enum fluke_checkpoint_error` of userland/include/checkpoint.h.
 DONE, _, UNNAMED, UNKNOWN, MEMORY, _ = range(6)
 NO_MEMORY = "the kernel's memory does not suffice for the objects of this process: give it more"
+NO_MANAGER = "the kernel's memory does not suffice for the program that reads others out: give it more"
 DAMAGED = "the kernel cannot make a process of these records"
 
 
@@ -68,7 +69,7 @@ class Manager:
     The manager of one kernel; made at the fixed point, and started.
 
     Raises:
-        ProgramError: there is no memory for it.
+        FlukeError: there is no memory for it.
     """
 
     def __init__(self, core: Core) -> None:
@@ -77,7 +78,10 @@ class Manager:
         self._order: Order | None = None
         self._request: DeviceRequest | None = None  # for an order, of a manager that has none
         self.post: Callable[[Callable[[], None]], None]
-        loaded = load_program(core, find_program(PROGRAM), [PROGRAM], {}, {"orders": self._receive})
+        try:
+            loaded = load_program(core, find_program(PROGRAM), [PROGRAM], {}, {"orders": self._receive})
+        except ProgramError:
+            raise FlukeError(NO_MANAGER) from None
         self.outside = loaded.outside
         self._thread = loaded.thread
         core.reorder(self._thread, PRIORITY_MAX, 0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from functools import partial
 
+import pytest
+
 import fluke_async as fluke
 from fluke_async.kernel.consistency import check
 from fluke_async.kernel.core import Core
 from tests.embedding.conftest import MakeKernel
 from tests.embedding.guest import LOOP
+from tests.userland.running import in_use
 
 PAGE = 4096
 
@@ -42,6 +45,18 @@ async def test_process_goes_on_where_there_is_no_memory_for_the_manager(make_ker
         "the kernel's memory does not suffice for the objects of this process",
         "an image",
     }
+
+
+async def test_process_goes_on_where_there_is_no_memory_to_begin() -> None:
+    async with fluke.Kernel() as kernel:
+        process = await kernel.spawn(LOOP)
+        before = in_use(kernel)
+        hoard = await kernel.inspect(partial(_hoard, 10 * PAGE))
+        with pytest.raises(fluke.FlukeError, match="does not suffice for the program that reads others out: give it"):
+            await process.checkpoint()
+        await kernel.inspect(partial(_give_back, hoard))
+        assert in_use(kernel) == before
+        await process.checkpoint()
 
 
 def _hoard(left: int, core: Core) -> int:
