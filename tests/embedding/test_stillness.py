@@ -13,6 +13,7 @@ from tests.embedding.conftest import MakeKernel
 from tests.embedding.guest import LOOP, Feed
 
 PATIENCE_S = 30
+IMAGES_MAX = 40
 
 
 async def own_time(
@@ -21,7 +22,7 @@ async def own_time(
     """Output of a program, the process's own time when it has ended, and how many images were made at odd moments."""
     process = await kernel.spawn(program, args=arguments)
     count = 0
-    while seed is not None and not process.has_ended:
+    while seed is not None and count < IMAGES_MAX and not process.has_ended:
         try:
             await process.checkpoint()
         except fluke.FlukeError:

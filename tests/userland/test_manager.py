@@ -11,6 +11,8 @@ from fluke_async.programs import find_program
 from fluke_devices.store import Store
 from tests.userland.stores import BUDGET, DONE, STDIN, run, shelf_with
 
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])  # what a manager does, no loop can change
+
 WORK = {
     "hello": ["you"],
     "echo": [],

@@ -16,6 +16,8 @@ from fluke_async.abi.layouts import MUTEX_STATE
 from fluke_devices.store import Store
 from tests.userland.stores import DONE, STDIN, run, shelf_with
 
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])  # what a manager does, no loop can change
+
 # -- Files that are no programs
 
 HEADER, PROGRAM_HEADER = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQQQ")
