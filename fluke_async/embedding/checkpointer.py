@@ -18,6 +18,7 @@ from fluke_async.abi.orders import OrderKind
 from fluke_async.embedding.device_states import describe_devices, take_over
 from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
+from fluke_async.embedding.host_queue import STOPPED
 from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.process import Process
@@ -67,6 +68,8 @@ class Checkpointer:
         self, process: Process, parent: Image | None = None, every: int | None = None, at: int | None = None
     ) -> Image:
         """See `Process.checkpoint`; with `every` or `at`, when that has come: see `Stop`."""
+        if not isinstance(parent, Image | None):
+            raise FlukeError(f"the parent {parent!r} is no image: give one of this process, or none")
         readings: list[Reading] = []
         image: Image | None = None
 
@@ -257,6 +260,8 @@ class Checkpointer:
                 await driver.outlast(order.done)
         if given[0].error is not None:
             raise given[0].error
+        if driver.manager is not None and driver.manager.has_order:  # the loop has ended before
+            raise FlukeError(STOPPED)
 
 
 def _manifest(process: Process, still: Still) -> Manifest:

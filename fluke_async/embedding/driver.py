@@ -116,6 +116,8 @@ class Driver(HostQueue):
 
         def stop() -> None:
             self.end_all(tuple(self.processes), Exit("killed", 1, "the kernel was closed"))
+            for process in self.present.values():
+                process.leaving()
             for host_thread in tuple(self.host_threads):
                 self.end_host_thread(host_thread)
             if self.manager is not None and self.manager.is_alive:
@@ -131,6 +133,8 @@ class Driver(HostQueue):
         self.hart.park_resident()
         for process in tuple(self.processes):
             process.ended(Exit("killed", 1, "the kernel has stopped"), gone=True)
+        for process in self.present.values():
+            process.stillness.end(is_gone=True)
         self.processes.clear()
         self.present.clear()
         for host_thread in self.host_threads:

@@ -18,6 +18,8 @@ from fluke_async.errors import FlukeError
 
 T = TypeVar("T")
 
+STOPPED = "the kernel has stopped: see the error that its `async with` block raised"
+
 
 class HostQueue:
     """The queue of one kernel, until that is `closing`."""
@@ -63,7 +65,7 @@ class HostQueue:
         finally:
             self._callers.discard(done)
         if not outcome:
-            raise FlukeError("the kernel has stopped: see the error that its `async with` block raised")
+            raise FlukeError(STOPPED)
         result = outcome[0]
         if isinstance(result, FlukeError):
             raise result
@@ -102,13 +104,14 @@ class HostQueue:
 
         def carry_out() -> None:
             try:
+                self.check_open()  # as there
                 outcome.append(action())
             except FlukeError as error:
                 outcome.append(error)
 
         await self.ensure(carry_out)
         if not outcome:
-            raise FlukeError("the kernel has stopped: see the error that its `async with` block raised")
+            raise FlukeError(STOPPED)
         result = outcome[0]
         if isinstance(result, FlukeError):
             raise result

@@ -8,22 +8,23 @@ calls that every program has; what it cannot do, because the memory is not its o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
-from fluke_async.abi.codes import PRIORITY_MAX, WORD_SIZE, ObjectType
+from fluke_async.abi.codes import PRIORITY_MAX, WORD_SIZE, ExceptionCode, ObjectType
 from fluke_async.abi.devices import DeviceStatus
 from fluke_async.abi.orders import ORDER_PUT_MAX_BYTES, OrderKind, OrderOperation
 from fluke_async.embedding.loader import load_program
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.snapshot import describe_exception
-from fluke_async.errors import FlukeError
+from fluke_async.errors import FlukeError, ProgramError
 from fluke_async.kernel import message
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
+from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.objects.thread_condition import Condition
 from fluke_async.programs import find_program
 
@@ -33,6 +34,8 @@ OK, BAD_REQUEST = DeviceStatus.OK, DeviceStatus.BAD_REQUEST
 
 # What an order can come to, `enum fluke_checkpoint_error` of userland/include/checkpoint.h.
 DONE, _, UNNAMED, UNKNOWN, MEMORY, _ = range(6)
+NO_MEMORY = "the kernel's memory does not suffice for the objects of this process: give it more"
+NO_MANAGER = "the kernel's memory does not suffice for the program that reads others out: give it more"
 DAMAGED = "the kernel cannot make a process of these records"
 
 
@@ -56,6 +59,7 @@ class Order:
     on_hold: Callable[[Order], None] = lambda _: None
     on_made: Callable[[], None] = _nothing
     on_running: Callable[[], None] = _nothing
+    running: Sequence[Thread] = ()  # who ran before it was begun
     error: FlukeError | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
 
@@ -65,7 +69,7 @@ class Manager:
     The manager of one kernel; made at the fixed point, and started.
 
     Raises:
-        ProgramError: there is no memory for it.
+        FlukeError: there is no memory for it.
     """
 
     def __init__(self, core: Core) -> None:
@@ -74,7 +78,10 @@ class Manager:
         self._order: Order | None = None
         self._request: DeviceRequest | None = None  # for an order, of a manager that has none
         self.post: Callable[[Callable[[], None]], None]
-        loaded = load_program(core, find_program(PROGRAM), [PROGRAM], {}, {"orders": self._receive})
+        try:
+            loaded = load_program(core, find_program(PROGRAM), [PROGRAM], {}, {"orders": self._receive})
+        except ProgramError:
+            raise FlukeError(NO_MANAGER) from None
         self.outside = loaded.outside
         self._thread = loaded.thread
         core.reorder(self._thread, PRIORITY_MAX, 0)
@@ -103,8 +110,14 @@ class Manager:
         self._core.start(self._thread)
 
     def take(self, order: Order) -> None:
-        """Begin an order; there is none in work."""
+        """
+        Begin an order; there is none in work.
+
+        Raises:
+            OutOfMemory: there is no memory for it; it has not been begun.
+        """
         assert self._order is None
+        order.outside.open_window()
         self._order = order
         self._number += 1
         self._hand_over()
@@ -121,6 +134,9 @@ class Manager:
         """End it if its thread has been stopped by an exception."""
         threads = self.account.threads
         if all(thread.condition is Condition.EXCEPTION for thread in threads):
+            if any(thread.exception and thread.exception[0] is ExceptionCode.OUT_OF_MEMORY for thread in threads):
+                self.end(NO_MEMORY)
+                return
             reasons = "; ".join(describe_exception(thread) for thread in threads)
             self.end(f"{DAMAGED}: the manager has failed ({reasons})")
 
@@ -183,18 +199,20 @@ class Manager:
             return
         self._request = None
         outside = order.outside
-        window = outside.window
+        order.running = [thread for thread in outside.account.threads if not thread.stopped]
         words = (
             *(OK, self._number, int(order.kind), outside.window_size),
             *(outside.region_offset, outside.names_offset, len(outside.named)),
             len(order.records) if order.kind is OrderKind.CREATE else 0,
         )
-        message.answer(self._core, request, words, (window,))
+        message.answer(self._core, request, words, (outside.open_window(),))
 
     def _finish(self, error: FlukeError | None) -> None:
         order, self._order = self._order, None
         if order is not None:
             order.error = order.error or error
+            if order.kind is OrderKind.CAPTURE and order.error is not None:
+                order.outside.put_back(order.running)
             if order.kind is OrderKind.CAPTURE or order.error is None:
                 order.on_running()
             order.done.set()
@@ -214,5 +232,5 @@ def _failure(error: int, offset: int, type_: int, link: list[int]) -> FlukeError
     if error == UNKNOWN:
         return FlukeError(f"the image names {text!r} outside, which nobody gave: pass it in services")
     if error == MEMORY:
-        return FlukeError("the kernel's memory does not suffice for the objects of this process: give it more")
+        return FlukeError(NO_MEMORY)
     return FlukeError(f"{DAMAGED} (error {error})")

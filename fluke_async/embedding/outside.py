@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
-from fluke_async.abi.codes import PAGE_SIZE
+from fluke_async.abi.codes import PAGE_SIZE, ThreadFlags
 from fluke_async.abi.orders import ORDER_NAME
 from fluke_async.device import DevicePort
 from fluke_async.embedding.slab import OutOfMemory, Slab
 from fluke_async.image.manifest import SERVICE_PREFIX
 from fluke_async.image.records import record_name
 from fluke_async.kernel.account import Account
+from fluke_async.kernel.checks import number
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.device_request import DeviceRequest
 from fluke_async.kernel.objects.base import KernelObject
@@ -24,6 +25,7 @@ from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
+from fluke_async.kernel.objects.thread import Thread
 
 Service = KernelObject | DevicePort | Callable[[DeviceRequest], None]
 """What a program is given by name: an object to refer to, a device, or what takes note of requests."""
@@ -44,6 +46,7 @@ class Outside:
         self.named: dict[str, KernelObject] = {}
         self._early: list[DeviceRequest] = []  # to devices that are not there yet
         self._window: Region | None = None
+        self._references: dict[str, Reference] = {}  # to what is named, for the window
 
     @classmethod
     def around(
@@ -142,23 +145,38 @@ class Outside:
                     space.account = account
                     account.threads |= dict.fromkeys(threads)
 
+    def put_back(self, running: Iterable[Thread]) -> None:
+        """Let the process see its memory, and those of its threads go on that somebody has stopped who has failed."""
+        core = self.slab.core
+        self.slab.give_access(self.region, {"keeper": None})
+        states = [(thread, thread.export_bits()) for thread in running if thread.active and thread.stopped]
+        states.sort(key=lambda each: (number(each[1], "wait_order"), number(each[1], "thread_va")))
+        for thread, state in states:
+            thread.import_state(core, None, {**state, "flags": number(state, "flags") & ~ThreadFlags.STOPPED}, {})
+
     # -- for a manager ------------------------------------------------------------------------------------------------
 
-    @property
-    def window(self) -> Region:
-        """The region through which a manager sees all of the slab, with the names beside the objects."""
+    def open_window(self) -> Region:
+        """
+        The region through which a manager sees all of the slab, with the names beside the objects.
+
+        Raises:
+            OutOfMemory: there is no memory for it; what has been made is used the next time.
+        """
         if self._window is None:
-            self._window = self.slab.parent_object(Region)
-            bits = {"hash": 0, "start_va": self.slab.start, "size": self.window_size, "prot": 3}
-            self._window.import_state(self.slab.core, None, bits, {"space": self.slab.core.root})
             table = b""
             for name, target in self.named.items():
-                reference = self.slab.parent_object(Reference)
+                reference = self._references.get(name) or self.slab.parent_object(Reference)
                 reference.target = target
+                self._references[name] = reference
                 text = record_name(name).ljust(NAME_TEXT_BYTES, b"\0")
                 table += text + self._offset_of(reference).to_bytes(8, "little")
             assert len(table) <= NAMES_BYTES
             self.slab.store(self.names_offset, table)
+            window = self.slab.parent_object(Region)
+            bits = {"hash": 0, "start_va": self.slab.start, "size": self.window_size, "prot": 3}
+            window.import_state(self.slab.core, None, bits, {"space": self.slab.core.root})
+            self._window = window
         return self._window
 
     @property

@@ -133,8 +133,8 @@ class Process:
                 and needs that one.
 
         Raises:
-            FlukeError: the process has ended, or it holds on to something outside that has no name: a port of another
-                program, a connection with a host thread.
+            FlukeError: the process has ended, the parent is no image of it, or it holds on to something outside that
+                has no name: a port of another program, a connection with a host thread.
         """
         return await self.checkpointer.capture(self, parent)
 
@@ -228,7 +228,7 @@ class Process:
             if self.on_gone is not None:
                 self.on_gone()
         self._exit = exit_
-        self.stillness.end()
+        self.stillness.end(is_gone=gone)
         self.stdout.end()
         self._ended.set()
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, USER_END, Prot
 from fluke_async.errors import FlukeError
 from fluke_async.kernel.core import Core
-from fluke_async.kernel.objects.base import KernelObject
+from fluke_async.kernel.objects.base import KernelObject, Links
 from fluke_async.kernel.objects.mapping import Mapping
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
@@ -53,9 +53,13 @@ class Slab:
         """The space, with nothing mapped yet and by default a new hash, and the region over all of the slab."""
         space = self.parent_object(Space, hash_)
         region = self.parent_object(Region)
-        bits = {"hash": 0, "start_va": self.start, "size": self.end, "prot": int(Prot.ALL)}
-        region.import_state(self.core, None, bits, {"space": self.core.root})
+        self.give_access(region, {"space": self.core.root})
         return space, region
+
+    def give_access(self, region: Region, links: Links) -> None:
+        """Let a region be over all of the slab, with all access, and with these links."""
+        bits = {"hash": 0, "start_va": self.start, "size": self.end, "prot": int(Prot.ALL)}
+        region.import_state(self.core, None, bits, links)
 
     def map(self, space: Space, region: Region, start: int, end: int, prot: int) -> None:
         """Let the space see a part of its slab, at the same addresses."""

@@ -195,9 +195,8 @@ class Stillness:
                 action(away_ns)
         self._arm()
 
-    def end(self) -> None:
+    def end(self, *, is_gone: bool) -> None:
         """The process has ended, or its budget has stopped it, so that no count is reached: what was planned is off."""
-        is_gone = self.process.loaded is None
         for stop in tuple(self._planned):
             if is_gone or stop.is_later:
                 self._planned.remove(stop)

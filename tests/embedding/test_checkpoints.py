@@ -179,6 +179,23 @@ async def test_an_image_on_another_parent_is_complete_too(make_kernel: MakeKerne
         assert dict(second.pages()) == dict(third.pages())
 
 
+async def test_only_an_image_of_the_process_can_be_a_parent(make_kernel: MakeKernel) -> None:
+    async with make_kernel() as kernel:
+        process = await kernel.spawn("memtest")
+        first = await process.checkpoint()
+        await pass_time(kernel)
+        later = await process.checkpoint()
+        before, other = await kernel.restore(first), await kernel.spawn(LOOP)
+        assert (await before.checkpoint(first)).parent == first
+        for each in (before, other):
+            with pytest.raises(fluke.FlukeError, match="the parent is no image of this process: give one"):
+                await each.checkpoint(later)
+            for no_image in ("image", b"", 1):
+                with pytest.raises(fluke.FlukeError, match="is no image: give one"):
+                    await each.checkpoint(no_image)  # type: ignore[arg-type]
+            assert (await each.checkpoint()).parent is None
+
+
 async def test_process_that_ends_meanwhile_has_a_whole_image(
     make_kernel: MakeKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
