@@ -140,7 +140,6 @@ def _check(selection: Selection, programs: tuple[str, ...]) -> None:
             "--instant": selection.instant is not None,
             "--all-points-at-once": selection.all_points_at_once,
         },
-        {"--image": selection.image, "--point": selection.point is not None},
         {"--image": selection.image, "--all-points-at-once": selection.all_points_at_once},
         {"--image": selection.image, "--points all": selection.points == "all"},
     )

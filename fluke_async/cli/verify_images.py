@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fluke_async.verify_images import campaign
+from fluke_async.verify_images.moments import Moment
 
 if TYPE_CHECKING:
     from fluke_async.cli.verify import Selection
@@ -33,7 +34,7 @@ def verify_images(
 
     points = IMAGE_POINTS if selection.points == POINTS else int(selection.points)
     chosen = campaign.chosen_programs(programs, selection.cpus, selection.seed)
-    tasks = campaign.tasks_for(chosen, configurations, points, selection.instant)
+    tasks = campaign.tasks_for(chosen, configurations, points, _only(selection))
     if not json:
         print(_LINE.format("program", "configuration", "images", "restored", "went on", "in a row", "diverging", ""))
     begun, shown = time.monotonic(), itertools.count(1)
@@ -52,6 +53,12 @@ def verify_images(
         for failure in (*summary["failures"], *summary["refused"]):
             print(failure)
     return 1 if summary["divergences"] else 0
+
+
+def _only(selection: Selection) -> Moment | None:
+    if selection.point is not None:
+        return Moment(selection.point, is_point=True)
+    return None if selection.instant is None else Moment(selection.instant)
 
 
 def _show(result: ImageResult, number: int, count: int) -> None:

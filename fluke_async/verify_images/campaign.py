@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from fluke_async.execution.configuration import CONFIGURATIONS, Configuration
+from fluke_async.execution.configuration import Configuration
 from fluke_async.verify.campaign import side_by_side
 from fluke_async.verify.closed_run import Program
 from fluke_async.verify.programs import program, programs
 from fluke_async.verify.report import machine
 from fluke_async.verify_images.check import IN_A_ROW, ImageFailure, ImageResult, ImageTask, carry_out
+from fluke_async.verify_images.moments import Moment
 from fluke_async.verify_images.rows import rows
 from fluke_async.verify_images.stores import PROGRAMS
 
@@ -41,13 +42,13 @@ def chosen_programs(names: tuple[str, ...], harts: int, seed: int) -> list[Progr
 
 
 def tasks_for(
-    chosen: Sequence[Program], configurations: Sequence[Configuration], points: int, instant: int | None
+    chosen: Sequence[Program], configurations: Sequence[Configuration], points: int, only: Moment | None
 ) -> list[ImageTask]:
-    """Each program in each configuration; in each, other rows of the coverage are tried."""
+    """Each program in each configuration; in each, other points are tried at which rows are to be seen."""
     return [
-        ImageTask(each, model, preemption, points, CONFIGURATIONS.index(Configuration(model, preemption)), instant)
+        ImageTask(each, model, preemption, points, phase, len(configurations), only)
         for each in chosen
-        for model, preemption in configurations
+        for phase, (model, preemption) in enumerate(configurations)
     ]
 
 
@@ -74,7 +75,10 @@ def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
             }
         )
     wanted = list(rows())
-    covered = set().union(*(each.covered for each in results)) if results else set()
+    covered, lasting, passed = (
+        set().union(*(getattr(each, what) for each in results)) for what in ("covered", "lasting", "passed")
+    )
+    fleeting = passed - lasting - covered
     totals = {
         name: sum(getattr(each, name) for each in results) for name in ("images", "restored", "went_on", "in_a_row")
     }
@@ -83,8 +87,13 @@ def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
         **totals,
         "divergences": sum(len(each.divergences) for each in results),
         "refused": [f"{_name(each)}: {failure}" for each in results for failure in each.refused],
-        "coverage": {"rows": len(wanted), "hit": sum(row in covered for row in wanted),
-                     "missed": [row for row in wanted if row not in covered]},
+        "coverage": {
+            "rows": len(wanted),
+            "hit": sum(row in covered for row in wanted),
+            "missed": [row for row in wanted if row in lasting - covered],
+            "never_lasting": [row for row in wanted if row in fleeting],
+            "never_came": [row for row in wanted if row not in covered | lasting | passed],
+        },
         "not_carried": list(NOT_CARRIED),
         "failures": [
             f"{_name(each)}: {failure}\n  {replay(each, failure)}" for each in results for failure in each.divergences
@@ -102,7 +111,9 @@ def replay(result: ImageResult, failure: ImageFailure) -> str:
     for option, value, usual in (("--cpus", result.harts, 1), ("--seed", result.seed, 0)):
         if value != usual:
             command += f" {option} {value}"
-    return command if failure.form.startswith(IN_A_ROW) else f"{command} --instant {failure.count}"
+    if failure.form.startswith(IN_A_ROW):
+        return command
+    return f"{command} {'--point' if failure.moment.is_point else '--instant'} {failure.moment.number}"
 
 
 def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) -> str:
