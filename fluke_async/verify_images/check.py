@@ -211,7 +211,7 @@ class ImageCheck:
                 self._differs(moment, form, f"the image is refused: {error}")
                 return
         self.result.restored += 1
-        self._compare(seen, count, f"{form}, restored", written, image.manifest.clock_ns)
+        self._compare(seen, moment, f"{form}, restored", written, image.manifest.clock_ns)
 
     def _compare(self, seen: Seen, moment: Moment, form: str, written: int, clock_ns: int) -> None:
         result, expected = self.result, self.undisturbed

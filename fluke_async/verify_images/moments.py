@@ -29,7 +29,7 @@ class Moment(NamedTuple):
 class Sight(NamedTuple):
     """What was seen at a point, by the process's own count."""
 
-    count: int
+    time: int
     rows: frozenset[str]
 
 
@@ -40,7 +40,7 @@ def moments(sights: Sequence[Sight]) -> dict[str, int]:
     for number, sight in enumerate([*sights, Sight(0, frozenset())]):
         for row in [row for row in begun if row not in sight.rows]:
             first, last = begun.pop(row), number - 1
-            lasted = sights[last].count - sights[first].count
+            lasted = sights[last].time - sights[first].time
             found[row] = min(found.get(row, (1, 0)), (-lasted, (first + last) // 2))
         for row in sight.rows:
             begun.setdefault(row, number)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -21,8 +22,8 @@ from fluke_async.embedding.stillness import Stop
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
-from fluke_async.verify.closed_run import COMPLETIONS, Program
 from fluke_async.verify import coverage
+from fluke_async.verify.closed_run import COMPLETIONS, Program
 from fluke_async.verify_images.moments import KINDS, Sight
 from fluke_async.verify_images.rows import rows_of
 from fluke_async.verify_images.stores import NotedStore, store_for
@@ -130,7 +131,8 @@ class WatchedRun:
                 threads = process.loaded.account.threads
                 self.passed.update(coverage.rows_of(core, point, thread, threads))
                 if point in KINDS and thread is core.current:
-                    found = {row for each in threads for row in rows_of(each)}
+                    asking = [request.thread for request in core.requests]  # a device may answer at once
+                    found = {row for each in threads if each not in asking for row in rows_of(each)}
                     if point is Point.MARKED:
                         found.update(rows_of(thread, is_cut=True))
                     rows = frozenset(found)
@@ -146,7 +148,7 @@ class WatchedRun:
                     driver.core.probe = None
                     driver.core.attention = True
                     driver.hart.dispatcher.points_left = 0  # a call is cut off there
-                    driver.post(lambda: self._stand_still(process))
+                    driver.post(partial(self._stand_still, process))
         return False
 
     def _stand_still(self, process: Process) -> None:
