@@ -33,6 +33,7 @@ def verify_images(
     from fluke_async.cli.verify import POINTS  # noqa: PLC0415  (which imports this)
 
     points = IMAGE_POINTS if selection.points == POINTS else int(selection.points)
+    is_whole = not programs and selection.point is None and selection.instant is None
     chosen = campaign.chosen_programs(programs, selection.cpus, selection.seed)
     tasks = campaign.tasks_for(chosen, configurations, points, _only(selection))
     if not json:
@@ -52,6 +53,10 @@ def verify_images(
               f"{len(summary['refused'])} refused; {coverage['hit']} of {coverage['rows']} rows in images")  # fmt: skip
         for failure in (*summary["failures"], *summary["refused"]):
             print(failure)
+        for what in ("missed", "never_lasting", "never_came"):
+            if is_whole:
+                for row in coverage[what]:
+                    print(f"{what.replace('_', ' ')}: {row}")
     return 1 if summary["divergences"] else 0
 
 

@@ -44,7 +44,7 @@ def chosen_programs(names: tuple[str, ...], harts: int, seed: int) -> list[Progr
 def tasks_for(
     chosen: Sequence[Program], configurations: Sequence[Configuration], points: int, only: Moment | None
 ) -> list[ImageTask]:
-    """Each program in each configuration; in each, other points are tried at which rows are to be seen."""
+    """Each program in each configuration; in each of these, other rows are to be seen."""
     return [
         ImageTask(each, model, preemption, points, phase, len(configurations), only)
         for each in chosen
@@ -128,11 +128,18 @@ def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) 
         "with all checks, and restored in a fresh kernel. Output from there on, exit, and every system call with its",
         "status and its nanosecond of the process's own time were compared with the undisturbed run.",
         "",
+        "Some moments are counts, evenly spread. The others are points at which the undisturbed run was seen to be in",
+        "the middle of something: a thread had come to wait, or to a marked point of its call, or back from a call,",
+        "and a row of what a thread can be in the middle of was true of some thread. For each row that point was taken",
+        "which is in the middle of the longest time that it lasted; the image itself has to show the row.",
+        "",
         f"- {found['images']:,} images, {found['restored']:,} of them restored and run to the end.",
         f"- {found['went_on']:,} times the process itself went on and was compared too; {found['in_a_row']:,} images",
         "  were taken one after the other in the same runs, each building on the one before.",
         f"- {found['divergences']:,} divergences; {len(found['refused']):,} times there was no image.",
-        f"- {coverage['hit']:,} of {coverage['rows']:,} rows of what a thread can be in the middle of were in images.",
+        f"- {coverage['hit']:,} of {coverage['rows']:,} rows of what a thread can be in the middle of were in images;",
+        f"  {len(coverage['missed']):,} lasted and were in none, {len(coverage['never_lasting']):,} never lasted, and",
+        f"  {len(coverage['never_came']):,} never came.",
         "",
         "| program | configurations | images | restored | went on | in a row | divergences |",
         "|---|---|---|---|---|---|---|",
@@ -146,9 +153,15 @@ def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) 
     for title, texts in (
         ("What an image does not carry", found["not_carried"]),
         ("No image was made", found["refused"]),
-        ("In no image", [f"`{row}`" for row in coverage["missed"]]),
+        ("It lasted, and is in no image", _quoted(coverage["missed"])),
+        ("It never lasted: what began it ended it, before anybody went on", _quoted(coverage["never_lasting"])),
+        ("It never came", _quoted(coverage["never_came"])),
         ("Divergences", found["failures"]),
     ):
         if texts:
             lines += [f"## {title}", "", *(f"- {each}" for each in texts), ""]
     return "\n".join(lines)
+
+
+def _quoted(rows: Sequence[str]) -> list[str]:
+    return [f"`{row}`" for row in rows]

@@ -71,8 +71,8 @@ class ImageResult:
 @dataclass(frozen=True, slots=True)
 class ImageTask:
     """
-    One check to be carried out: `points` moments that are evenly spread, and points at which rows are to be seen, of
-    which each `phase` of so many takes others; or one single moment.
+    One check to be carried out: `points` moments that are evenly spread, and points at which rows are to be seen, other
+    rows in each `phase` of so many; or one single moment.
     """
 
     program: Program
@@ -130,7 +130,8 @@ class ImageCheck:
     def _moments(self) -> list[Moment]:
         task = self.task
         spread = [Moment((2 * index + 1) * self.end // (2 * task.points)) for index in range(task.points)]
-        points = chosen(self.sights, self.wanted)[task.phase :: task.phases][: POINTS_MAX * task.points]
+        wanted = {row for index, row in enumerate(rows()) if index % task.phases == task.phase}
+        points = chosen(self.sights, wanted)[: POINTS_MAX * task.points]
         return [*dict.fromkeys(spread), *(Moment(point, is_point=True) for point in points)]
 
     async def _guarded(self, moment: Moment, form: str) -> None:

@@ -48,7 +48,7 @@ def moments(sights: Sequence[Sight]) -> dict[str, int]:
 
 
 def chosen(sights: Sequence[Sight], wanted: set[str]) -> list[int]:
-    """Few points that together show each row that is wanted and was seen; those for one row only are among them."""
+    """Few points, in order, that together show each row that is wanted and was seen."""
     best = moments(sights)
     seen: set[str] = set()
     numbers = []

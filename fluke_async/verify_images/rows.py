@@ -31,7 +31,7 @@ CONNECTIONS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a thread stands, in a kernel or in an image: its call, the type that it waits for, its question, its links."""
+    """How a thread stands, in a kernel or in an image: its call, what type it waits for, its question, its links."""
 
     call: str
     kind: str | None
