@@ -4,6 +4,8 @@ The rows that images have to show: what a thread can be in the middle of when it
 For every call: each type of object that it waits for, its marked points, and its faults, in its own memory or in that
 of its peer; the waits for the keepers of regions and of spaces; what a thread that a program has stopped was in; and
 connections, as each side of them stands, in a wait or at rest.
+
+A call that was cut off at a marked point goes on before any program does, so none can stop its thread there.
 """
 
 from __future__ import annotations
@@ -48,8 +50,6 @@ class Standing:
             yield from self._waits(self.kind)
         if self.flags & ThreadFlags.IN_CALL:
             yield f"{self.call} marked"
-            if self.is_stopped:
-                yield "stopped in the middle of a call"
         how = "at rest" if self.kind is None else "in a wait"
         if self.flags & ThreadFlags.IDEMPOTENT:
             yield IDEMPOTENT[1]
@@ -87,7 +87,6 @@ def rows() -> Iterator[str]:
         yield f"exception wait on {type_.name.lower()}"
     for type_ in sorted(WAITABLE):
         yield f"stopped wait on {type_.name.lower()}"
-    yield "stopped in the middle of a call"
     yield from IDEMPOTENT
     yield from CONNECTIONS
 
