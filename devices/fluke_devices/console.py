@@ -77,6 +77,11 @@ class Console:
             async for request in port:
                 self.decide(port, request)
 
+    @property
+    def expects_input(self) -> bool:
+        """Whether more may come from a stream, which no state can hold."""
+        return self._stream is not None
+
     @staticmethod
     def is_state(state: object) -> bool:
         """Whether this is the state of a console."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fluke_async.embedding.driver import Driver
     from fluke_async.embedding.processes import Processes
 
+INPUT_TO_COME = "what its input stream had not delivered: give the rest when it is restored"
 STORED_AT_A_TIME = 512  # put into memory at one fixed point: some 1 ms
 
 
@@ -50,6 +51,7 @@ class Still:
     budget: int | None
     devices: Mapping[str, Device]
     records: bytearray
+    unsaved: tuple[str, ...] = ()
 
 
 class Checkpointer:
@@ -181,7 +183,8 @@ class Checkpointer:
             devices = describe_devices(process.attached.console, outside.services)
             keep(outside)
             left = outside.account.instructions_left
-            noted.append(Still(outside, clock_ns, driver.core.stamp, left, devices, order.records))
+            unsaved = (INPUT_TO_COME,) if process.attached.console.expects_input else ()
+            noted.append(Still(outside, clock_ns, driver.core.stamp, left, devices, order.records, unsaved))
 
         try:
             if stop.is_later:  # that may take long, and others have their turn
@@ -271,7 +274,7 @@ def _manifest(process: Process, still: Still) -> Manifest:
         objects=records.objects,
         running=records.running,
         devices=dict(still.devices),
-        unsaved=(),
+        unsaved=still.unsaved,
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import msgspec
 
 from fluke_async.abi.codes import PAGE_SIZE
+from fluke_async.image.container import MANIFEST_MAX
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import Manifest, encode_manifest
+from fluke_async.image.manifest import Manifest, decode_manifest, encode_manifest
 from fluke_async.image.pages import ZERO_DIGEST, ZERO_PAGE, digest
 from fluke_async.image.refusal import refusal
 
@@ -47,11 +48,15 @@ class ImageBuilder:
 
     def finish(self) -> Image:
         """
-        The image, checked as one that is loaded is.
+        The image, checked as one that is loaded is: it can be read again.
 
         Raises:
-            ImageError: the manifest or the pages are not those of a process.
+            ImageError: the manifest or the pages are not those of a process, or more than an image can have.
         """
+        encoded = encode_manifest(self._manifest)
+        if len(encoded) > MANIFEST_MAX:
+            raise refusal(f"the image's manifest would have {len(encoded)} bytes: it can have {MANIFEST_MAX}")
+        manifest = msgspec.structs.replace(decode_manifest(encoded), devices=self._manifest.devices)
         table, contents = dict(sorted(self._table.items())), self._contents
         self._table, self._contents = {}, {}  # an image never changes
-        return Image(self._manifest, encode_manifest(self._manifest), table, contents, self._parent)
+        return Image(manifest, encoded, table, contents, self._parent)

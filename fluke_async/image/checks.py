@@ -14,13 +14,12 @@ from itertools import pairwise
 from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, USER_END, USER_START, Prot
 from fluke_async.image.kinds import KINDS, REFERABLE
 from fluke_async.image.manifest import (
-    ABI_VERSION,
-    FORMAT,
     OUTSIDE_TYPES,
     SERVICE_PREFIX,
     Manifest,
     ObjectRecord,
     OutsideObject,
+    check_versions,
 )
 from fluke_async.image.object_checks import STAMP_MAX, WORD_END, check_object, where
 from fluke_async.image.records import STAMPS, record_name
@@ -55,10 +54,7 @@ def check(manifest: Manifest, table: Mapping[int, bytes]) -> None:
 
 
 def _check_numbers(manifest: Manifest) -> None:
-    if manifest.format != FORMAT:
-        raise refusal(f"the image's format is {brief(manifest.format)}: only {FORMAT} can be read")
-    if manifest.abi != ABI_VERSION:
-        raise refusal(f"the image is of a kernel with ABI {brief(manifest.abi)}: only {ABI_VERSION} can be restored")
+    check_versions(manifest.format, manifest.abi)
     for name, value, most in (
         ("clock_ns", manifest.clock_ns, TIME_MAX_NS),
         ("last_stamp", manifest.last_stamp, STAMP_MAX),

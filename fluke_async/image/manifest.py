@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from fluke_async.image.refusal import refusal
+from fluke_async.image.refusal import brief, refusal
 
 FORMAT = 1
 ABI_VERSION = 1
@@ -96,6 +96,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
 
 
+class _Versions(msgspec.Struct, frozen=True):
+    """What says how the rest is to be read."""
+
+    format: int
+    abi: int
+
+
 class _StoredDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device whose state is still text: values in values take many times the memory of their text."""
 
@@ -114,6 +121,7 @@ class _Complete(Manifest, frozen=True, kw_only=True):
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(_Complete)
+_VERSIONS_DECODER = msgspec.json.Decoder(_Versions)
 _STATE_DECODER = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -132,12 +140,14 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 def decode_manifest(data: bytes) -> Manifest:
     """
-    A manifest from its bytes, of the right structure; what it says is not checked.
+    A manifest from its bytes, of the right structure; what it says is not checked, but for its versions.
 
     Raises:
-        ImageError: the bytes are no JSON, or a field is missing, has another type or is not known.
+        ImageError: the bytes are no JSON, of another version, or a field is missing, has another type or is not known.
     """
     try:
+        versions = _VERSIONS_DECODER.decode(data)
+        check_versions(versions.format, versions.abi)  # before the structure, which may be another one
         complete = _DECODER.decode(data)
         if len(complete.devices) > DEVICES_MAX:
             raise refusal(f"the image has {len(complete.devices)} devices: it can have {DEVICES_MAX}")
@@ -150,6 +160,19 @@ def decode_manifest(data: bytes) -> Manifest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(f"the image's manifest is not what it should be: {error}") from None
     return Manifest(**(msgspec.structs.asdict(complete) | {"devices": devices}))
+
+
+def check_versions(format_: int, abi: int) -> None:
+    """
+    Refuse a manifest that is to be read in another way.
+
+    Raises:
+        ImageError: it is of another version than this one.
+    """
+    if format_ != FORMAT:
+        raise refusal(f"the image's format is {brief(format_)}: only {FORMAT} can be read")
+    if abi != ABI_VERSION:
+        raise refusal(f"the image is of a kernel with ABI {brief(abi)}: only {ABI_VERSION} can be restored")
 
 
 def shown(text: str) -> str:

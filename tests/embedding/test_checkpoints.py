@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 import fluke_async as fluke
+from fluke_async.embedding.checkpointer import INPUT_TO_COME
 from fluke_async.embedding.reading import Pages, Reading
 from fluke_async.kernel.consistency import check
 from fluke_async.kernel.core import Core
@@ -84,6 +85,7 @@ async def test_input_that_was_not_read_goes_with_the_image(make_kernel: MakeKern
             await anyio.lowlevel.checkpoint()
         await idle()
         image = await process.checkpoint()
+        assert image.manifest.unsaved == (INPUT_TO_COME,)
         feed.give(b"first")
         feed.end()
         assert await result(process) == (b"abcfirst\n", EXITED)

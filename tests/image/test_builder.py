@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.errors import ImageError
 from fluke_async.image.builder import ImageBuilder
+from fluke_async.image.container import MANIFEST_MAX
 from fluke_async.image.image import CHAIN_MAX, Image
+from fluke_async.image.manifest import DEVICES_MAX, STATES_MAX, Device
 from fluke_async.image.pages import ZERO_PAGE
 from tests.image.samples import MEMORY_SIZE, sample_manifest, sample_pages
 
@@ -100,6 +105,39 @@ def test_what_is_no_page_is_refused(pages: list[tuple[int, bytes]]) -> None:
     with pytest.raises(ImageError, match="the page at"):
         builder.add(pages)
         builder.finish()
+
+
+def test_lists_become_what_manifests_have() -> None:
+    """What was read from JSON has lists for the words of arrays."""
+    manifest = sample_manifest()
+    lists = tuple(
+        msgspec.structs.replace(
+            each, state={name: list(word) if isinstance(word, tuple) else word for name, word in each.state.items()}
+        )
+        for each in manifest.objects
+    )
+    image = ImageBuilder(sample_manifest(objects=lists, arguments=list(manifest.arguments))).finish()
+    assert image == ImageBuilder(manifest).finish()
+    assert image.manifest == manifest
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"clock_ns": "now"}, "the image's manifest is not what it should be"),
+        ({"running": ("first",)}, "the image's manifest is not what it should be"),
+        ({"unsaved": ("x" * MANIFEST_MAX,)}, "the image's manifest would have"),
+        (
+            {"devices": {"console": Device("a.Console", {"input": "x" * STATES_MAX})}},
+            "the states of the image's devices",
+        ),
+        ({"devices": {f"service:{each}": Device("a.B", {}) for each in range(DEVICES_MAX + 1)}}, "257 devices"),
+    ],
+    ids=["a text for a number", "a text for an offset", "a large manifest", "large states", "many devices"],
+)
+def test_what_could_not_be_read_is_not_made(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ImageError, match=text):
+        ImageBuilder(sample_manifest(**changes)).finish()
 
 
 def test_a_parent_has_a_memory_of_the_same_size() -> None:

@@ -15,8 +15,9 @@ from fluke_async.image.container import FRAME_PAGES, MANIFEST_MAX, VERSION
 from fluke_async.image.image import CHAIN_MAX, PAGES_MAX_BYTES, Image
 from fluke_async.image.kinds import KINDS
 from fluke_async.image.manifest import ABI_VERSION, DEVICES_MAX, FORMAT, STATES_MAX
+from fluke_async.image.object_checks import RULES
 from fluke_async.image.pages import ZERO_PAGE
-from tests.image.samples import sample_manifest, sample_pages
+from tests.image.samples import sample_manifest, sample_pages, zero_state
 from tests.tidy import ROOT
 
 PAGE = (ROOT / "fluke_async/image/README.md").read_text("utf-8")
@@ -91,6 +92,27 @@ def test_the_table_of_types_is_complete() -> None:
         assert said == [(field.name, field.count) for field in fields]
         assert int(number) == KINDS[name].number
         assert re.findall(r"`(\w+)`", links) == list(KINDS[name].links)
+
+
+def test_the_tables_of_words_and_links_are_complete() -> None:
+    objects = PAGE[PAGE.index("### The objects") :]
+    words = objects[objects.index("| word | of |") : objects.index("| link | leads to |")]
+    said = {
+        (kind, word)
+        for names, kinds in re.findall(r"^\| (`.*?) \| (`.*?) \|", words, re.MULTILINE)
+        for word in re.findall(r"`(\w+)`", names)
+        for kind in re.findall(r"`(\w+)`", kinds)
+        if word in zero_state(kind)
+    }
+    assert said == {(kind, word) for kind, rules in RULES.items() for word in rules}
+    links = objects[objects.index("| link | leads to |") :]
+    leads = {
+        link: set(re.findall(r"`(\w+)`", types))
+        for names, types in re.findall(r"^\| (`.*?) \| (`.*?) \|$", links[: links.index("\n\n")], re.MULTILINE)
+        for link in re.findall(r"`(\w+)`", names)
+    }
+    assert {link: types for kind in KINDS.values() for link, types in kind.links.items()} == leads
+    assert all(leads[link] == types for kind in KINDS.values() for link, types in kind.links.items())
 
 
 def test_the_limits_are_those_of_the_code() -> None:
