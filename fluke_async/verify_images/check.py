@@ -143,8 +143,10 @@ class ImageCheck:
             self._differs(moment, form, f"nothing came of it in {PATIENCE_S} seconds")
 
     async def _take(self, moment: Moment, form: str) -> None:
-        """An image at a moment, and what comes of it."""
+        """An image at a moment, if that comes at all, and what comes of it."""
         task = self.task
+        if moment.is_point and not 0 <= moment.number < len(self.sights):
+            return
         async with watched_run(task.program, task.model, task.preemption) as run:
             if moment.is_point:
                 run.stop_at(moment.number)
@@ -224,8 +226,7 @@ class ImageCheck:
 
     def _compare_rows(self, image: Image, moment: Moment, form: str) -> None:
         """What was to be seen at a point is what the image says of the threads."""
-        sight = self.sights[moment.number].rows & self.wanted if moment.number < len(self.sights) else set()
-        missing = sorted(sight - rows_in(image))
+        missing = sorted((self.sights[moment.number].rows & self.wanted) - rows_in(image))
         if missing:
             self._differs(moment, form, f"the image does not show {', '.join(missing)}")
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from fluke_async.abi.codes import ThreadFlags
 from fluke_async.image.image import Image
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.verify.programs import program
 from fluke_async.verify_images.check import FAILURES_MAX, ImageTask, carry_out
-from fluke_async.verify_images.moments import Sight, chosen, moments
+from fluke_async.verify_images.moments import Moment, Sight, chosen, moments
 from fluke_async.verify_images.rows import rows
 from fluke_async.verify_images.stores import store_for
 from fluke_async.verify_images.watched_run import Seen, difference
@@ -52,6 +53,12 @@ def test_one_point_can_be_taken_alone() -> None:
     result = verify("pipeline", "--point", "100", "--model", "interrupt", "--preemption", "none", "--json")
     found = json.loads(result.stdout)
     assert (result.returncode, found["images"], found["went_on"], found["in_a_row"]) == (0, 1, 1, 0)
+
+
+@pytest.mark.parametrize("number", [-1, 1_000_000])
+def test_a_point_that_never_comes_has_no_image(number: int) -> None:
+    result = carry_out(ImageTask(program("hello"), "interrupt", "none", 1, only=Moment(number, is_point=True)))
+    assert (result.images, result.divergences) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -127,6 +134,20 @@ def test_a_lost_register_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Thread, "export_bits", without_a_register)
     assert carry_out(ImageTask(program("primes"), "interrupt", "none", 4)).divergences
+
+
+def test_a_call_that_is_not_gone_on_with_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    export_bits = Thread.export_bits
+
+    def without_its_call(self: Thread) -> Any:
+        bits = dict(export_bits(self))
+        flags = bits["flags"]
+        assert isinstance(flags, int)
+        return bits | {"flags": flags & ~int(ThreadFlags.IN_CALL)}
+
+    monkeypatch.setattr(Thread, "export_bits", without_its_call)
+    result = carry_out(ImageTask(program("bulk"), "interrupt", "none", 1))
+    assert any("the image does not show ipc_call marked" in failure.what for failure in result.divergences)
 
 
 def test_a_lost_page_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
