@@ -42,8 +42,9 @@ class Selection:
     all_points_at_once: Annotated[bool, Parameter(negative="")] = False
     """Create everything again at every kernel point, one after the other, without a rest in between."""
     image: Annotated[bool, Parameter(negative="")] = False
-    """Take images of the process at so many moments (10, unless --points says otherwise), restore each in another
-    kernel, and compare; with --instant, at one count of the process's own."""
+    """Take images of the process at so many moments (10, unless --points says otherwise), and in the middle of all that
+    its threads were seen to be in the middle of; restore each in another kernel, and compare. With --instant, at one
+    count of the process's own; with --point, at one point."""
     cpus: int = 1
     """Number of harts: so many threads run at a time."""
     seed: int = 0
@@ -140,7 +141,6 @@ def _check(selection: Selection, programs: tuple[str, ...]) -> None:
             "--instant": selection.instant is not None,
             "--all-points-at-once": selection.all_points_at_once,
         },
-        {"--image": selection.image, "--point": selection.point is not None},
         {"--image": selection.image, "--all-points-at-once": selection.all_points_at_once},
         {"--image": selection.image, "--points all": selection.points == "all"},
     )

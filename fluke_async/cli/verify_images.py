@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fluke_async.verify_images import campaign
+from fluke_async.verify_images.moments import Moment
 
 if TYPE_CHECKING:
     from fluke_async.cli.verify import Selection
@@ -32,8 +33,9 @@ def verify_images(
     from fluke_async.cli.verify import POINTS  # noqa: PLC0415  (which imports this)
 
     points = IMAGE_POINTS if selection.points == POINTS else int(selection.points)
+    is_whole = not programs and selection.point is None and selection.instant is None
     chosen = campaign.chosen_programs(programs, selection.cpus, selection.seed)
-    tasks = campaign.tasks_for(chosen, configurations, points, selection.instant)
+    tasks = campaign.tasks_for(chosen, configurations, points, _only(selection))
     if not json:
         print(_LINE.format("program", "configuration", "images", "restored", "went on", "in a row", "diverging", ""))
     begun, shown = time.monotonic(), itertools.count(1)
@@ -51,7 +53,17 @@ def verify_images(
               f"{len(summary['refused'])} refused; {coverage['hit']} of {coverage['rows']} rows in images")  # fmt: skip
         for failure in (*summary["failures"], *summary["refused"]):
             print(failure)
+        for what in ("missed", "never_lasting", "never_came"):
+            if is_whole:
+                for row in coverage[what]:
+                    print(f"{what.replace('_', ' ')}: {row}")
     return 1 if summary["divergences"] else 0
+
+
+def _only(selection: Selection) -> Moment | None:
+    if selection.point is not None:
+        return Moment(selection.point, is_point=True)
+    return None if selection.instant is None else Moment(selection.instant)
 
 
 def _show(result: ImageResult, number: int, count: int) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from fluke_async.execution.configuration import CONFIGURATIONS, Configuration
+from fluke_async.execution.configuration import Configuration
 from fluke_async.verify.campaign import side_by_side
 from fluke_async.verify.closed_run import Program
 from fluke_async.verify.programs import program, programs
 from fluke_async.verify.report import machine
 from fluke_async.verify_images.check import IN_A_ROW, ImageFailure, ImageResult, ImageTask, carry_out
+from fluke_async.verify_images.moments import Moment
 from fluke_async.verify_images.rows import rows
 from fluke_async.verify_images.stores import PROGRAMS
 
@@ -41,13 +42,13 @@ def chosen_programs(names: tuple[str, ...], harts: int, seed: int) -> list[Progr
 
 
 def tasks_for(
-    chosen: Sequence[Program], configurations: Sequence[Configuration], points: int, instant: int | None
+    chosen: Sequence[Program], configurations: Sequence[Configuration], points: int, only: Moment | None
 ) -> list[ImageTask]:
-    """Each program in each configuration; in each, other rows of the coverage are tried."""
+    """Each program in each configuration; in each of these, other rows are to be seen."""
     return [
-        ImageTask(each, model, preemption, points, CONFIGURATIONS.index(Configuration(model, preemption)), instant)
+        ImageTask(each, model, preemption, points, phase, len(configurations), only)
         for each in chosen
-        for model, preemption in configurations
+        for phase, (model, preemption) in enumerate(configurations)
     ]
 
 
@@ -74,7 +75,10 @@ def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
             }
         )
     wanted = list(rows())
-    covered = set().union(*(each.covered for each in results)) if results else set()
+    covered, lasting, passed = (
+        set().union(*(getattr(each, what) for each in results)) for what in ("covered", "lasting", "passed")
+    )
+    fleeting = passed - lasting - covered
     totals = {
         name: sum(getattr(each, name) for each in results) for name in ("images", "restored", "went_on", "in_a_row")
     }
@@ -83,8 +87,13 @@ def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
         **totals,
         "divergences": sum(len(each.divergences) for each in results),
         "refused": [f"{_name(each)}: {failure}" for each in results for failure in each.refused],
-        "coverage": {"rows": len(wanted), "hit": sum(row in covered for row in wanted),
-                     "missed": [row for row in wanted if row not in covered]},
+        "coverage": {
+            "rows": len(wanted),
+            "hit": sum(row in covered for row in wanted),
+            "missed": [row for row in wanted if row in lasting - covered],
+            "never_lasting": [row for row in wanted if row in fleeting],
+            "never_came": [row for row in wanted if row not in covered | lasting | passed],
+        },
         "not_carried": list(NOT_CARRIED),
         "failures": [
             f"{_name(each)}: {failure}\n  {replay(each, failure)}" for each in results for failure in each.divergences
@@ -102,7 +111,9 @@ def replay(result: ImageResult, failure: ImageFailure) -> str:
     for option, value, usual in (("--cpus", result.harts, 1), ("--seed", result.seed, 0)):
         if value != usual:
             command += f" {option} {value}"
-    return command if failure.form.startswith(IN_A_ROW) else f"{command} --instant {failure.count}"
+    if failure.form.startswith(IN_A_ROW):
+        return command
+    return f"{command} {'--point' if failure.moment.is_point else '--instant'} {failure.moment.number}"
 
 
 def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) -> str:
@@ -117,11 +128,18 @@ def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) 
         "with all checks, and restored in a fresh kernel. Output from there on, exit, and every system call with its",
         "status and its nanosecond of the process's own time were compared with the undisturbed run.",
         "",
+        "Some moments are counts, evenly spread. The others are points at which the undisturbed run was seen to be in",
+        "the middle of something: a thread had come to wait, or to a marked point of its call, or back from a call,",
+        "and a row of what a thread can be in the middle of was true of some thread. For each row that point was taken",
+        "which is in the middle of the longest time that it lasted; the image itself has to show the row.",
+        "",
         f"- {found['images']:,} images, {found['restored']:,} of them restored and run to the end.",
         f"- {found['went_on']:,} times the process itself went on and was compared too; {found['in_a_row']:,} images",
         "  were taken one after the other in the same runs, each building on the one before.",
         f"- {found['divergences']:,} divergences; {len(found['refused']):,} times there was no image.",
-        f"- {coverage['hit']:,} of {coverage['rows']:,} rows of what a thread can be in the middle of were in images.",
+        f"- {coverage['hit']:,} of {coverage['rows']:,} rows of what a thread can be in the middle of were in images;",
+        f"  {len(coverage['missed']):,} lasted and were in none, {len(coverage['never_lasting']):,} never lasted, and",
+        f"  {len(coverage['never_came']):,} never came.",
         "",
         "| program | configurations | images | restored | went on | in a row | divergences |",
         "|---|---|---|---|---|---|---|",
@@ -135,9 +153,15 @@ def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) 
     for title, texts in (
         ("What an image does not carry", found["not_carried"]),
         ("No image was made", found["refused"]),
-        ("In no image", [f"`{row}`" for row in coverage["missed"]]),
+        ("It lasted, and is in no image", _quoted(coverage["missed"])),
+        ("It never lasted: what began it ended it, before anybody went on", _quoted(coverage["never_lasting"])),
+        ("It never came", _quoted(coverage["never_came"])),
         ("Divergences", found["failures"]),
     ):
         if texts:
             lines += [f"## {title}", "", *(f"- {each}" for each in texts), ""]
     return "\n".join(lines)
+
+
+def _quoted(rows: Sequence[str]) -> list[str]:
+    return [f"`{row}`" for row in rows]

@@ -10,16 +10,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from fluke_async.embedding.exit import Exit
 from fluke_async.embedding.kernel import Kernel
 from fluke_async.embedding.process import Process
+from fluke_async.embedding.stillness import Stop
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.kernel.probe import Point
 from fluke_async.kernel.trace import Event
+from fluke_async.verify import coverage
 from fluke_async.verify.closed_run import COMPLETIONS, Program
-from fluke_async.verify.coverage import rows_of
+from fluke_async.verify_images.moments import KINDS, Sight
+from fluke_async.verify_images.rows import rows_of
 from fluke_async.verify_images.stores import NotedStore, store_for
 
 if TYPE_CHECKING:
@@ -49,10 +55,15 @@ class WatchedRun:
         self.driver = driver
         self.program = program
         self.seen = Seen()
-        self.first_of_row: dict[str, int] = {}
+        self.passed: set[str] = set()  # rows of the coverage
+        self.sights: list[Sight] = []
         self.end = 1  # the process's own count at its end
         self.store: NotedStore | None = None
         driver.core.trace = self._note
+        self._known: dict[frozenset[str], frozenset[str]] = {}  # each set of rows once
+        self._points_left = 0
+        self._stands_still = anyio.Event()
+        self._stop: Stop | None = None
 
     async def start(self) -> Process:
         """The program from its beginning."""
@@ -70,9 +81,22 @@ class WatchedRun:
         self.seen.exit = await process.wait()
         return self.seen
 
-    def watch_rows(self) -> None:
-        """Note when each row of the coverage is passed first, by the process's own count."""
-        self.driver.core.probe = self._probe
+    def watch(self) -> None:
+        """From the beginning, note which rows are passed, and what threads are in the middle of at each point."""
+        self.driver.core.probe = self._watch
+
+    def stop_at(self, point: int) -> None:
+        """From the beginning, count points, and have the process stand still at that one."""
+        self._points_left = point
+        self.driver.core.probe = self._count_down
+
+    async def standing_still(self, process: Process) -> Stop:
+        """Wait until it does, at the point; from then on it does by the stop alone."""
+        await self._stands_still.wait()
+        assert self._stop is not None
+        await self._stop.reached.wait()
+        await process.resume()
+        return self._stop
 
     def _services(self, store: NotedStore | None) -> Mapping[str, Any]:
         self.store = store
@@ -94,16 +118,49 @@ class WatchedRun:
             if manager is None or event[2] not in manager.hashes:
                 status = 0 if event[3] == CHOSEN else event[4]
                 self.seen.completions.append((self._clock(), event[3], status))
+        elif event[1] is Event.PREEMPT and self.sights:  # at a marked point, which is past
+            self.sights[-1] = _without_marks(self.sights[-1])
         elif event[1] is Event.EXIT:
             self.end = next((each.stillness.count for each in self.driver.present.values()), 1)
             self.seen.completions.append((self._clock(), event[4], event[5]))
 
-    def _probe(self, point: Point, thread: Thread) -> bool:
+    def _watch(self, point: Point, thread: Thread) -> bool:
+        core = self.driver.core
         for process in self.driver.present.values():
             if process.loaded is not None:
-                for row in rows_of(self.driver.core, point, thread, process.loaded.account.threads):
-                    self.first_of_row.setdefault(row, process.stillness.count)
+                threads = process.loaded.account.threads
+                self.passed.update(coverage.rows_of(core, point, thread, threads))
+                if point in KINDS and thread is core.current:
+                    asking = [request.thread for request in core.requests]  # a device may answer at once
+                    found = {row for each in threads if each not in asking for row in rows_of(each)}
+                    if point is Point.MARKED:
+                        found.update(rows_of(thread, is_cut=True))
+                    rows = frozenset(found)
+                    self.sights.append(Sight(process.stillness.count, self._known.setdefault(rows, rows)))
         return False
+
+    def _count_down(self, point: Point, thread: Thread) -> bool:
+        driver = self.driver
+        if point in KINDS and thread is driver.core.current:
+            for process in driver.present.values():
+                self._points_left -= 1
+                if self._points_left < 0:
+                    driver.core.probe = None
+                    driver.core.attention = True
+                    driver.hart.dispatcher.points_left = 0  # a call is cut off there
+                    driver.post(partial(self._stand_still, process))
+        return False
+
+    def _stand_still(self, process: Process) -> None:
+        """At the fixed point: where a call was cut off it does not go on before."""
+        self._stop = Stop(process)
+        self.driver.set_suspended(process, True)
+        process.stillness.plan(self._stop)
+        self._stands_still.set()
+
+
+def _without_marks(sight: Sight) -> Sight:
+    return sight._replace(rows=frozenset(row for row in sight.rows if not row.endswith(" marked")))
 
 
 @asynccontextmanager

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from fluke_async.abi.codes import ThreadFlags
 from fluke_async.image.image import Image
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.verify.programs import program
 from fluke_async.verify_images.check import FAILURES_MAX, ImageTask, carry_out
+from fluke_async.verify_images.moments import Moment, Sight, chosen, moments
 from fluke_async.verify_images.rows import rows
 from fluke_async.verify_images.stores import store_for
 from fluke_async.verify_images.watched_run import Seen, difference
@@ -47,6 +49,57 @@ def test_one_moment_can_be_taken_alone() -> None:
     assert (result.returncode, found["images"], found["went_on"], found["in_a_row"]) == (0, 1, 1, 0)
 
 
+def test_one_point_can_be_taken_alone() -> None:
+    result = verify("pipeline", "--point", "100", "--model", "interrupt", "--preemption", "none", "--json")
+    found = json.loads(result.stdout)
+    assert (result.returncode, found["images"], found["went_on"], found["in_a_row"]) == (0, 1, 1, 0)
+
+
+@pytest.mark.parametrize("number", [-1, 1_000_000])
+def test_a_point_that_never_comes_has_no_image(number: int) -> None:
+    result = carry_out(ImageTask(program("hello"), "interrupt", "none", 1, only=Moment(number, is_point=True)))
+    assert (result.images, result.divergences) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bulk", {"ipc_call marked", "ipc_request_receive marked", "ipc_reply_wait_receive marked"}),
+        ("rpc_server", {"cond_broadcast marked"}),
+        ("pipeline", {"ipc_client_send marked", "client of a connection, sending, in a wait"}),
+    ],
+)
+@pytest.mark.parametrize(("model", "preemption"), [("interrupt", "partial"), ("process", "full")])
+def test_all_that_lasts_is_in_an_image_that_goes_on(name: str, expected: set[str], model: str, preemption: str) -> None:
+    result = carry_out(ImageTask(program(name), model, preemption, 1))
+    assert not result.divergences
+    assert expected <= result.lasting == result.covered & result.lasting
+
+
+def test_phases_together_see_every_row() -> None:
+    results = [carry_out(ImageTask(program("pingpong"), "interrupt", "none", 1, phase, 2)) for phase in range(2)]
+    assert not any(each.divergences for each in results)
+    assert results[0].lasting <= results[0].covered | results[1].covered
+
+
+def test_an_image_that_does_not_show_what_was_seen_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fluke_async.verify_images.check.rows_in", lambda _: {"mutex_lock wait on mutex"})
+    result = carry_out(ImageTask(program("pipeline"), "interrupt", "none", 1))
+    assert result.divergences
+    assert all("the image does not show" in failure.what for failure in result.divergences)
+
+
+def test_what_lasts_longest_is_seen_in_its_middle() -> None:
+    sights = [
+        Sight(time, frozenset(rows)) for time, rows in ((1, "a"), (2, "a"), (3, ""), (4, "ab"), (9, "a"), (30, "a"))
+    ]
+    assert moments(sights) == {"a": 4, "b": 3}
+    assert chosen(sights, {"a", "b", "c"}) == [3]
+    assert chosen(sights, {"b"}) == [3]
+    assert chosen(sights, {"a"}) == [4]
+    assert chosen([], {"a"}) == []
+
+
 def test_several_harts_are_compared_by_what_comes_of_them() -> None:
     result = verify("primes", "--cpus", "2", "--points", "2", "--model", "interrupt", "--preemption", "none", "--json")
     found = json.loads(result.stdout)
@@ -58,7 +111,7 @@ def test_several_harts_are_compared_by_what_comes_of_them() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--point", "3"], "--image and --point exclude each other"),
+        (["--point", "3", "--instant", "3"], "--point and --instant exclude each other"),
         (["--points", "all"], "--image and --points all exclude each other"),
         (["--all", "hello"], "--all and hello exclude each other"),
         (["no-such-program"], "no-such-program"),
@@ -81,6 +134,20 @@ def test_a_lost_register_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Thread, "export_bits", without_a_register)
     assert carry_out(ImageTask(program("primes"), "interrupt", "none", 4)).divergences
+
+
+def test_a_call_that_is_not_gone_on_with_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    export_bits = Thread.export_bits
+
+    def without_its_call(self: Thread) -> Any:
+        bits = dict(export_bits(self))
+        flags = bits["flags"]
+        assert isinstance(flags, int)
+        return bits | {"flags": flags & ~int(ThreadFlags.IN_CALL)}
+
+    monkeypatch.setattr(Thread, "export_bits", without_its_call)
+    result = carry_out(ImageTask(program("bulk"), "interrupt", "none", 1))
+    assert any("the image does not show ipc_call marked" in failure.what for failure in result.divergences)
 
 
 def test_a_lost_page_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
