@@ -77,9 +77,9 @@ def object_calls(prefix: str, kind: type[KernelObject], referenced: bool) -> dic
         ]
         if address:
             user_memory.touch(core, thread, address, WRITE, kind.layout.size)
-        bits = target.export_bits()
+        bits = target.export_bits() if address else None
         target.on_export(core, thread)
-        if address:
+        if bits is not None:
             user_memory.write(core, thread, address, kind.layout.pack(bits))
         for link, link_reference in references:
             link_reference.target = target.export_link(link.name)

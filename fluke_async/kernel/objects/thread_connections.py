@@ -12,34 +12,39 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.thread import Thread
 
 
-def connection_flags(thread: Thread) -> ThreadFlags:
+# Plain numbers, for reading a state out is what checkpoints consist of, and an enumeration's arithmetic is slow.
+IDEMPOTENT, CLIENT_SENDER = int(ThreadFlags.IDEMPOTENT), int(ThreadFlags.CLIENT_SENDER)
+SERVER_SENDER = int(ThreadFlags.SERVER_SENDER)
+
+
+def connection_flags(thread: Thread) -> int:
     """What the thread is to its client and its server."""
-    flags = ThreadFlags(0)
+    flags = 0
     client, server = thread.export_link("client"), thread.export_link("server")
     if client is not None and not thread.reliable:
-        flags |= ThreadFlags.IDEMPOTENT
+        flags |= IDEMPOTENT
     if client is not None and thread.server_sender:
-        flags |= ThreadFlags.SERVER_SENDER
+        flags |= SERVER_SENDER
     if server is not None and thread.client_sender:
-        flags |= ThreadFlags.CLIENT_SENDER
+        flags |= CLIENT_SENDER
     return flags
 
 
 def is_both(flags: int) -> bool:
     """Whether flags say of a client that it waits for an answer, and that a stream goes to it."""
-    return bool(flags & ThreadFlags.IDEMPOTENT and flags & ThreadFlags.SERVER_SENDER)
+    return bool(flags & IDEMPOTENT and flags & SERVER_SENDER)
 
 
 def load_connections(thread: Thread, bits: StateBits | None, links: Links) -> None:
     """Name client and server; without bits, a client is whatever the one before was."""
     client, server = links.get("client", thread.client), links.get("server", thread.server)
-    flags = connection_flags(thread) if bits is None else ThreadFlags(number(bits, "flags"))
-    reliable = client is not None and not flags & ThreadFlags.IDEMPOTENT
+    flags = connection_flags(thread) if bits is None else number(bits, "flags")
+    reliable = client is not None and not flags & IDEMPOTENT
     if client is not thread.client or reliable != thread.reliable:
         thread.link_client(client, reliable=reliable)  # type: ignore[arg-type]  # the links' types say so
     thread.server = server  # type: ignore[assignment]
-    thread.server_sender = reliable and bool(flags & ThreadFlags.SERVER_SENDER)
-    thread.client_sender = server is not None and bool(flags & ThreadFlags.CLIENT_SENDER)
+    thread.server_sender = reliable and bool(flags & SERVER_SENDER)
+    thread.client_sender = server is not None and bool(flags & CLIENT_SENDER)
 
 
 def tie_call(client: Thread | None, server: Thread) -> None:

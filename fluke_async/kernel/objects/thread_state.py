@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 CALL = BY_NAME["ipc_call"].number
 WORD = 1 << 64
+STOPPED, EXCEPTION_ENABLE = int(ThreadFlags.STOPPED), int(ThreadFlags.EXCEPTION_ENABLE)
 IN_CALL = int(ThreadFlags.IN_CALL)
 ASKED = int(ThreadFlags.ASKED)
 PENDING = ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT
@@ -92,16 +93,15 @@ NO_FLOATING = (0,) * 32
 
 def export_bits(thread: Thread) -> StateBits:
     """The bits of a thread's state."""
-    flags = ThreadFlags(thread.pending)
+    flags = int(thread.pending) | connection_flags(thread)
     if thread.stopped:
-        flags |= ThreadFlags.STOPPED
+        flags |= STOPPED
     if thread.exceptions_enabled:
-        flags |= ThreadFlags.EXCEPTION_ENABLE
-    flags |= connection_flags(thread)
+        flags |= EXCEPTION_ENABLE
     if thread.in_call:
-        flags |= ThreadFlags.IN_CALL
+        flags |= IN_CALL
     if thread.asked and thread.scheduler is not None:
-        flags |= ThreadFlags.ASKED
+        flags |= ASKED
     floating = thread.floating
     a0, a1, a2, a7, pc = thread.saved
     handlers = thread.handlers
