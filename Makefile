@@ -33,7 +33,7 @@ verify: $(VENV)/dev.stamp
 	cat tests/verify/mutants.md >>tests/verify/verification.md
 
 verify-images: $(VENV)/dev.stamp
-	$(RUN) -m fluke_async verify --image --all --report tests/verify/images.md
+	$(RUN) -m fluke_async verify --image --all --points 12 --report tests/verify/images.md
 
 interleavings: $(VENV)/dev.stamp
 	$(RUN) -m fluke_async.verify.interleavings
