@@ -64,10 +64,8 @@ class Checkpointer:
         self._turn = anyio.Lock()  # the manager does one thing at a time
         self._unborn: set[Outside] = set()  # of processes that are being made
 
-    async def capture(
-        self, process: Process, parent: Image | None = None, every: int | None = None, at: int | None = None
-    ) -> Image:
-        """See `Process.checkpoint`; with `every` or `at`, when that has come: see `Stop`."""
+    async def capture(self, process: Process, parent: Image | None = None, every: int | None = None) -> Image:
+        """See `Process.checkpoint`; with `every`, when that has come: see `Stop`."""
         if not isinstance(parent, Image | None):
             raise FlukeError(f"the parent {parent!r} is no image: give one of this process, or none")
         readings: list[Reading] = []
@@ -77,7 +75,7 @@ class Checkpointer:
             readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, begin, Stop(process, every, at))
+            still = await self._read_out(process, begin, Stop(process, every))
             builder = ImageBuilder(_manifest(process, still), parent)
             async for pages in readings[0].pages():
                 builder.add(pages)

@@ -64,12 +64,7 @@ class HostQueue:
             await done.wait()
         finally:
             self._callers.discard(done)
-        if not outcome:
-            raise FlukeError(STOPPED)
-        result = outcome[0]
-        if isinstance(result, FlukeError):
-            raise result
-        return result
+        return _result_of(outcome)
 
     def check_open(self) -> None:
         """
@@ -110,12 +105,7 @@ class HostQueue:
                 outcome.append(error)
 
         await self.ensure(carry_out)
-        if not outcome:
-            raise FlukeError(STOPPED)
-        result = outcome[0]
-        if isinstance(result, FlukeError):
-            raise result
-        return result
+        return _result_of(outcome)
 
     async def outlast(self, event: anyio.Event) -> None:
         """Wait for `event` even if cancelled; it is set at the latest when the loop ends."""
@@ -158,3 +148,13 @@ class HostQueue:
         """Tell everybody who still waits for a result."""
         for caller in self._callers:
             caller.set()
+
+
+def _result_of(outcome: list[T | FlukeError]) -> T:
+    """What an action has come to; nothing, if the loop ended before it."""
+    if not outcome:
+        raise FlukeError(STOPPED)
+    result = outcome[0]
+    if isinstance(result, FlukeError):
+        raise result
+    return result

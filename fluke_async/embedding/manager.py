@@ -2,7 +2,7 @@
 The resident manager: a program in user mode that reads processes out and makes them again.
 
 There is one in each kernel, from the first time that it is needed. It takes one order after the other, through a device
-port that is answered here: `fluke_async/abi/devices.py` has the requests. All that it does with a process are system
+port that is answered here: `fluke_async/abi/orders.py` has the requests. All that it does with a process are system
 calls that every program has; what it cannot do, because the memory is not its own, is done here when it says so.
 """
 

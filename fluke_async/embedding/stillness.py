@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from fluke_async.embedding.process import Process
 
 
-NEVER = 1 << 64  # a count of which it is not known yet when it is due
-
-
 class Alarm:
     """One entry in the kernel's timeline."""
 
@@ -36,16 +33,11 @@ class Alarm:
 
 
 class Stop:
-    """
-    Somebody who needs a process to stand still: by default now.
+    """Somebody who needs a process to stand still: now, or with `every` at the next multiple of that count."""
 
-    With `every`, at the next multiple of that count of its own; with `at`, when the kernel's count has reached that.
-    """
-
-    def __init__(self, process: Process, every: int | None = None, at: int | None = None) -> None:
+    def __init__(self, process: Process, every: int | None = None) -> None:
         self._stillness = process.stillness
         self.every = every
-        self.at = at
         self.due = 0  # the process's own count at which it stands still
         self.has_come = False
         self.reached = anyio.Event()
@@ -65,7 +57,7 @@ class Stop:
     @property
     def is_later(self) -> bool:
         """Whether there is something to be waited for."""
-        return self.every is not None or self.at is not None
+        return self.every is not None
 
     @property
     def clock_ns(self) -> int:
@@ -115,18 +107,8 @@ class Stillness:
             self._come(stop)
         else:  # also if it is due: what it has asked devices for goes there before, in its own time
             self._planned.append(stop)
-            if stop.every is not None:
-                stop.due = (self.count // stop.every + 1) * stop.every
-            elif stop.at is not None and stop.at > self.driver.core.time:
-                stop.due = NEVER
-                self.driver.core.at(stop.at, lambda: self._is_due(stop), Alarm())
-            else:
-                stop.due = self.count
+            stop.due = self.count if stop.every is None else (self.count // stop.every + 1) * stop.every
             self._arm()
-
-    def _is_due(self, stop: Stop) -> None:
-        stop.due = self.count
-        self._arm()
 
     def disarm(self) -> None:
         """The kernel's clock may jump now, and its count with it: that is no moment to look at."""
@@ -141,7 +123,7 @@ class Stillness:
     def _arm(self) -> None:
         """Have the kernel look when the first moment comes that is planned."""
         self.disarm()
-        if any(stop.due != NEVER for stop in self._planned) and not self._holding:
+        if self._planned and not self._holding:
             self._alarm, core = Alarm(), self.driver.core
             core.at(core.time + min(stop.due for stop in self._planned) - self.count, self._look, self._alarm)
 

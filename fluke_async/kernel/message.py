@@ -112,10 +112,15 @@ def hand_over(target: Thread, passed: list[tuple[Reference, Reference]]) -> int:
     """Make the second of each pair refer to what the first does, and commit that; returns how many there are."""
     for source_reference, target_reference in passed:
         target_reference.target = source_reference.target
-    if passed:
-        target.registers[reg.RECEIVE_REFERENCES] += len(passed) * WORD_SIZE
-        target.registers[reg.RECEIVE_REFERENCE_COUNT] -= len(passed)
+    _note_references(target, len(passed))
     return len(passed)
+
+
+def _note_references(target: Thread, count: int) -> None:
+    """So many references of the target's table have been filled."""
+    if count:
+        target.registers[reg.RECEIVE_REFERENCES] += count * WORD_SIZE
+        target.registers[reg.RECEIVE_REFERENCE_COUNT] -= count
 
 
 def references_in(core: Core, thread: Thread, table: int, count: int) -> list[Reference]:
@@ -137,11 +142,11 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...], targets: 
         answer_question(core, thread, words)
         return
     data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in words)
+    room = min(len(targets), thread.registers[reg.RECEIVE_REFERENCE_COUNT])
     try:
+        references = references_in(core, thread, thread.registers[reg.RECEIVE_REFERENCES], room) if room else []
         taken = scatter(core, thread, data)
         after = position(core, thread, RECEIVING, taken)
-        room = min(len(targets), thread.registers[reg.RECEIVE_REFERENCE_COUNT])
-        references = references_in(core, thread, thread.registers[reg.RECEIVE_REFERENCES], room) if room else []
     except ProgramException:
         core.wake(thread)
         return
@@ -149,5 +154,6 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...], targets: 
         core.trace((core.time, Event.REPLY, thread.hash, request.port.hash, words[:taken]))
     for reference, target in zip(references, targets, strict=False):
         reference.target = target
+    _note_references(thread, len(references))
     note_received(thread, after, taken)
     core.complete(thread, Status.SUCCESS)

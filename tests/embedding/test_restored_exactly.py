@@ -21,7 +21,7 @@ async def image_at(program: str, arguments: list[str], count: int) -> tuple[Imag
     """An image of a program at a count of its instructions, and what came of that program, which went on."""
     async with Kernel() as kernel:
         process = await kernel.spawn(program, arguments)
-        image = await process.checkpointer.capture(process, at=count)
+        image = await process.checkpointer.capture(process, None, count)
         return image, await outcome(process)
 
 
