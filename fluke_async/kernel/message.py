@@ -133,7 +133,8 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...], targets: 
     """
     Complete a device's client with a reply, if it still waits for it; its references come to refer to `targets`.
 
-    Where the client's memory cannot be written any more, it is woken instead, asks again, and gets its own exception.
+    Where the client's buffer cannot be written any more, it is woken instead, asks again, and gets its own exception;
+    where its references cannot be found, it asks again.
     """
     if not request.is_open:
         return
