@@ -7,76 +7,7 @@ is read and written as a dictionary of field names; arrays are tuples.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import accumulate
-
-from fluke_async.abi.codes import WORD_SIZE
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field: `count` words; `pointee` is its C type where it is an address; a line of description."""
-
-    name: str
-    description: str
-    count: int = 1
-    pointee: str = ""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A structure `struct NAME` in C; `pack` and `unpack` convert between bytes and a dictionary."""
-
-    name: str
-    description: str
-    fields: tuple[Field, ...]
-    _struct: struct.Struct = field(init=False, repr=False, compare=False)
-    _names: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    _places: tuple[tuple[str, int, int], ...] = field(init=False, repr=False, compare=False)  # words, begin to end
-
-    def __post_init__(self) -> None:
-        ends = [*accumulate(field.count for field in self.fields)]
-        places = tuple((each.name, end - each.count, end) for each, end in zip(self.fields, ends, strict=True))
-        object.__setattr__(self, "_struct", struct.Struct(f"<{ends[-1]}Q"))
-        object.__setattr__(self, "_names", tuple(each.name for each in self.fields))
-        object.__setattr__(self, "_places", places)
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self._struct.size
-
-    def offset_of(self, name: str) -> int:
-        """Bytes from the structure's start to the field `name`."""
-        offset = 0
-        for each in self.fields:
-            if each.name == name:
-                return offset
-            offset += each.count * WORD_SIZE
-        raise KeyError(name)
-
-    def pack(self, values: Mapping[str, int | tuple[int, ...]]) -> bytes:
-        """Bytes of `values`; a field that is not named is zero."""
-        words: list[int] = []
-        for name, begin, end in self._places:
-            value = values.get(name)
-            if value is None:
-                words.extend((0,) * (end - begin))
-            elif isinstance(value, tuple):
-                words.extend(value)
-            else:
-                words.append(value)
-        return self._struct.pack(*words)
-
-    def unpack(self, data: bytes | memoryview) -> dict[str, int | tuple[int, ...]]:
-        """The fields of `data`, whose length must be the structure's size."""
-        words = self._struct.unpack(data)
-        if len(words) == len(self._places):
-            return dict(zip(self._names, words, strict=True))
-        return {name: words[begin] if end == begin + 1 else words[begin:end] for name, begin, end in self._places}
-
+from fluke_async.abi.layout import Field, Layout
 
 THREAD_STATE = Layout(
     "fluke_thread_state",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from fluke_async.abi.orders import OrderKind
+from fluke_async.embedding.apart import apart
 from fluke_async.embedding.device_states import describe_devices, take_over
 from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
@@ -30,7 +31,7 @@ from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
 from fluke_async.image.manifest import OUTSIDE_TYPES, Device, Manifest, OutsideObject, shown
 from fluke_async.image.manifest import Mapping as MappedRange
-from fluke_async.image.records import from_records, to_records
+from fluke_async.image.records import Records, from_records, to_records
 from fluke_async.kernel.params import STAMP_LEAD_MAX
 from fluke_async.kernel.trace import Event
 
@@ -76,10 +77,12 @@ class Checkpointer:
 
         try:
             still = await self._read_out(process, begin, Stop(process, every))
-            builder = ImageBuilder(_manifest(process, still), parent)
+            names = tuple(still.outside.named)
+            records = await apart(len(still.records), lambda: from_records(memoryview(still.records), names))
+            builder = ImageBuilder(_manifest(process, still, records), parent)
             async for pages in readings[0].pages():
                 builder.add(pages)
-            image = builder.finish()
+            image = await apart(len(still.records) + builder.table_bytes, builder.finish)
         finally:
             for reading in readings:
                 reading.end(image)
@@ -107,13 +110,14 @@ class Checkpointer:
             core = driver.core
             if manifest.last_stamp <= core.stamp + STAMP_LEAD_MAX:
                 core.stamp = max(core.stamp, manifest.last_stamp)
-                return bytearray(to_records(manifest, None)[0])
+                return bytearray(unchanged)
             data, count = to_records(manifest, core.stamp + 1)
             core.stamp += count
             return bytearray(data)
 
         try:
             await self._fill(image, lay_out, laid_out)
+            unchanged, _ = await apart(len(image.encoded), lambda: to_records(manifest, None))
             left = manifest.budget if budget is None else budget
             still = Still(laid_out[0], manifest.clock_ns, manifest.last_stamp, left, manifest.devices, bytearray())
             return await self._make(manifest.program, manifest.arguments, still, records, stdin)
@@ -262,9 +266,8 @@ class Checkpointer:
             raise FlukeError(STOPPED)
 
 
-def _manifest(process: Process, still: Still) -> Manifest:
+def _manifest(process: Process, still: Still, records: Records) -> Manifest:
     outside = still.outside
-    records = from_records(bytes(still.records), outside.named)
     return Manifest(
         program=shown(process.name),
         arguments=tuple(map(shown, process.arguments)),
