@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import anyio.lowlevel
 import pytest
 
@@ -268,6 +269,10 @@ PAUSES: tuple[Change, ...] = (
 """Where others run while threads are stopped, and while they are started, one by one."""
 
 MISTAKES: dict[str, tuple[Change, ...]] = {
+    "memory is not taken away": (
+        *PAUSES,
+        ("capture", "freeze(checkpoint);", "FLUKE_PROT_READ | FLUKE_PROT_WRITE;"),
+    ),
     "threads run while others are started": (
         *PAUSES,
         ("records", "fluke_ref_type(scheduler) == FLUKE_NULL", "count == 0"),
@@ -284,18 +289,29 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
 
 ONE_LEVEL = ("-n", "20", "-e", "61", "4")
 TWO_LEVELS = ("-d", "2", "-n", "6", "-e", "400", "2")
+MOST_S = 0.3  # of the kernel's time, several times what a run takes that ends
 
 
 async def run_with(userland: Path, changes: Sequence[Change], args: Sequence[str]) -> tuple[str, fluke.Exit]:
-    """What a child prints, and how its parent ends, where the library is another."""
+    """What a child prints, and how its parent ends, where the library is another; one that hangs is killed."""
     for name, right, wrong in changes:
         source = userland / f"lib/checkpoint_{name}.c"
         text = source.read_text("utf-8")
         assert text.count(right) == 1
         source.write_text(text.replace(right, wrong))
     compile_program(sorted((userland / "programs/checkpoint").glob("*.c")), userland / "other.elf")
-    child, _, end = await run(args, program=str(userland / "other.elf"))
-    return child, end
+    async with fluke.Kernel() as kernel, kernel.host_thread() as clock, anyio.create_task_group() as tasks:
+        process = await kernel.spawn(str(userland / "other.elf"), args=args, stdin=STDIN)
+
+        async def end_it() -> None:
+            await clock.sleep(MOST_S)
+            await process.kill()
+
+        tasks.start_soon(end_it)
+        output = (await process.stdout.read_all()).decode()
+        end = await process.wait()
+        tasks.cancel_scope.cancel()
+    return output.partition(END_OF_CHILD)[0], end
 
 
 @one_loop
@@ -311,4 +327,5 @@ async def test_what_runs_in_the_middle_of_the_procedure_changes_nothing(
 @pytest.mark.sdk
 @pytest.mark.parametrize("mistake", MISTAKES)
 async def test_child_notices_what_goes_wrong(userland_copy: Path, mistake: str) -> None:
-    assert await run_with(userland_copy, MISTAKES[mistake], ONE_LEVEL) != (await undisturbed(ONE_LEVEL[-1]), DONE)
+    args = TWO_LEVELS if mistake == "memory is not taken away" else ONE_LEVEL  # there threads of a child's are stopped
+    assert await run_with(userland_copy, MISTAKES[mistake], args) != (await undisturbed(args[-1]), DONE)
