@@ -22,12 +22,10 @@ static void *append(struct fluke_checkpoint *checkpoint, size_t size)
 static bool begin(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
-    struct fluke_region_state memory;
 
-    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
     if (checkpoint->room < sizeof *image)
         return false;
-    *image = (struct fluke_image){.magic = FLUKE_IMAGE_MAGIC, .size = sizeof *image, .memory_size = memory.size};
+    *image = (struct fluke_image){.magic = FLUKE_IMAGE_MAGIC, .size = sizeof *image, .memory_size = checkpoint->size};
     struct fluke_image_name *names = append(checkpoint, checkpoint->name_count * sizeof *names);
     if (names == NULL)
         return false;
@@ -44,22 +42,18 @@ static bool begin(struct fluke_checkpoint *checkpoint)
 
 /*
  * Takes the memory away from all who see it through the region, in one step: whoever touches it, or names an object in
- * it, waits at the gate. Returns the access that there was.
+ * it, waits at the gate.
  */
-static uint64_t freeze(struct fluke_checkpoint *checkpoint)
+static void freeze(struct fluke_checkpoint *checkpoint)
 {
-    struct fluke_region_state memory;
-
-    fluke_region_get_state(checkpoint->region, &memory, NULL, &checkpoint->keeper);
     fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->gate_ref);
     fluke_region_protect(checkpoint->region, FLUKE_PROT_NONE);
-    return memory.prot;
 }
 
 /* Gives it back: who has waited tries again, as soon as it runs. */
-static void thaw(struct fluke_checkpoint *checkpoint, uint64_t prot)
+static void thaw(struct fluke_checkpoint *checkpoint)
 {
-    fluke_region_protect(checkpoint->region, prot);
+    fluke_region_protect(checkpoint->region, checkpoint->prot);
     fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->keeper);
 }
 
@@ -92,57 +86,78 @@ static void add_running(struct fluke_checkpoint *checkpoint, uint64_t offset)
     image->running_count++;
 }
 
+static uint64_t offset_of(const struct fluke_checkpoint *checkpoint, const struct fluke_obspec *found)
+{
+    return (uint64_t)((char *)found->ob - checkpoint->memory);
+}
+
 /* Stops all that run, and notes who they are. The first get_state says whether a thread was stopped before. */
 static bool stop_all(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
-    bool any = true;
+    struct fluke_object_search search = {0};
+    struct fluke_thread_state state;
+    struct fluke_obspec found;
 
-    while (any) { /* who was about to start a thread may have done so */
-        struct fluke_object_search search = {0};
-        struct fluke_thread_state state;
-        struct fluke_obspec found;
-
-        any = false;
-        while (fluke_next_object(checkpoint, &search, &found)) {
-            uint64_t offset = (uint64_t)((char *)found.ob - checkpoint->memory);
-
-            if (found.type != FLUKE_THREAD)
-                continue;
-            if (checkpoint->room - image->size < sizeof offset)
-                return false;
-            fluke_thread_get_state(found.ob, &state, NULL, NULL, NULL, NULL, NULL);
-            if (state.flags & FLUKE_THREAD_STOPPED)
-                continue;
-            any = true;
-            if (!is_running(image, offset))
-                add_running(checkpoint, offset);
-        }
+    while (fluke_next_object(checkpoint, &search, &found)) {
+        if (found.type != FLUKE_THREAD)
+            continue;
+        if (checkpoint->room - image->size < sizeof(uint64_t))
+            return false;
+        fluke_thread_get_state(found.ob, &state, NULL, NULL, NULL, NULL, NULL);
+        if (!(state.flags & FLUKE_THREAD_STOPPED) && !is_running(image, offset_of(checkpoint, &found)))
+            add_running(checkpoint, offset_of(checkpoint, &found));
     }
     return true;
 }
 
 /* -- Reading out -------------------------------------------------------------------------------------------------- */
 
-/* The objects, with their states but without their links: for those, the hashes of all have to be known. */
-static bool list_objects(struct fluke_checkpoint *checkpoint)
+static void drop_objects(struct fluke_image *image)
+{
+    image->size = fluke_image_place(image, fluke_image_objects(image));
+    image->object_count = 0;
+}
+
+/* Lists an object, with its state but without its links: for those, the hashes of all have to be known. */
+static struct fluke_image_object *list_object(struct fluke_checkpoint *checkpoint, const struct fluke_obspec *found)
+{
+    const struct fluke_kind *kind = &fluke_kinds[found->type];
+    struct fluke_image_object *object = append(checkpoint, sizeof *object + kind->state_size);
+
+    if (object == NULL)
+        return NULL;
+    *object = (struct fluke_image_object){.offset = offset_of(checkpoint, found), .type = found->type};
+    if (kind->reference != NULL) /* else nothing looks for it */
+        kind->get(found->ob, fluke_image_state(object), NULL);
+    image_of(checkpoint)->object_count++;
+    return object;
+}
+
+/*
+ * Lists all objects; false if there is no room. Who was about to start a thread when it was stopped may have done so:
+ * then that is stopped too, and nothing is listed.
+ */
+static bool list_objects(struct fluke_checkpoint *checkpoint, bool *is_still)
 {
     struct fluke_image *image = checkpoint->records;
     struct fluke_object_search search = {0};
     struct fluke_obspec found;
 
     while (fluke_next_object(checkpoint, &search, &found)) {
-        const struct fluke_kind *kind = &fluke_kinds[found.type];
-        struct fluke_image_object *object = append(checkpoint, sizeof *object + kind->state_size);
+        struct fluke_image_object *object = list_object(checkpoint, &found);
 
         if (object == NULL)
             return false;
-        *object = (struct fluke_image_object){.offset = (uint64_t)((char *)found.ob - checkpoint->memory),
-                                              .type = found.type};
-        if (kind->reference != NULL) /* else nothing looks for it */
-            kind->get(found.ob, fluke_image_state(object), NULL);
-        image->object_count++;
+        const struct fluke_thread_state *state = fluke_image_state(object);
+        if (object->type == FLUKE_THREAD && !(state->flags & FLUKE_THREAD_STOPPED)) {
+            uint64_t offset = object->offset;
+            drop_objects(image);
+            add_running(checkpoint, offset);
+            return true;
+        }
     }
+    *is_still = true;
     return true;
 }
 
@@ -223,7 +238,7 @@ static bool may_part(const struct fluke_image_object *object, unsigned number, b
 static bool read_link(struct fluke_checkpoint *checkpoint, struct fluke_image_object *object, unsigned number)
 {
     struct fluke_image_link *link = &object->links[number];
-    bool is_known = fluke_checkpoint_resolve(checkpoint, &checkpoint->links[number], link);
+    bool is_known = fluke_checkpoint_resolve(checkpoint, number, link);
 
     if (is_known && link->kind != FLUKE_LINK_OUTSIDE)
         return true;
@@ -327,7 +342,12 @@ static bool copy_pages(struct fluke_checkpoint *checkpoint)
 
 static int capture(struct fluke_checkpoint *checkpoint)
 {
-    if (!stop_all(checkpoint) || !list_objects(checkpoint) || !fluke_checkpoint_index(checkpoint))
+    bool is_still = false;
+
+    while (!is_still)
+        if (!stop_all(checkpoint) || !list_objects(checkpoint, &is_still))
+            return FLUKE_CHECKPOINT_NO_ROOM;
+    if (!fluke_checkpoint_index(checkpoint))
         return FLUKE_CHECKPOINT_NO_ROOM;
     if (!read_links(checkpoint))
         return FLUKE_CHECKPOINT_UNNAMED;
@@ -337,16 +357,18 @@ static int capture(struct fluke_checkpoint *checkpoint)
 
 int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint)
 {
-    if (!begin(checkpoint))
-        return FLUKE_CHECKPOINT_NO_ROOM;
+    int error = FLUKE_CHECKPOINT_NO_ROOM;
+
     if (!fluke_checkpoint_open(checkpoint))
         return FLUKE_CHECKPOINT_MEMORY;
-    uint64_t prot = freeze(checkpoint);
-    int error = capture(checkpoint);
-    thaw(checkpoint, prot); /* all stand still by now */
-    if (error != FLUKE_CHECKPOINT_DONE) {
-        struct fluke_image *image = checkpoint->records;
-        fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
+    if (begin(checkpoint)) {
+        freeze(checkpoint);
+        error = capture(checkpoint);
+        thaw(checkpoint); /* all stand still by now */
+        if (error != FLUKE_CHECKPOINT_DONE) {
+            struct fluke_image *image = checkpoint->records;
+            fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
+        }
     }
     fluke_checkpoint_close(checkpoint);
     return error;
