@@ -4,8 +4,8 @@ The tables of translations: for each space, what is known of its pages, as numbe
 Translations are soft: what is forgotten is found again by a walk up the tree of mappings. So all tables together have
 room for a number of entries that was paid for when the kernel was made, and are emptied when it does not suffice: no
 program's state depends on what stands in them. A large table is dropped whole, in constant time, where picking out a
-large range would take long; the engine finds a new table by its identity. Only so many spaces have tables at one time: one
-more takes the place of the one that was the first to get its own. So to empty all of them never takes long either.
+large range would take long; the engine finds a new table by its identity. Only so many spaces have tables at one time:
+one more takes the place of the one that was the first to get its own. So to empty all of them never takes long either.
 """
 
 from __future__ import annotations

@@ -51,7 +51,10 @@ bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, unsigned numb
 /* Finds out where the memory is, which searches have to know. */
 void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint);
 
-/* Makes the objects that a step needs for itself; false if there is no memory. The references stay for the next. */
+/* Makes the references that all steps need, which stay, and looks; false if there is no memory. */
+bool fluke_checkpoint_begin(struct fluke_checkpoint *checkpoint);
+
+/* Makes the gate, at which those stand who are not to run yet; false if there is no memory. */
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);
 

@@ -19,7 +19,7 @@ static void *append(struct fluke_checkpoint *checkpoint, size_t size)
     return place;
 }
 
-static bool begin(struct fluke_checkpoint *checkpoint)
+static bool begin_records(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
 
@@ -34,7 +34,6 @@ static bool begin(struct fluke_checkpoint *checkpoint)
         strncpy(names[i].text, checkpoint->names[i].name, sizeof names[i].text);
         names[i].text[sizeof names[i].text - 1] = '\0';
     }
-    checkpoint->counts = (struct fluke_checkpoint_counts){0};
     return true;
 }
 
@@ -119,47 +118,29 @@ static void drop_objects(struct fluke_image *image)
     image->object_count = 0;
 }
 
-/* Lists an object, with its state but without its links: for those, the hashes of all have to be known. */
-static struct fluke_image_object *list_object(struct fluke_checkpoint *checkpoint, const struct fluke_obspec *found)
+/* Lists the objects by their hashes, which have to be known of all before what links lead to can be found. */
+static bool list_objects(struct fluke_checkpoint *checkpoint)
 {
-    const struct fluke_kind *kind = &fluke_kinds[found->type];
-    struct fluke_image_object *object = append(checkpoint, sizeof *object + kind->state_size);
-
-    if (object == NULL)
-        return NULL;
-    *object = (struct fluke_image_object){.offset = offset_of(checkpoint, found), .type = found->type};
-    if (kind->reference != NULL) /* else nothing looks for it */
-        kind->get(found->ob, fluke_image_state(object), NULL);
-    image_of(checkpoint)->object_count++;
-    return object;
-}
-
-/*
- * Lists all objects; false if there is no room. Who was about to start a thread when it was stopped may have done so:
- * then that is stopped too, and nothing is listed.
- */
-static bool list_objects(struct fluke_checkpoint *checkpoint, bool *is_still)
-{
-    struct fluke_image *image = checkpoint->records;
     struct fluke_object_search search = {0};
     struct fluke_obspec found;
 
     while (fluke_next_object(checkpoint, &search, &found)) {
-        struct fluke_image_object *object = list_object(checkpoint, &found);
+        const struct fluke_kind *kind = &fluke_kinds[found.type];
+        struct fluke_image_object *object = append(checkpoint, sizeof *object + kind->state_size);
 
         if (object == NULL)
             return false;
-        const struct fluke_thread_state *state = fluke_image_state(object);
-        if (object->type == FLUKE_THREAD && !(state->flags & FLUKE_THREAD_STOPPED)) {
-            uint64_t offset = object->offset;
-            drop_objects(image);
-            add_running(checkpoint, offset);
-            return true;
+        *object = (struct fluke_image_object){.offset = offset_of(checkpoint, &found), .type = found.type};
+        if (kind->reference != NULL) { /* else nothing looks for it */
+            kind->reference(found.ob, &checkpoint->found);
+            *(uint64_t *)fluke_image_state(object) = fluke_ref_hash(&checkpoint->found);
         }
+        image_of(checkpoint)->object_count++;
     }
-    *is_still = true;
     return true;
 }
+
+enum { NOT_STILL = -1 }; /* beside FLUKE_CHECKPOINT_*: all has to be stopped, and looked at, once more */
 
 /* The links of a thread, in the order of its state. */
 enum { SPACE, SCHEDULER, WAITING_FOR, CLIENT, SERVER };
@@ -254,8 +235,16 @@ static bool read_link(struct fluke_checkpoint *checkpoint, struct fluke_image_ob
     return true;
 }
 
-/* States once more, at the same moments as the links: what a server of the program's does in between is in both. */
-static bool read_links(struct fluke_checkpoint *checkpoint)
+/* Whether a thread is found running after all: who was about to start it when it was stopped has done so. */
+static bool has_started(const struct fluke_image_object *object)
+{
+    const struct fluke_thread_state *state = fluke_image_state((struct fluke_image_object *)object);
+
+    return object->type == FLUKE_THREAD && !(state->flags & FLUKE_THREAD_STOPPED);
+}
+
+/* Each object's state and links, of one moment: what a server of the program's does meanwhile is in both or in none. */
+static int read_objects(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
     struct fluke_image_object *object = fluke_image_objects(image);
@@ -267,17 +256,23 @@ static bool read_links(struct fluke_checkpoint *checkpoint)
         const struct fluke_kind *kind = &fluke_kinds[object->type];
 
         kind->get(checkpoint->memory + object->offset, fluke_image_state(object), links);
+        if (has_started(object)) { /* it has been stopped by that */
+            uint64_t offset = object->offset;
+            drop_objects(image);
+            add_running(checkpoint, offset);
+            return NOT_STILL;
+        }
         for (unsigned n = 0; n < kind->link_count; n++)
             if (!read_link(checkpoint, object, n)) {
                 checkpoint->address = checkpoint->memory + object->offset;
                 checkpoint->type = object->type;
                 checkpoint->link = kind->links[n];
-                return false;
+                return FLUKE_CHECKPOINT_UNNAMED;
             }
         if (object->type == FLUKE_THREAD)
             note_thread(checkpoint, object);
     }
-    return true;
+    return FLUKE_CHECKPOINT_DONE;
 }
 
 /* -- The order in which threads start ----------------------------------------------------------------------------- */
@@ -342,15 +337,16 @@ static bool copy_pages(struct fluke_checkpoint *checkpoint)
 
 static int capture(struct fluke_checkpoint *checkpoint)
 {
-    bool is_still = false;
+    int error = NOT_STILL;
 
-    while (!is_still)
-        if (!stop_all(checkpoint) || !list_objects(checkpoint, &is_still))
+    while (error == NOT_STILL) {
+        checkpoint->counts = (struct fluke_checkpoint_counts){0};
+        if (!stop_all(checkpoint) || !list_objects(checkpoint) || !fluke_checkpoint_index(checkpoint))
             return FLUKE_CHECKPOINT_NO_ROOM;
-    if (!fluke_checkpoint_index(checkpoint))
-        return FLUKE_CHECKPOINT_NO_ROOM;
-    if (!read_links(checkpoint))
-        return FLUKE_CHECKPOINT_UNNAMED;
+        error = read_objects(checkpoint);
+    }
+    if (error != FLUKE_CHECKPOINT_DONE)
+        return error;
     sort_running(checkpoint->records);
     return checkpoint->pages_elsewhere || copy_pages(checkpoint) ? FLUKE_CHECKPOINT_DONE : FLUKE_CHECKPOINT_NO_ROOM;
 }
@@ -359,9 +355,9 @@ int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint)
 {
     int error = FLUKE_CHECKPOINT_NO_ROOM;
 
-    if (!fluke_checkpoint_open(checkpoint))
+    if (!fluke_checkpoint_begin(checkpoint) || !fluke_checkpoint_open(checkpoint))
         return FLUKE_CHECKPOINT_MEMORY;
-    if (begin(checkpoint)) {
+    if (begin_records(checkpoint)) {
         freeze(checkpoint);
         error = capture(checkpoint);
         thaw(checkpoint); /* all stand still by now */

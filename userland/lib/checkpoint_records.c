@@ -108,11 +108,16 @@ static bool make_refs(struct fluke_checkpoint *checkpoint)
     return checkpoint->has_refs;
 }
 
-bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint)
+bool fluke_checkpoint_begin(struct fluke_checkpoint *checkpoint)
 {
     if (!checkpoint->has_refs && !make_refs(checkpoint))
         return false;
     fluke_checkpoint_look(checkpoint);
+    return true;
+}
+
+bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint)
+{
     if (fluke_port_create(&checkpoint->gate) != FLUKE_SUCCESS)
         return false;
     fluke_port_reference(&checkpoint->gate, &checkpoint->gate_ref);

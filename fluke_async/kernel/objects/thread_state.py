@@ -104,6 +104,7 @@ def export_bits(thread: Thread) -> StateBits:
         flags |= ASKED
     floating = thread.floating
     a0, a1, a2, a7, pc = thread.saved
+    portset, sp, oneway_pc, idempotent_pc, reliable_pc = thread.server_registration
     handlers = thread.handlers
     fault, mistake = None, thread.exception
     if _goes_on_asking(thread):
@@ -132,11 +133,15 @@ def export_bits(thread: Thread) -> StateBits:
         "saved_a2": a2,
         "saved_a7": a7,
         "saved_pc": pc,
+        "server_portset": portset,
+        "server_sp": sp,
+        "server_oneway_pc": oneway_pc,
+        "server_idempotent_pc": idempotent_pc,
+        "server_reliable_pc": reliable_pc,
         "exception": code,
         "exception_subcode": subcode,
         "fault_access": 0 if fault is None else fault.access | FAULT_IN_CALL * fault.in_call,
         "fault_address": 0 if fault is None else fault.address,
-        **dict(zip(SERVER_FIELDS, thread.server_registration, strict=True)),
     }
 
 
