@@ -75,11 +75,12 @@ class Layout:
 
     def pack(self, values: Values) -> bytes:
         """Bytes of `values`; a field that is not named is zero."""
-        if len(values) < len(self._names):
-            values = {**self.unpack(bytes(self.size)), **values}
         words: list[int] = []
-        for run in self._runs:
-            words += run(values)
+        try:
+            for run in self._runs:
+                words += run(values)
+        except KeyError:
+            return self.pack({**self.unpack(bytes(self.size)), **values})
         return self._struct.pack(*words)
 
     def unpack(self, data: bytes | memoryview) -> dict[str, int | tuple[int, ...]]:

@@ -119,7 +119,7 @@ def check_frames(core: Core) -> Table[int, int]:
     places = {frame: address for address, frame in core.root.frames()}
     pages = Counter(frame for _, frame in core.root.frames())
     sharers = core.frames.sharers
-    wrong = {frame: count for frame, count in pages.items() if count != sharers.get(frame, 1)}
+    wrong = {frame: count for frame, count in pages.items() if count != sharers[frame] + 1}
     assert not wrong, f"frames are shared as {sharers}, but pages have {wrong}"
     assert len(pages) == core.frames.in_use, f"{len(pages)} frames have pages, {core.frames.in_use} are in use"
     assert all(0 <= frame < len(core.hardware.ram) and not frame % PAGE_SIZE for frame in pages)
