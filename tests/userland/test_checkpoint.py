@@ -263,7 +263,7 @@ async def test_records_that_do_not_fit_are_refused(tmp_path: Path, change: str, 
 Change = tuple[str, str, str]  # a file of the library, what is there once, and what is put in its place
 
 PAUSES: tuple[Change, ...] = (
-    ("capture", "fluke_thread_get_state(found.ob,", "fluke_sleep_us(20), fluke_thread_get_state(found.ob,"),
+    ("list", "fluke_thread_get_state(found->ob,", "fluke_sleep_us(20), fluke_thread_get_state(found->ob,"),
     ("records", "        state.flags &=", "        fluke_sleep_us(20);\n        state.flags &="),
 )
 """Where others run while threads are stopped, and while they are started, one by one."""
@@ -277,7 +277,7 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
         *PAUSES,
         ("records", "fluke_ref_type(scheduler) == FLUKE_NULL", "count == 0"),
     ),
-    "threads that were stopped are started": (("capture", "if (!(state.flags & FLUKE_THREAD_STOPPED) && ", "if ("),),
+    "threads that were stopped are started": (("list", "if (!(state->flags & FLUKE_THREAD_STOPPED) && ", "if ("),),
     "pages are not filled": (("restore", "i < count; i++)", "i < count / 2; i++)"),),
     "pages are not cleared": (("restore", "memset(", "if (false) memset("),),
     "hashes are others": (("restore", "kind->state_size == 0 ? 0 :", "kind->state_size != 0 ? 0 :"),),
