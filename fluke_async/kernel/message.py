@@ -7,6 +7,7 @@ is wrong on one side of a message is the exception of that side's thread.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
@@ -143,7 +144,7 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...], targets: 
     if thread.question is not None:
         answer_question(core, thread, words)
         return
-    data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in words)
+    data = struct.pack(f"<{len(words)}Q", *words)
     room = min(len(targets), thread.registers[reg.RECEIVE_REFERENCE_COUNT])
     try:
         references = references_in(core, thread, thread.registers[reg.RECEIVE_REFERENCES], room) if room else []

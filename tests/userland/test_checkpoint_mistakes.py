@@ -21,7 +21,7 @@ def pauses(length_us: int) -> tuple[Change, ...]:
     """Where others run while threads are stopped, and while they are started, one by one."""
     pause = f"fluke_sleep_us({length_us})"
     return (
-        ("capture", "fluke_thread_get_state(found.ob,", f"{pause}, fluke_thread_get_state(found.ob,"),
+        ("list", "fluke_thread_get_state(found->ob,", f"{pause}, fluke_thread_get_state(found->ob,"),
         ("records", "        state.flags &=", f"        {pause};\n        state.flags &="),
     )
 
@@ -35,7 +35,7 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
         *pauses(20),
         ("records", "fluke_ref_type(scheduler) == FLUKE_NULL", "count == 0"),
     ),
-    "threads that were stopped are started": (("capture", "if (!(state.flags & FLUKE_THREAD_STOPPED) && ", "if ("),),
+    "threads that were stopped are started": (("list", "if (!(state->flags & FLUKE_THREAD_STOPPED) && ", "if ("),),
     "pages are not filled": (("restore", "i < count; i++)", "i < count / 2; i++)"),),
     "pages are not cleared": (("restore", "memset(", "if (false) memset("),),
     "hashes are others": (("restore", "kind->state_size == 0 ? 0 :", "kind->state_size != 0 ? 0 :"),),
