@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import fluke_async as fluke
-from fluke_async.embedding import apart, checkpointer
+from fluke_async.embedding import apart, checkpointer, still
 from fluke_async.image.builder import ImageBuilder
 from tests.embedding.conftest import MakeKernel
+from tests.embedding.guest import LOOP, idle
+from tests.userland.running import in_use
 
 Work = Callable[..., object]
 
@@ -27,8 +31,8 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         return run
 
-    for name in ("from_records", "to_records"):
-        monkeypatch.setattr(checkpointer, name, noted(name, getattr(checkpointer, name)))
+    for module, name in ((still, "from_records"), (checkpointer, "to_records")):
+        monkeypatch.setattr(module, name, noted(name, getattr(module, name)))
     monkeypatch.setattr(ImageBuilder, "finish", noted("finish", ImageBuilder.finish))
     return found
 
@@ -52,6 +56,26 @@ async def test_little_is_done_at_once_and_much_apart(
     assert await read_out_and_restored(make_kernel) == at_once
     assert len(threads) == 3
     assert threading.get_ident() not in threads.values()
+
+
+async def test_restore_that_is_cut_off_leaves_nothing(make_kernel: MakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "MUCH_BYTES", 0)
+    async with make_kernel() as kernel:
+        process = await kernel.spawn(LOOP)
+        image = await process.checkpoint()
+        await (await kernel.restore(image)).kill()
+        before = in_use(kernel)
+        for turns in range(0, 40, 2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(kernel.restore, image)
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            await idle()
+            for each in kernel.processes():
+                if each is not process:
+                    await each.kill()
+            assert in_use(kernel) == before
 
 
 async def test_what_goes_wrong_apart_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
