@@ -34,6 +34,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fluke_async.cpu.host_memory import reserve
 from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, READ, REGISTER_COUNT, WRITE, Cause
 from fluke_async.errors import FlukeError, KernelBug
 
@@ -155,7 +156,7 @@ class ScriptedCpu:
         self.time = 0
         self.code_frames: set[int] = set()
         self.find_page: Callable[[int, int, int], int | None] | None = None
-        self.ram = memoryview(bytearray(ram_size))
+        self.ram = memoryview(reserve(ram_size)[0])
         self._file = _RegisterFile({})
         self.registers = self._file.registers
         self._files = [self._file]  # the one that was used last comes last
