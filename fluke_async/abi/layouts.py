@@ -8,11 +8,15 @@ is read and written as a dictionary of field names; arrays are tuples.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, groupby
+from operator import itemgetter
+from typing import Any
 
 from fluke_async.abi.codes import WORD_SIZE
+
+Values = Mapping[str, int | tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,12 @@ class Field:
     pointee: str = ""
 
 
+def _several(names: list[str]) -> Callable[[Values], tuple[int, ...]]:
+    """What gets the words of several fields, as a tuple even if it is only one."""
+    get = itemgetter(*names)
+    return get if len(names) > 1 else lambda values: (get(values),)
+
+
 @dataclass(frozen=True)
 class Layout:
     """A structure `struct NAME` in C; `pack` and `unpack` convert between bytes and a dictionary."""
@@ -34,14 +44,23 @@ class Layout:
     fields: tuple[Field, ...]
     _struct: struct.Struct = field(init=False, repr=False, compare=False)
     _names: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    _places: tuple[tuple[str, int, int], ...] = field(init=False, repr=False, compare=False)  # words, begin to end
+    _split: Callable[[tuple[int, ...]], Any] = field(init=False, repr=False, compare=False)  # words into fields
+    _runs: tuple[Callable[[Values], Any], ...] = field(init=False, repr=False, compare=False)  # fields into words
 
     def __post_init__(self) -> None:
         ends = [*accumulate(field.count for field in self.fields)]
-        places = tuple((each.name, end - each.count, end) for each, end in zip(self.fields, ends, strict=True))
+        places = [
+            end - 1 if each.count == 1 else slice(end - each.count, end)
+            for each, end in zip(self.fields, ends, strict=True)
+        ]
+        runs: list[Callable[[Values], Any]] = []
+        for is_array, fields in groupby(self.fields, lambda each: each.count > 1):
+            names = [each.name for each in fields]
+            runs += map(itemgetter, names) if is_array else [_several(names)]
         object.__setattr__(self, "_struct", struct.Struct(f"<{ends[-1]}Q"))
         object.__setattr__(self, "_names", tuple(each.name for each in self.fields))
-        object.__setattr__(self, "_places", places)
+        object.__setattr__(self, "_split", itemgetter(*places))
+        object.__setattr__(self, "_runs", tuple(runs))
 
     @property
     def size(self) -> int:
@@ -57,25 +76,21 @@ class Layout:
             offset += each.count * WORD_SIZE
         raise KeyError(name)
 
-    def pack(self, values: Mapping[str, int | tuple[int, ...]]) -> bytes:
+    def pack(self, values: Values) -> bytes:
         """Bytes of `values`; a field that is not named is zero."""
+        if len(values) < len(self._names):
+            values = {**self.unpack(bytes(self.size)), **values}
         words: list[int] = []
-        for name, begin, end in self._places:
-            value = values.get(name)
-            if value is None:
-                words.extend((0,) * (end - begin))
-            elif isinstance(value, tuple):
-                words.extend(value)
-            else:
-                words.append(value)
+        for run in self._runs:
+            words += run(values)
         return self._struct.pack(*words)
 
     def unpack(self, data: bytes | memoryview) -> dict[str, int | tuple[int, ...]]:
         """The fields of `data`, whose length must be the structure's size."""
         words = self._struct.unpack(data)
-        if len(words) == len(self._places):
+        if len(words) == len(self._names):
             return dict(zip(self._names, words, strict=True))
-        return {name: words[begin] if end == begin + 1 else words[begin:end] for name, begin, end in self._places}
+        return dict(zip(self._names, self._split(words), strict=True))
 
 
 THREAD_STATE = Layout(

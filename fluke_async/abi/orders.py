@@ -38,10 +38,22 @@ class OrderOperation(IntEnum):
 
 
 class OrderKind(IntEnum):
-    """What is to be done: a process is to be read out, or to be made of records."""
+    """
+    What is to be done.
+
+    `CAPTURE`: a process is to be read out, and its records are to be put.
+
+    `CREATE`: one is to be made of records that are to be got.
+
+    `FORK`: as `CAPTURE`, but the records stay where they are.
+
+    `BRANCH`: as `CREATE`, of the records that are there.
+    """
 
     CAPTURE = 1
     CREATE = 2
+    FORK = 3
+    BRANCH = 4
 
 
 ORDER = Layout(

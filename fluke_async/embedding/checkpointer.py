@@ -71,11 +71,11 @@ class Checkpointer:
         readings: list[Reading] = []
         image: Image | None = None
 
-        def begin(_: Outside) -> None:
+        def begin(_: Still) -> None:
             readings.append(Reading(self._driver.core, process, parent))
 
         try:
-            still = await self._read_out(process, begin, Stop(process, every))
+            still = await self._read_out(process, OrderKind.CAPTURE, begin, Stop(process, every))
             builder = ImageBuilder(_manifest(process, still), parent)
             async for pages in readings[0].pages():
                 builder.add(pages)
@@ -136,27 +136,35 @@ class Checkpointer:
             raise
 
     async def fork(self, process: Process, stdin: Sequence[Any]) -> list[Process]:
-        """See `Process.fork`."""
-        copies: list[Outside] = []
+        """See `Process.fork`. The manager is told of everything at once: what it has read out it makes again."""
+        copies: list[Outside] = []  # that have no process yet
+        made: list[Process] = []
 
-        def copy(outside: Outside) -> None:
+        def copy(still: Still) -> Order | None:
             try:
-                while len(copies) < len(stdin):
-                    copies.append(outside.copy())
+                for _ in stdin:
+                    copies.append(still.outside.copy())
+                    copies[-1].open_window()
             except FlukeError:  # before it goes on, which may need memory
                 while copies:
                     copies.pop().slab.free()
                 raise
+            first: Order | None = None
+            for outside, more in zip(reversed(copies), reversed(stdin), strict=True):
+                copied = replace(still, outside=outside)
+                order = self._making(OrderKind.BRANCH, process.name, process.arguments, copied, more, take)
+                order.then, first = first, order
+            return first
 
-        made: list[Process] = []
+        def take(branch: Process) -> None:
+            made.append(branch)
+            copies.pop(0)
+
         try:
-            still = await self._read_out(process, copy, Stop(process))
-            for more in stdin:
-                copied = replace(still, outside=copies.pop(0))
-                made.append(await self._make(process.name, process.arguments, copied, lambda: still.records, more))
+            await self._read_out(process, OrderKind.FORK, copy, Stop(process))
         except BaseException:
-            for each in copies:
-                await self._driver.ensure(each.slab.free)
+            for outside in copies:
+                await self._driver.ensure(outside.slab.free)
             for branch in made:
                 self._processes.abandon(branch, "the fork was cut off")
             raise
@@ -164,28 +172,35 @@ class Checkpointer:
 
     # -- The manager's part -------------------------------------------------------------------------------------------
 
-    async def _read_out(self, process: Process, keep: Callable[[Outside], None], stop: Stop) -> Still:
-        """Have the manager read a process out; `keep` is called while it stands still, and may refuse."""
+    async def _read_out(
+        self, process: Process, kind: OrderKind, keep: Callable[[Still], Order | None], stop: Stop
+    ) -> Still:
+        """
+        Have the manager read a process out.
+
+        `keep` is called while it stands still. It may refuse; or it returns what is to be done then.
+        """
         driver = self._driver
         noted: list[Still] = []
 
         def begin() -> Order:
             if process.loaded is None:
                 raise FlukeError(f"process {process.name!r} has ended: there is nothing left of it")
-            return Order(OrderKind.CAPTURE, process.loaded, on_hold=note, on_running=stop.go_on)
+            return Order(kind, process.loaded, on_hold=note, on_running=stop.go_on)
 
         def leave() -> None:
-            if driver.manager is not None and driver.manager.has_order:  # in the middle of what will be gone
-                driver.manager.end(f"process {process.name!r} has ended while it was read out")
+            manager = driver.manager
+            if manager is not None and process.loaded is not None and manager.is_at(process.loaded):
+                manager.end(f"process {process.name!r} has ended while it was read out")
 
         def note(order: Order) -> None:
             outside = order.outside
             clock_ns = stop.clock_ns + process.attached.timer.offset_ns
             devices = describe_devices(process.attached.console, outside.services)
-            keep(outside)
             left = outside.account.instructions_left
             unsaved = (INPUT_TO_COME,) if process.attached.console.expects_input else ()
             noted.append(Still(outside, clock_ns, driver.core.stamp, left, devices, order.records, unsaved))
+            order.then = keep(noted[0])
 
         try:
             if stop.is_later:  # that may take long, and others have their turn
@@ -199,7 +214,8 @@ class Checkpointer:
                 finally:
                     process.on_end.remove(leave)
         finally:
-            await driver.ensure(stop.go_on)  # if the manager has not come so far
+            if not stop.is_over:  # the manager has not come so far
+                await driver.ensure(stop.go_on)
         return noted[0]
 
     async def _make(
@@ -210,18 +226,8 @@ class Checkpointer:
         made: list[Process] = []
 
         def begin() -> Order:
-            outside.account.is_held = True
-            outside.account.instructions_left = still.budget
-            return Order(OrderKind.CREATE, outside, records(), on_made=outside.take_in, on_running=go_on)
-
-        def go_on() -> None:
-            process = self._processes.adopt(name, arguments, outside, stdin, still.devices["console"].state)
-            made.append(process)
-            process.attached.go_on(still.clock_ns - driver.now_ns())
-            outside.hand_on()
-            driver.set_held(process, False)
-            if driver.core.trace is not None:
-                driver.core.trace((driver.core.time, Event.SPAWN, 0, process.number, name))
+            recorded = replace(still, records=records())
+            return self._making(OrderKind.CREATE, name, arguments, recorded, stdin, made.append)
 
         try:
             async with self._turn:
@@ -234,9 +240,33 @@ class Checkpointer:
             raise
         return made[0]
 
+    def _making(
+        self,
+        kind: OrderKind,
+        name: str,
+        arguments: tuple[str, ...],
+        still: Still,
+        stdin: Any,
+        take: Callable[[Process], None],
+    ) -> Order:
+        """The order to make a process, which is handed to `take` when it runs."""
+        driver, outside = self._driver, still.outside
+        outside.account.is_held = True
+        outside.account.instructions_left = still.budget
+
+        def go_on() -> None:
+            process = self._processes.adopt(name, arguments, outside, stdin, still.devices["console"].state)
+            take(process)
+            process.attached.go_on(still.clock_ns - driver.now_ns())
+            driver.set_held(process, False)
+            if driver.core.trace is not None:
+                driver.core.trace((driver.core.time, Event.SPAWN, 0, process.number, name))
+
+        return Order(kind, outside, still.records, on_made=outside.take_in, on_running=go_on)
+
     async def _carry_out(self, begin: Callable[[], Order]) -> None:
         """
-        Have the manager, which is started if there is none, carry out an order; raises what it came to.
+        Have the manager, which is started if there is none, carry out an order and those after it; raises their error.
 
         If this is cancelled, the order is carried out all the same: it is in the middle of a process.
         """
@@ -246,7 +276,7 @@ class Checkpointer:
         def give() -> None:
             if driver.manager is None or not driver.manager.is_alive:
                 driver.manager = Manager(driver.core)
-                driver.manager.start(driver.post)
+                driver.manager.start(driver)
             order = begin()
             driver.manager.take(order)
             given.append(order)
@@ -256,8 +286,11 @@ class Checkpointer:
         finally:
             for order in given:
                 await driver.outlast(order.done)
-        if given[0].error is not None:
-            raise given[0].error
+                if order.then is not None:
+                    given.append(order.then)
+        for order in given:
+            if order.error is not None:
+                raise order.error
         if driver.manager is not None and driver.manager.has_order:  # the loop has ended before
             raise FlukeError(STOPPED)
 

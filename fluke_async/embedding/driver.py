@@ -227,8 +227,7 @@ class Driver(HostQueue):
     def set_held(self, process: Process, held: bool) -> None:
         """Halt a process while it is read out, or made; nobody is told."""
         if process.loaded is not None:
-            process.loaded.account.is_held = held
-            self.core.settle(process.loaded.account)
+            self.core.hold(process.loaded.account, held)
 
     def set_suspended(self, process: Process, suspended: bool) -> None:
         """Halt a process until it is told to go on; see `Process.suspend`."""

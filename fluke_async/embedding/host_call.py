@@ -217,8 +217,7 @@ class HostCaller:
         assert call is not None
         call.registers = tuple(self.thread.registers)
         call.error = error
-        call.ended.set()
-        self.driver.turn_owed = True
+        self.driver.tell(call.ended)
 
     @property
     def has_ended(self) -> bool:

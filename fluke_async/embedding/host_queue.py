@@ -38,6 +38,11 @@ class HostQueue:
         self._actions.append(action)
         self._news.set()
 
+    def tell(self, event: anyio.Event) -> None:
+        """Let the task go on that waits for `event`, before anything else happens in the kernel."""
+        event.set()
+        self.turn_owed = True
+
     async def call(self, action: Callable[[], T]) -> T:
         """
         Do `action` at the next fixed point and return its result, or raise its FlukeError.
@@ -55,8 +60,7 @@ class HostQueue:
                 outcome.append(action())
             except FlukeError as error:
                 outcome.append(error)
-            done.set()
-            self.turn_owed = True
+            self.tell(done)
 
         self.post(carry_out)
         self._callers.add(done)
@@ -82,7 +86,7 @@ class HostQueue:
 
         def carry_out() -> None:
             action()
-            done.set()
+            self.tell(done)
 
         self.post(carry_out)
         await self.outlast(done)

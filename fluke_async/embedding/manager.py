@@ -16,6 +16,7 @@ import anyio
 from fluke_async.abi.codes import PRIORITY_MAX, WORD_SIZE, ExceptionCode, ObjectType
 from fluke_async.abi.devices import DeviceStatus
 from fluke_async.abi.orders import ORDER_PUT_MAX_BYTES, OrderKind, OrderOperation
+from fluke_async.embedding.host_queue import HostQueue
 from fluke_async.embedding.loader import load_program
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.snapshot import describe_exception
@@ -50,7 +51,8 @@ class Order:
 
     Called at the fixed point: `on_hold` while a process that is read out stands still; `on_made` when all objects are
     there of one that is made; `on_running` when the manager has come to rest, so that the process's time goes on
-    without what the manager has used, but not for a process that could not be made.
+    without what the manager has used, but not for a process that could not be made. What is to be done `then`, of the
+    records that the manager has by that, is not begun if this fails.
     """
 
     kind: OrderKind
@@ -59,6 +61,7 @@ class Order:
     on_hold: Callable[[Order], None] = lambda _: None
     on_made: Callable[[], None] = _nothing
     on_running: Callable[[], None] = _nothing
+    then: Order | None = None
     running: Sequence[Thread] = ()  # who ran before it was begun
     error: FlukeError | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
@@ -77,7 +80,7 @@ class Manager:
         self._number = NO_ORDER
         self._order: Order | None = None
         self._request: DeviceRequest | None = None  # for an order, of a manager that has none
-        self.post: Callable[[Callable[[], None]], None]
+        self._queue: HostQueue
         try:
             loaded = load_program(core, find_program(PROGRAM), [PROGRAM], {}, {"orders": self._receive})
         except ProgramError:
@@ -104,9 +107,13 @@ class Manager:
         """Whether it is at work."""
         return self._order is not None
 
-    def start(self, post: Callable[[Callable[[], None]], None]) -> None:
-        """Let it run; `post` puts actions into the kernel's queue."""
-        self.post = post
+    def is_at(self, outside: Outside) -> bool:
+        """Whether it is at work at this process."""
+        return self._order is not None and self._order.outside is outside
+
+    def start(self, queue: HostQueue) -> None:
+        """Let it run; what it asks for goes through the kernel's queue."""
+        self._queue = queue
         self._core.start(self._thread)
 
     def take(self, order: Order) -> None:
@@ -118,6 +125,9 @@ class Manager:
         """
         assert self._order is None
         order.outside.open_window()
+        self._begin(order)
+
+    def _begin(self, order: Order) -> None:
         self._order = order
         self._number += 1
         self._hand_over()
@@ -143,16 +153,16 @@ class Manager:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def _receive(self, request: DeviceRequest) -> None:
-        self.post(lambda: self._decide(request))
+        self._queue.post(lambda: self._decide(request))
 
     def _ignore(self, request: DeviceRequest) -> None:
         """Nobody reads what it prints, and it goes on."""
         words = request.words
         end = words[1] + words[2] if len(words) >= 3 else 0
-        self.post(lambda: message.answer(self._core, request, (OK, end)))
+        self._queue.post(lambda: message.answer(self._core, request, (OK, end)))
 
     def _on_exit(self, request: DeviceRequest) -> None:
-        self.post(lambda: self.end("the manager has ended") if self.is_alive else None)
+        self._queue.post(lambda: self.end("the manager has ended") if self.is_alive else None)
 
     def _decide(self, request: DeviceRequest) -> None:
         order, words = self._order, request.words
@@ -209,13 +219,18 @@ class Manager:
 
     def _finish(self, error: FlukeError | None) -> None:
         order, self._order = self._order, None
-        if order is not None:
-            order.error = order.error or error
-            if order.kind is OrderKind.CAPTURE and order.error is not None:
+        while order is not None:
+            order.error = error = order.error or error
+            reads_out = order.kind in (OrderKind.CAPTURE, OrderKind.FORK)
+            if reads_out and error is not None:
                 order.outside.put_back(order.running)
-            if order.kind is OrderKind.CAPTURE or order.error is None:
+            if reads_out or error is None:
                 order.on_running()
-            order.done.set()
+            self._queue.tell(order.done)
+            order = order.then
+            if order is not None and error is None:
+                self._begin(order)
+                return
 
 
 def _failure(error: int, offset: int, type_: int, link: list[int]) -> FlukeError | None:

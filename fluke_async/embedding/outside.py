@@ -14,6 +14,7 @@ from fluke_async.abi.codes import PAGE_SIZE, ThreadFlags
 from fluke_async.abi.orders import ORDER_NAME
 from fluke_async.device import DevicePort
 from fluke_async.embedding.slab import OutOfMemory, Slab
+from fluke_async.errors import KernelBug
 from fluke_async.image.manifest import SERVICE_PREFIX
 from fluke_async.image.records import record_name
 from fluke_async.kernel.account import Account
@@ -35,6 +36,10 @@ NAMES_BYTES = 16 << 10  # after them
 NAME_TEXT_BYTES = ORDER_NAME.size - 8
 
 
+def _nobody_yet(request: DeviceRequest) -> None:
+    raise KernelBug(f"{request.thread} has asked {request.port} before anybody is there to answer")
+
+
 class Outside:
     """Around the memory in `slab`; on an exception the caller frees that, and nothing is left."""
 
@@ -44,7 +49,6 @@ class Outside:
         self.mappings: list[tuple[int, int, int]] = []
         self.services: Mapping[str, Service] = {}
         self.named: dict[str, KernelObject] = {}
-        self._early: list[DeviceRequest] = []  # to devices that are not there yet
         self._window: Region | None = None
         self._references: dict[str, Reference] = {}  # to what is named, for the window
 
@@ -104,16 +108,9 @@ class Outside:
         self.console, self.timer, self.parent = (self._port(name) for name in ("console", "timer", "parent"))
         self.named = {"space": self.space, "parent": self.parent, "console": self.console, "timer": self.timer}
         for port in (self.console, self.timer, self.parent):
-            port.receiver = self._early.append
+            port.receiver = _nobody_yet
         for name, target in services.items():
             self._give(SERVICE_PREFIX + name, target)
-
-    def hand_on(self) -> None:
-        """Whoever answers at the ports is there now: what threads asked for that wait there again."""
-        early, self._early = self._early, []
-        for request in early:
-            if request.is_open and request.port.receiver is not None:
-                request.port.receiver(request)
 
     def _give(self, name: str, target: Service) -> None:
         if isinstance(target, DevicePort):

@@ -40,6 +40,7 @@ class Stop:
         self.every = every
         self.due = 0  # the process's own count at which it stands still
         self.has_come = False
+        self.is_over = False
         self.reached = anyio.Event()
 
     async def wait(self) -> None:
@@ -66,6 +67,7 @@ class Stop:
 
     def go_on(self) -> None:
         """Need it no more, at the fixed point."""
+        self.is_over = True
         self._stillness.leave(self)
 
 
@@ -154,7 +156,7 @@ class Stillness:
             self._planned.remove(stop)
         self._holding.append(stop)
         stop.has_come = True
-        stop.reached.set()
+        self.driver.tell(stop.reached)
 
     def leave(self, stop: Stop) -> None:
         """Let the process go on if nobody else needs it. Where the clock counts instructions, it has lost no time."""

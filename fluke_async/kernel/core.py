@@ -13,6 +13,7 @@ from fluke_async.abi.codes import (
 )
 from fluke_async.abi.entry_points import BY_NUMBER
 from fluke_async.abi.registers import ENTRY_POINT
+from fluke_async.kernel.account import Account
 from fluke_async.kernel.changes import Changes
 from fluke_async.kernel.donation import is_donor, note
 from fluke_async.kernel.memory import Frames, Hardware, Quota
@@ -168,11 +169,23 @@ class Core(Scheduler):
         self.exceptions.append(thread)
         self.attention = True
 
+    def hold(self, account: Account, held: bool) -> None:
+        """Halt a program while it is read out, or made; or let it go on, and devices hear what it asks for."""
+        account.is_held = held
+        if not held:
+            self.requests += [request for request in account.requests if request.is_open]
+            account.requests.clear()
+        self.settle(account)
+
     def request(self, request: DeviceRequest) -> None:
-        """A thread asks a device."""
+        """A thread asks a device, which hears of it when the thread's program is not held."""
         self.statistics.device_requests += 1
-        self.requests.append(request)
-        self.attention = True
+        space = request.thread.space
+        if space is not None and space.account.is_held:
+            space.account.requests.append(request)
+        else:
+            self.requests.append(request)
+            self.attention = True
         if self.trace is not None:
             port = request.port.hash
             self.trace((self.time, Event.REQUEST, request.thread.hash, port, request.words))

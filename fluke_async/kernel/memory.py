@@ -7,7 +7,7 @@ the kernel allocate is charged first, so no program can exhaust the host.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Protocol
 
 from fluke_async.abi.codes import PAGE_SIZE
@@ -84,11 +84,12 @@ class Frames:
         self._fresh += PAGE_SIZE
         return frame
 
-    def share(self, frames: Iterable[int]) -> None:
-        """One page more has each of the frames, until it is written."""
+    def share(self, frames: Collection[int]) -> None:
+        """One page more has each of the frames, until it is written; each is there once."""
         sharers = self.sharers
-        for frame in frames:
-            sharers[frame] = sharers.get(frame, 1) + 1
+        more = {frame: sharers[frame] + 1 for frame in frames if frame in sharers}
+        sharers.update(dict.fromkeys(frames, 2))
+        sharers.update(more)
 
     def unshare(self, frame: int) -> int | None:
         """

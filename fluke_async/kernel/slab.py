@@ -43,24 +43,22 @@ class Slab(dict[int, int]):
             row = self.rows[page // ROW_PAGES] = EMPTY_ROW[:]
         row[page % ROW_PAGES] = frame
 
-    def share(self, source: Slab, first: int, end: int, shift: int, but: Collection[int]) -> list[int]:
+    def share(self, source: Slab, first: int, end: int, shift: int, but: Collection[int]) -> Collection[int]:
         """
         Have the frames of pages `first` to `end` of a slab, `shift` pages further on, where there are none yet.
 
         Those of some pages are left out; returns the others.
         """
-        pages = [page for page in source if first <= page < end]
-        targets = [page + shift for page in pages]
-        assert self.keys().isdisjoint(targets), "a page has a frame already"
-        if but:
-            pages = [page for page in pages if page not in but]
-            targets = [page + shift for page in pages]
-        frames = list(map(source.__getitem__, pages))
+        assert source is not self, "no frame is twice in a slab"
+        assert not any(first <= page - shift < end for page in self), "a page has a frame already"
+        pages = {page + shift: frame for page, frame in source.items() if first <= page < end}
+        for page in but:
+            pages.pop(page + shift, None)
         if (first | end | shift) % ROW_PAGES:
-            for target, frame in zip(targets, frames, strict=True):
-                self[target] = frame
+            for page, frame in pages.items():
+                self[page] = frame
         else:
-            self.update(zip(targets, frames, strict=True))
+            self.update(pages)
             low, high, further = first // ROW_PAGES, end // ROW_PAGES, shift // ROW_PAGES
             copied = {number + further: row[:] for number, row in source.rows.items() if low <= number < high}
             for page in but:
@@ -69,8 +67,8 @@ class Slab(dict[int, int]):
                 copied[number] = array("q", map(max, self.rows[number], copied[number]))
             self.rows.update(copied)
         if self.written is not None:
-            self.written.update(targets)
-        return frames
+            self.written.update(pages)
+        return pages.values()
 
     def add_objects(self, page: int) -> None:
         """A page that had no objects has some."""

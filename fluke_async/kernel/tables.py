@@ -3,9 +3,9 @@ The tables of translations: for each space, what is known of its pages, as numbe
 
 Translations are soft: what is forgotten is found again by a walk up the tree of mappings. So all tables together have
 room for a number of entries that was paid for when the kernel was made, and are emptied when it does not suffice: no
-program's state depends on what stands in them. A table is dropped whole, in constant time, where picking out a large
-range would take long; the engine finds a new table by its identity. Only so many spaces have tables at one time: one
-more takes the place of the one that was the first to get its own. So to empty all of them never takes long either.
+program's state depends on what stands in them. A large table is dropped whole, in constant time, where picking out a
+large range would take long; the engine finds a new table by its identity. Only so many spaces have tables at one time:
+one more takes the place of the one that was the first to get its own. So to empty all of them never takes long either.
 """
 
 from __future__ import annotations
@@ -51,13 +51,17 @@ class Tables:
         pages = space.pages
         if not pages or first_page >= end_page:
             return
-        if end_page - first_page > PICKED_PAGES_MAX:
+        if end_page - first_page <= PICKED_PAGES_MAX:
+            picked = [page for page in range(first_page, end_page) if page in pages]
+        elif len(pages) <= PICKED_PAGES_MAX:
+            picked = [page for page in pages if first_page <= page < end_page]
+        else:
             self.drop(space)
             return
-        for page in range(first_page, end_page):
-            if pages.pop(page, None) is not None:
-                self.used -= 1
-                self.changed = True
+        for page in picked:
+            del pages[page]
+        self.used -= len(picked)
+        self.changed |= bool(picked)
 
     def drop(self, space: Space) -> None:
         """Forget all of a space's table."""

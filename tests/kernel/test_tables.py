@@ -136,6 +136,17 @@ def test_small_range_is_picked_out() -> None:
     assert (tables.used, tables.changed) == (200 - PICKED_PAGES_MAX, True)
 
 
+def test_small_table_keeps_what_is_outside_of_a_large_range() -> None:
+    tables = Tables(MANY)
+    inside = range(1000, 1000 + PICKED_PAGES_MAX - 2)
+    space = space_with(tables, 1, *inside, 1 << 40)
+    pages = space.pages
+    tables.forget(space, 1000, 1 << 40)
+    assert space.pages is pages
+    assert set(pages) == {1, 1 << 40}
+    assert (tables.used, tables.changed) == (2, True)
+
+
 @pytest.mark.parametrize("count", [PICKED_PAGES_MAX + 1, 2**52])
 def test_large_range_is_dropped_in_constant_time_with_the_whole_table(count: int) -> None:
     """The old dictionary is left as it is; its identity tells the engine."""
@@ -246,12 +257,13 @@ def test_destroyed_space_gives_its_room_back(machine: Machine) -> None:
 
 
 def test_mapping_over_a_large_range_is_taken_back_at_once(machine: Machine) -> None:
-    """The table of its space is dropped whole, and no page of it is looked at."""
+    """A table with many entries is dropped whole, and no page of it is looked at."""
     tree = Tree(machine, pages=2)
     mapping = tree.mappings[0]
     machine.load(mapping, bits(size=1 << 37), region=tree.regions[0], space=tree.space)
     assert tree.touch() is None
     pages = tree.space.pages
+    machine.core.tables.enter(tree.space, dict.fromkeys(range(1 << 50, (1 << 50) + PICKED_PAGES_MAX), 7))
     assert machine.invoke("mapping_protect", mapping=mapping, prot=0).exception is None
     assert tree.space.pages is not pages
     assert pages

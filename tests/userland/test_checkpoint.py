@@ -273,12 +273,12 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
         ("records", "fluke_ref_type(scheduler) == FLUKE_NULL", "count == 0"),
     ),
     "threads that were stopped are started": (
-        ("capture", "if (state.flags & FLUKE_THREAD_STOPPED)", "if (is_running(image, offset))"),
+        ("capture", "if (!(state.flags & FLUKE_THREAD_STOPPED) && ", "if ("),
     ),
     "pages are not filled": (("restore", "i < count; i++)", "i < count / 2; i++)"),),
     "pages are not cleared": (("restore", "memset(", "if (false) memset("),),
     "hashes are others": (("restore", "kind->state_size == 0 ? 0 :", "kind->state_size != 0 ? 0 :"),),
-    "spaces are forgotten": (("links", "if (find_inside(", "if (type != FLUKE_SPACE && find_inside("),),
+    "spaces are forgotten": (("links", "if (find_inside(", "if (fluke_ref_type(ref) != FLUKE_SPACE && find_inside("),),
 }
 
 

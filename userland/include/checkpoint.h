@@ -116,7 +116,7 @@ struct fluke_checkpoint {
 
     char *memory; /* the rest is the library's own */
     uint64_t *index, indexed;
-    uint64_t start, size, last_name;
+    uint64_t start, size, prot, last_names[FLUKE_IMAGE_LINKS];
     bool has_refs;
     fluke_ref_t links[FLUKE_IMAGE_LINKS], found, keeper, gate_ref;
     fluke_port_t gate;

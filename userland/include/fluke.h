@@ -450,10 +450,12 @@ enum {
     FLUKE_ORDER_MADE = 5,
 };
 
-/* What is to be done: a process is to be read out, or to be made of records. */
+/* What is to be done. CAPTURE: a process is to be read out, and its records are to be put. CREATE: one is to be made of records that are to be got. FORK: as CAPTURE, but the records stay where they are. BRANCH: as CREATE, of the records that are there. */
 enum {
     FLUKE_ORDER_KIND_CAPTURE = 1,
     FLUKE_ORDER_KIND_CREATE  = 2,
+    FLUKE_ORDER_KIND_FORK    = 3,
+    FLUKE_ORDER_KIND_BRANCH  = 4,
 };
 
 /* Word 0 of a device's reply. */

@@ -42,16 +42,19 @@ void fluke_sort(uint64_t *words, uint64_t count, fluke_before_t *before, const v
 typedef bool fluke_below_t(const void *key, uint64_t word);
 uint64_t fluke_find_place(const uint64_t *words, uint64_t count, fluke_below_t *is_below, const void *key);
 
-/* Lists the objects that references can refer to, by type and hash, in the room behind the records; false without. */
+/* Lists the objects that references can refer to, by their hashes, in the room behind the records; false without. */
 bool fluke_checkpoint_index(struct fluke_checkpoint *checkpoint);
 
-/* What `ref` refers to, in the words of the records, whose objects are in the index; false if they have none for it. */
-bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link);
+/* What the link read out last is, in the words of the records; false if they have none for it. */
+bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, unsigned number, struct fluke_image_link *link);
 
 /* Finds out where the memory is, which searches have to know. */
 void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint);
 
-/* Makes the objects that a step needs for itself; false if there is no memory. The references stay for the next. */
+/* Makes the references that all steps need, which stay, and looks; false if there is no memory. */
+bool fluke_checkpoint_begin(struct fluke_checkpoint *checkpoint);
+
+/* Makes the gate, at which those stand who are not to run yet; false if there is no memory. */
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);
 

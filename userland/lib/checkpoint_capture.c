@@ -19,15 +19,13 @@ static void *append(struct fluke_checkpoint *checkpoint, size_t size)
     return place;
 }
 
-static bool begin(struct fluke_checkpoint *checkpoint)
+static bool begin_records(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
-    struct fluke_region_state memory;
 
-    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
     if (checkpoint->room < sizeof *image)
         return false;
-    *image = (struct fluke_image){.magic = FLUKE_IMAGE_MAGIC, .size = sizeof *image, .memory_size = memory.size};
+    *image = (struct fluke_image){.magic = FLUKE_IMAGE_MAGIC, .size = sizeof *image, .memory_size = checkpoint->size};
     struct fluke_image_name *names = append(checkpoint, checkpoint->name_count * sizeof *names);
     if (names == NULL)
         return false;
@@ -36,7 +34,6 @@ static bool begin(struct fluke_checkpoint *checkpoint)
         strncpy(names[i].text, checkpoint->names[i].name, sizeof names[i].text);
         names[i].text[sizeof names[i].text - 1] = '\0';
     }
-    checkpoint->counts = (struct fluke_checkpoint_counts){0};
     return true;
 }
 
@@ -44,22 +41,18 @@ static bool begin(struct fluke_checkpoint *checkpoint)
 
 /*
  * Takes the memory away from all who see it through the region, in one step: whoever touches it, or names an object in
- * it, waits at the gate. Returns the access that there was.
+ * it, waits at the gate.
  */
-static uint64_t freeze(struct fluke_checkpoint *checkpoint)
+static void freeze(struct fluke_checkpoint *checkpoint)
 {
-    struct fluke_region_state memory;
-
-    fluke_region_get_state(checkpoint->region, &memory, NULL, &checkpoint->keeper);
     fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->gate_ref);
     fluke_region_protect(checkpoint->region, FLUKE_PROT_NONE);
-    return memory.prot;
 }
 
 /* Gives it back: who has waited tries again, as soon as it runs. */
-static void thaw(struct fluke_checkpoint *checkpoint, uint64_t prot)
+static void thaw(struct fluke_checkpoint *checkpoint)
 {
-    fluke_region_protect(checkpoint->region, prot);
+    fluke_region_protect(checkpoint->region, checkpoint->prot);
     fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->keeper);
 }
 
@@ -92,42 +85,42 @@ static void add_running(struct fluke_checkpoint *checkpoint, uint64_t offset)
     image->running_count++;
 }
 
+static uint64_t offset_of(const struct fluke_checkpoint *checkpoint, const struct fluke_obspec *found)
+{
+    return (uint64_t)((char *)found->ob - checkpoint->memory);
+}
+
 /* Stops all that run, and notes who they are. The first get_state says whether a thread was stopped before. */
 static bool stop_all(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
-    bool any = true;
+    struct fluke_object_search search = {0};
+    struct fluke_thread_state state;
+    struct fluke_obspec found;
 
-    while (any) { /* who was about to start a thread may have done so */
-        struct fluke_object_search search = {0};
-        struct fluke_thread_state state;
-        struct fluke_obspec found;
-
-        any = false;
-        while (fluke_next_object(checkpoint, &search, &found)) {
-            uint64_t offset = (uint64_t)((char *)found.ob - checkpoint->memory);
-
-            if (found.type != FLUKE_THREAD)
-                continue;
-            if (checkpoint->room - image->size < sizeof offset)
-                return false;
-            fluke_thread_get_state(found.ob, &state, NULL, NULL, NULL, NULL, NULL);
-            if (state.flags & FLUKE_THREAD_STOPPED)
-                continue;
-            any = true;
-            if (!is_running(image, offset))
-                add_running(checkpoint, offset);
-        }
+    while (fluke_next_object(checkpoint, &search, &found)) {
+        if (found.type != FLUKE_THREAD)
+            continue;
+        if (checkpoint->room - image->size < sizeof(uint64_t))
+            return false;
+        fluke_thread_get_state(found.ob, &state, NULL, NULL, NULL, NULL, NULL);
+        if (!(state.flags & FLUKE_THREAD_STOPPED) && !is_running(image, offset_of(checkpoint, &found)))
+            add_running(checkpoint, offset_of(checkpoint, &found));
     }
     return true;
 }
 
 /* -- Reading out -------------------------------------------------------------------------------------------------- */
 
-/* The objects, with their states but without their links: for those, the hashes of all have to be known. */
+static void drop_objects(struct fluke_image *image)
+{
+    image->size = fluke_image_place(image, fluke_image_objects(image));
+    image->object_count = 0;
+}
+
+/* Lists the objects by their hashes, which have to be known of all before what links lead to can be found. */
 static bool list_objects(struct fluke_checkpoint *checkpoint)
 {
-    struct fluke_image *image = checkpoint->records;
     struct fluke_object_search search = {0};
     struct fluke_obspec found;
 
@@ -137,14 +130,17 @@ static bool list_objects(struct fluke_checkpoint *checkpoint)
 
         if (object == NULL)
             return false;
-        *object = (struct fluke_image_object){.offset = (uint64_t)((char *)found.ob - checkpoint->memory),
-                                              .type = found.type};
-        if (kind->reference != NULL) /* else nothing looks for it */
-            kind->get(found.ob, fluke_image_state(object), NULL);
-        image->object_count++;
+        *object = (struct fluke_image_object){.offset = offset_of(checkpoint, &found), .type = found.type};
+        if (kind->reference != NULL) { /* else nothing looks for it */
+            kind->reference(found.ob, &checkpoint->found);
+            *(uint64_t *)fluke_image_state(object) = fluke_ref_hash(&checkpoint->found);
+        }
+        image_of(checkpoint)->object_count++;
     }
     return true;
 }
+
+enum { NOT_STILL = -1 }; /* beside FLUKE_CHECKPOINT_*: all has to be stopped, and looked at, once more */
 
 /* The links of a thread, in the order of its state. */
 enum { SPACE, SCHEDULER, WAITING_FOR, CLIENT, SERVER };
@@ -223,7 +219,7 @@ static bool may_part(const struct fluke_image_object *object, unsigned number, b
 static bool read_link(struct fluke_checkpoint *checkpoint, struct fluke_image_object *object, unsigned number)
 {
     struct fluke_image_link *link = &object->links[number];
-    bool is_known = fluke_checkpoint_resolve(checkpoint, &checkpoint->links[number], link);
+    bool is_known = fluke_checkpoint_resolve(checkpoint, number, link);
 
     if (is_known && link->kind != FLUKE_LINK_OUTSIDE)
         return true;
@@ -239,8 +235,16 @@ static bool read_link(struct fluke_checkpoint *checkpoint, struct fluke_image_ob
     return true;
 }
 
-/* States once more, at the same moments as the links: what a server of the program's does in between is in both. */
-static bool read_links(struct fluke_checkpoint *checkpoint)
+/* Whether a thread is found running after all: who was about to start it when it was stopped has done so. */
+static bool has_started(const struct fluke_image_object *object)
+{
+    const struct fluke_thread_state *state = fluke_image_state((struct fluke_image_object *)object);
+
+    return object->type == FLUKE_THREAD && !(state->flags & FLUKE_THREAD_STOPPED);
+}
+
+/* Each object's state and links, of one moment: what a server of the program's does meanwhile is in both or in none. */
+static int read_objects(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
     struct fluke_image_object *object = fluke_image_objects(image);
@@ -252,17 +256,23 @@ static bool read_links(struct fluke_checkpoint *checkpoint)
         const struct fluke_kind *kind = &fluke_kinds[object->type];
 
         kind->get(checkpoint->memory + object->offset, fluke_image_state(object), links);
+        if (has_started(object)) { /* it has been stopped by that */
+            uint64_t offset = object->offset;
+            drop_objects(image);
+            add_running(checkpoint, offset);
+            return NOT_STILL;
+        }
         for (unsigned n = 0; n < kind->link_count; n++)
             if (!read_link(checkpoint, object, n)) {
                 checkpoint->address = checkpoint->memory + object->offset;
                 checkpoint->type = object->type;
                 checkpoint->link = kind->links[n];
-                return false;
+                return FLUKE_CHECKPOINT_UNNAMED;
             }
         if (object->type == FLUKE_THREAD)
             note_thread(checkpoint, object);
     }
-    return true;
+    return FLUKE_CHECKPOINT_DONE;
 }
 
 /* -- The order in which threads start ----------------------------------------------------------------------------- */
@@ -327,26 +337,34 @@ static bool copy_pages(struct fluke_checkpoint *checkpoint)
 
 static int capture(struct fluke_checkpoint *checkpoint)
 {
-    if (!stop_all(checkpoint) || !list_objects(checkpoint) || !fluke_checkpoint_index(checkpoint))
-        return FLUKE_CHECKPOINT_NO_ROOM;
-    if (!read_links(checkpoint))
-        return FLUKE_CHECKPOINT_UNNAMED;
+    int error = NOT_STILL;
+
+    while (error == NOT_STILL) {
+        checkpoint->counts = (struct fluke_checkpoint_counts){0};
+        if (!stop_all(checkpoint) || !list_objects(checkpoint) || !fluke_checkpoint_index(checkpoint))
+            return FLUKE_CHECKPOINT_NO_ROOM;
+        error = read_objects(checkpoint);
+    }
+    if (error != FLUKE_CHECKPOINT_DONE)
+        return error;
     sort_running(checkpoint->records);
     return checkpoint->pages_elsewhere || copy_pages(checkpoint) ? FLUKE_CHECKPOINT_DONE : FLUKE_CHECKPOINT_NO_ROOM;
 }
 
 int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint)
 {
-    if (!begin(checkpoint))
-        return FLUKE_CHECKPOINT_NO_ROOM;
-    if (!fluke_checkpoint_open(checkpoint))
+    int error = FLUKE_CHECKPOINT_NO_ROOM;
+
+    if (!fluke_checkpoint_begin(checkpoint) || !fluke_checkpoint_open(checkpoint))
         return FLUKE_CHECKPOINT_MEMORY;
-    uint64_t prot = freeze(checkpoint);
-    int error = capture(checkpoint);
-    thaw(checkpoint, prot); /* all stand still by now */
-    if (error != FLUKE_CHECKPOINT_DONE) {
-        struct fluke_image *image = checkpoint->records;
-        fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
+    if (begin_records(checkpoint)) {
+        freeze(checkpoint);
+        error = capture(checkpoint);
+        thaw(checkpoint); /* all stand still by now */
+        if (error != FLUKE_CHECKPOINT_DONE) {
+            struct fluke_image *image = checkpoint->records;
+            fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
+        }
     }
     fluke_checkpoint_close(checkpoint);
     return error;

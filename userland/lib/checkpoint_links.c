@@ -2,36 +2,27 @@
 
 #include "checkpoint.h"
 
-/* What objects are looked for by. */
-struct key {
-    struct fluke_image *image;
-    uint64_t type, hash;
-};
-
-static struct key key_at(struct fluke_image *image, uint64_t place)
+/* What objects are looked for by; it is never 0. */
+static uint64_t hash_at(struct fluke_image *image, uint64_t place)
 {
-    struct fluke_image_object *object = fluke_image_object_at(image, place);
-
-    return (struct key){.image = image, .type = object->type, .hash = *(uint64_t *)fluke_image_state(object)};
-}
-
-static bool is_less(const struct key *left, const struct key *right)
-{
-    return left->type != right->type ? left->type < right->type : left->hash < right->hash;
+    return *(uint64_t *)fluke_image_state(fluke_image_object_at(image, place));
 }
 
 static bool comes_before(const void *image, uint64_t left, uint64_t right)
 {
-    struct key left_key = key_at((struct fluke_image *)image, left), right_key = key_at((struct fluke_image *)image, right);
-
-    return is_less(&left_key, &right_key);
+    return hash_at((struct fluke_image *)image, left) < hash_at((struct fluke_image *)image, right);
 }
+
+struct key {
+    struct fluke_image *image;
+    uint64_t hash;
+};
 
 static bool is_below(const void *key, uint64_t place)
 {
-    struct key its_key = key_at(((const struct key *)key)->image, place);
+    const struct key *wanted = key;
 
-    return is_less(&its_key, key);
+    return hash_at(wanted->image, place) < wanted->hash;
 }
 
 bool fluke_checkpoint_index(struct fluke_checkpoint *checkpoint)
@@ -52,21 +43,16 @@ bool fluke_checkpoint_index(struct fluke_checkpoint *checkpoint)
     return true;
 }
 
-/*
- * Whether `ref`, to an object of this type, refers to one inside, and to which. Hashes can be chosen: they only say which
- * may be meant.
- */
-static bool find_inside(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, uint64_t type, uint64_t *offset)
+/* Whether `ref` refers to an object inside, and to which. Hashes can be chosen: they only say which may be meant. */
+static bool find_inside(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, uint64_t hash, uint64_t *offset)
 {
-    const struct key key = {.image = checkpoint->records, .type = type, .hash = fluke_ref_hash(ref)};
+    const struct key key = {.image = checkpoint->records, .hash = hash};
     uint64_t number = fluke_find_place(checkpoint->index, checkpoint->indexed, is_below, &key);
 
-    for (; number < checkpoint->indexed; number++) {
+    for (; number < checkpoint->indexed && hash_at(key.image, checkpoint->index[number]) == hash; number++) {
         struct fluke_image_object *object = fluke_image_object_at(key.image, checkpoint->index[number]);
 
-        if (object->type != key.type || *(uint64_t *)fluke_image_state(object) != key.hash)
-            return false;
-        fluke_kinds[key.type].reference(checkpoint->memory + object->offset, &checkpoint->found);
+        fluke_kinds[object->type].reference(checkpoint->memory + object->offset, &checkpoint->found);
         if (fluke_ref_compare(ref, &checkpoint->found)) {
             *offset = object->offset;
             return true;
@@ -75,34 +61,40 @@ static bool find_inside(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, u
     return false;
 }
 
-/* Whether `ref` refers to something with a name. Most come in the order of the names, so the next is tried first. */
-static bool find_name(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, uint64_t *number)
+/*
+ * Whether `ref` refers to something with a name. First tried is what this link of the last object led to, and then what
+ * follows: of threads most links lead to the same, and references are to one name after the other.
+ */
+static bool find_name(struct fluke_checkpoint *checkpoint, unsigned link_number, fluke_ref_t *ref, uint64_t *number)
 {
-    for (uint64_t i = 0; i <= checkpoint->name_count; i++) {
-        uint64_t tried = i == 0 ? checkpoint->last_name + 1 : i - 1;
+    uint64_t *last = &checkpoint->last_names[link_number];
 
-        if (tried < checkpoint->name_count && fluke_ref_compare(ref, checkpoint->names[tried].ref)) {
-            *number = checkpoint->last_name = tried;
+    for (uint64_t i = 0; i < checkpoint->name_count; i++) {
+        uint64_t tried = (*last + i) % checkpoint->name_count;
+
+        if (fluke_ref_compare(ref, checkpoint->names[tried].ref)) {
+            *number = *last = tried;
             return true;
         }
     }
     return false;
 }
 
-bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, struct fluke_image_link *link)
+bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, unsigned number, struct fluke_image_link *link)
 {
-    uint64_t type = (uint64_t)fluke_ref_type(ref);
+    fluke_ref_t *ref = &checkpoint->links[number];
+    uint64_t hash = fluke_ref_hash(ref);
 
     *link = (struct fluke_image_link){.kind = FLUKE_LINK_NONE};
-    if (type == FLUKE_NULL || (type == FLUKE_PORT && fluke_ref_compare(ref, &checkpoint->gate_ref)))
+    if (hash == 0)
         return true;
-    if (find_inside(checkpoint, ref, type, &link->value)) {
+    if (find_inside(checkpoint, ref, hash, &link->value)) {
         link->kind = FLUKE_LINK_INSIDE;
         return true;
     }
-    if (find_name(checkpoint, ref, &link->value)) {
+    if (find_name(checkpoint, number, ref, &link->value)) {
         link->kind = FLUKE_LINK_OUTSIDE;
         return true;
     }
-    return false;
+    return fluke_ref_compare(ref, &checkpoint->gate_ref);
 }

@@ -41,9 +41,10 @@ void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_region_state memory;
 
-    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
+    fluke_region_get_state(checkpoint->region, &memory, NULL, checkpoint->has_refs ? &checkpoint->keeper : NULL);
     checkpoint->start = memory.start_va;
     checkpoint->size = memory.size;
+    checkpoint->prot = memory.prot;
     checkpoint->memory = checkpoint->window != NULL ? checkpoint->window : (char *)memory.start_va;
 }
 
@@ -107,11 +108,16 @@ static bool make_refs(struct fluke_checkpoint *checkpoint)
     return checkpoint->has_refs;
 }
 
-bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint)
+bool fluke_checkpoint_begin(struct fluke_checkpoint *checkpoint)
 {
-    fluke_checkpoint_look(checkpoint);
     if (!checkpoint->has_refs && !make_refs(checkpoint))
         return false;
+    fluke_checkpoint_look(checkpoint);
+    return true;
+}
+
+bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint)
+{
     if (fluke_port_create(&checkpoint->gate) != FLUKE_SUCCESS)
         return false;
     fluke_port_reference(&checkpoint->gate, &checkpoint->gate_ref);

@@ -116,16 +116,6 @@ static bool load(struct fluke_checkpoint *checkpoint, uint64_t type)
     return true;
 }
 
-/* Whether these are records of this memory. */
-static bool fits(const struct fluke_checkpoint *checkpoint)
-{
-    struct fluke_image *image = checkpoint->records;
-    struct fluke_region_state memory;
-
-    fluke_region_get_state(checkpoint->region, &memory, NULL, NULL);
-    return fluke_image_is_sound(image, checkpoint->room) && image->memory_size == memory.size;
-}
-
 /* What the records say is made true, but for the threads that are to run. */
 static int make(struct fluke_checkpoint *checkpoint)
 {
@@ -144,15 +134,15 @@ static int make(struct fluke_checkpoint *checkpoint)
 
 int fluke_checkpoint_create(struct fluke_checkpoint *checkpoint)
 {
-    if (!fits(checkpoint))
+    struct fluke_image *image = checkpoint->records;
+
+    if (!fluke_image_is_sound(image, checkpoint->room))
         return FLUKE_CHECKPOINT_DAMAGED;
     if (!knows_names(checkpoint))
         return FLUKE_CHECKPOINT_UNKNOWN;
-    if (!fluke_checkpoint_open(checkpoint))
+    if (!fluke_checkpoint_begin(checkpoint))
         return FLUKE_CHECKPOINT_MEMORY;
-    int error = make(checkpoint);
-    fluke_checkpoint_close(checkpoint);
-    return error;
+    return image->memory_size == checkpoint->size ? make(checkpoint) : FLUKE_CHECKPOINT_DAMAGED;
 }
 
 int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint)

@@ -36,9 +36,9 @@ WORD = 1 << 64
 STOPPED, EXCEPTION_ENABLE = int(ThreadFlags.STOPPED), int(ThreadFlags.EXCEPTION_ENABLE)
 IN_CALL = int(ThreadFlags.IN_CALL)
 ASKED = int(ThreadFlags.ASKED)
-PENDING = ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT
-CONNECTED = ThreadFlags.IDEMPOTENT | ThreadFlags.CLIENT_SENDER | ThreadFlags.SERVER_SENDER
-SETTABLE = ThreadFlags.STOPPED | ThreadFlags.EXCEPTION_ENABLE | ThreadFlags.IN_CALL | CONNECTED | PENDING | ASKED
+PENDING = int(ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT)
+CONNECTED = int(ThreadFlags.IDEMPOTENT | ThreadFlags.CLIENT_SENDER | ThreadFlags.SERVER_SENDER)
+SETTABLE = STOPPED | EXCEPTION_ENABLE | IN_CALL | CONNECTED | PENDING | ASKED
 SERVER_FIELDS = (
     "server_portset",
     "server_sp",
@@ -104,6 +104,7 @@ def export_bits(thread: Thread) -> StateBits:
         flags |= ASKED
     floating = thread.floating
     a0, a1, a2, a7, pc = thread.saved
+    portset, sp, oneway_pc, idempotent_pc, reliable_pc = thread.server_registration
     handlers = thread.handlers
     fault, mistake = None, thread.exception
     if _goes_on_asking(thread):
@@ -132,11 +133,15 @@ def export_bits(thread: Thread) -> StateBits:
         "saved_a2": a2,
         "saved_a7": a7,
         "saved_pc": pc,
+        "server_portset": portset,
+        "server_sp": sp,
+        "server_oneway_pc": oneway_pc,
+        "server_idempotent_pc": idempotent_pc,
+        "server_reliable_pc": reliable_pc,
         "exception": code,
         "exception_subcode": subcode,
         "fault_access": 0 if fault is None else fault.access | FAULT_IN_CALL * fault.in_call,
         "fault_address": 0 if fault is None else fault.address,
-        **dict(zip(SERVER_FIELDS, thread.server_registration, strict=True)),
     }
 
 
@@ -171,7 +176,7 @@ def load(core: Core, thread: Thread, by: Thread | None, bits: StateBits | None, 
         _load_bits(core, thread, bits)
     _load_links(core, thread, bits, links)
     thread.asked &= is_known
-    if bits is not None and not number(bits, "flags") & ThreadFlags.STOPPED:
+    if bits is not None and not number(bits, "flags") & STOPPED:
         probe, core.probe = core.probe, None  # what a start looks up is no point: the call that loads is not done
         core.start(thread)
         core.probe = probe
@@ -181,7 +186,7 @@ def _check_bits(core: Core, by: Thread | None, bits: StateBits) -> None:
     """Whatever a program can put in a register is a state; orders, flags and priorities have bounds."""
     stamp_max = min(STAMP_MAX, core.stamp + STAMP_LEAD_MAX)
     for name, bad in (
-        ("flags", number(bits, "flags") & ~int(SETTABLE)),
+        ("flags", number(bits, "flags") & ~SETTABLE),
         ("priority", number(bits, "priority") > PRIORITY_MAX),
         ("wait_order", number(bits, "wait_order") > stamp_max),
         ("run_order", number(bits, "run_order") > stamp_max),
@@ -229,22 +234,24 @@ def _check_links(thread: Thread, by: Thread | None, bits: StateBits | None, link
 
 
 def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
-    flags = ThreadFlags(number(bits, "flags"))
+    flags = number(bits, "flags")
     x, f = bits["x"], bits["f"]
     assert not isinstance(x, int)
     assert not isinstance(f, int)
-    if (thread.pc, *thread.registers[1:]) != (number(bits, "pc"), *x[1:]):
+    registers = array("Q", x)
+    registers[0] = 0
+    if thread.pc != number(bits, "pc") or thread.registers != registers:
         thread.request = None  # it is another call by now, or none
         if thread.registers[ENTRY_POINT] == CALL:  # else whoever names it as a client was loaded before it
             thread.drop_call(core)
-    thread.registers = array("Q", (0, *x[1:]))
+    thread.registers = registers
     fcsr = number(bits, "fcsr")
     thread.floating = array("Q", (*f, fcsr)) if fcsr or any(f) else None
     thread.pc = number(bits, "pc")
     thread.thread_va = number(bits, "thread_va")
     thread.sched_val = number(bits, "sched_val")
-    thread.exceptions_enabled = bool(flags & ThreadFlags.EXCEPTION_ENABLE)
-    thread.pending = int(flags & PENDING)
+    thread.exceptions_enabled = bool(flags & EXCEPTION_ENABLE)
+    thread.pending = flags & PENDING
     thread.quantum_left = _signed(number(bits, "quantum_left"))
     handlers = [number(bits, name) for name in HANDLER_FIELDS]
     thread.handlers = Handlers(*handlers) if any(handlers) else NO_HANDLERS
@@ -256,11 +263,13 @@ def _load_bits(core: Core, thread: Thread, bits: StateBits) -> None:
     in_call = bool(access & FAULT_IN_CALL)
     thread.question = Fault(number(bits, "fault_address"), access & ~FAULT_IN_CALL, in_call) if access else None
     thread.in_kernel = False
-    thread.in_call = bool(flags & ThreadFlags.IN_CALL)
-    thread.asked = bool(flags & ThreadFlags.ASKED)
+    thread.in_call = bool(flags & IN_CALL)
+    thread.asked = bool(flags & ASKED)
     thread.run_order = number(bits, "run_order")
-    core.stamp = max(core.stamp, thread.run_order, number(bits, "wait_order"))
-    core.reorder(thread, number(bits, "priority"), number(bits, "wait_order"))
+    priority, wait_order = number(bits, "priority"), number(bits, "wait_order")
+    core.stamp = max(core.stamp, thread.run_order, wait_order)
+    if priority != thread.priority or wait_order != thread.wait_order:
+        core.reorder(thread, priority, wait_order)
 
 
 def _load_links(core: Core, thread: Thread, bits: StateBits | None, links: Links) -> None:

@@ -15,7 +15,7 @@ enum { FIRST_ROOM = 16 << 10, LINK_BYTES = 32, PUT_WORDS = 4, GET_WORDS = 2 };
 
 static fluke_ref_t *giver;
 static fluke_mapping_t window;
-static fluke_ref_t region_ref, nothing;
+static fluke_ref_t region_ref;
 static struct fluke_order order;
 static struct fluke_checkpoint checkpoint;
 static struct fluke_service names[FLUKE_MAX_MESSAGE_REFERENCES + 1];
@@ -63,7 +63,7 @@ static void next_order(int error)
     ask(&request, sizeof request / FLUKE_WORD_SIZE, &order, sizeof order / FLUKE_WORD_SIZE);
 }
 
-/* Maps the window over the region that has come, and finds the names in it. */
+/* Maps the window over the region that has come, in place of the last one, and finds the names in it. */
 static void look_at_process(void)
 {
     const struct fluke_mapping_state state = {
@@ -79,12 +79,6 @@ static void look_at_process(void)
     checkpoint.pages_elsewhere = true;
     checkpoint.names = names;
     checkpoint.name_count = order.name_count;
-}
-
-/* Takes the window away: the process may come to its end, and others come. */
-static void look_away(void)
-{
-    fluke_mapping_set_state(&window, NULL, &nothing, NULL);
 }
 
 static bool make_room(size_t room)
@@ -134,7 +128,12 @@ static bool get_records(void)
     return true;
 }
 
-/* While all stands still, the memory is held; then the process goes on, and its records are handed over. */
+static bool is_to_be_read_out(void)
+{
+    return order.kind == FLUKE_ORDER_KIND_CAPTURE || order.kind == FLUKE_ORDER_KIND_FORK;
+}
+
+/* While all stands still, the memory is held; then the process goes on, and its records are handed over, or stay. */
 static int capture(void)
 {
     int error = FLUKE_CHECKPOINT_NO_ROOM;
@@ -148,13 +147,14 @@ static int capture(void)
         return error;
     tell(FLUKE_ORDER_HOLD);
     error = fluke_checkpoint_resume(&checkpoint);
-    put_records();
+    if (order.kind == FLUKE_ORDER_KIND_CAPTURE)
+        put_records();
     return error;
 }
 
 static int create(void)
 {
-    if (!get_records())
+    if (order.kind == FLUKE_ORDER_KIND_CREATE && !get_records())
         return FLUKE_CHECKPOINT_MEMORY;
     int error = fluke_checkpoint_create(&checkpoint);
     if (error != FLUKE_CHECKPOINT_DONE)
@@ -168,13 +168,11 @@ int serve_orders(fluke_ref_t *orders)
     int error = FLUKE_CHECKPOINT_DONE;
 
     giver = orders;
-    if (fluke_mapping_create(&window) != FLUKE_SUCCESS || fluke_ref_create(&region_ref) != FLUKE_SUCCESS
-        || fluke_ref_create(&nothing) != FLUKE_SUCCESS)
+    if (fluke_mapping_create(&window) != FLUKE_SUCCESS || fluke_ref_create(&region_ref) != FLUKE_SUCCESS)
         return 1;
     for (;;) {
         next_order(error);
         look_at_process();
-        error = order.kind == FLUKE_ORDER_KIND_CAPTURE ? capture() : create();
-        look_away();
+        error = is_to_be_read_out() ? capture() : create();
     }
 }
