@@ -272,9 +272,7 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
         *PAUSES,
         ("records", "fluke_ref_type(scheduler) == FLUKE_NULL", "count == 0"),
     ),
-    "threads that were stopped are started": (
-        ("capture", "if (!(state.flags & FLUKE_THREAD_STOPPED) && ", "if ("),
-    ),
+    "threads that were stopped are started": (("capture", "if (!(state.flags & FLUKE_THREAD_STOPPED) && ", "if ("),),
     "pages are not filled": (("restore", "i < count; i++)", "i < count / 2; i++)"),),
     "pages are not cleared": (("restore", "memset(", "if (false) memset("),),
     "hashes are others": (("restore", "kind->state_size == 0 ? 0 :", "kind->state_size != 0 ? 0 :"),),
