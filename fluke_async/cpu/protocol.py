@@ -109,8 +109,8 @@ class Cpu(Protocol):
         """
         ...
 
-    def flush(self) -> None:
-        """Forget what was read from the page dictionary: entries were removed or downgraded."""
+    def flush(self, pages: dict[int, int]) -> None:
+        """Forget what was read from a page dictionary: entries were removed or downgraded."""
         ...
 
     def invalidate(self, frame_address: int, size: int) -> None:

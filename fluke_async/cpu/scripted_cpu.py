@@ -210,9 +210,10 @@ class ScriptedCpu:
             self.registers = file.registers
         self._reservation = None
 
-    def flush(self) -> None:
+    def flush(self, pages: dict[int, int]) -> None:
         for file in self._files:
-            file.entries.clear()
+            if file.pages is pages:
+                file.entries.clear()
 
     def invalidate(self, frame_address: int, size: int) -> None:
         pass  # programs do not lie in memory

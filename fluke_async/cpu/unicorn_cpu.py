@@ -95,7 +95,7 @@ class UnicornCpu:
             pc = words[self._pc_index]
             if executed > limit:
                 if self._tlb.fills >= _FILLS_BEFORE_GROWTH:
-                    self.flush()
+                    self._flush_all()
                 return _LIMIT, pc, 0, limit
             pc -= 4
             entry = engine.pages.get(pc >> 12)
@@ -171,7 +171,7 @@ class UnicornCpu:
                 continue
             elif event == FETCH_FROM_DATA:
                 retired += executed
-                self.flush()
+                self._flush_all()
             elif event == binding.FILL_FETCH:
                 # Nothing of the block that begins at pc was executed, though only the instruction
                 # at its end may be the one that cannot be fetched.
@@ -245,7 +245,7 @@ class UnicornCpu:
         finally:
             self._tlb.ghost_page = None
         self._engines.remove_code(self._tlb.ghost_frame, PAGE_SIZE)
-        self.flush()
+        self._flush_all()
         return error
 
     def _instruction(self, pc: int) -> int:
@@ -295,7 +295,12 @@ class UnicornCpu:
                 self._flush_current()
         engine.words[self._reservation] = binding.NO_RESERVATION
 
-    def flush(self) -> None:
+    def flush(self, pages: dict[int, int]) -> None:
+        self._engines.forget_entries_of(pages)
+        if self._engine.stale:
+            self._flush_current()
+
+    def _flush_all(self) -> None:
         self._engines.forget_entries()
         self._tlb.forget_entries()
         self._flush_current()
@@ -314,7 +319,7 @@ class UnicornCpu:
             for frame in stale:
                 self._engines.remove_code(frame, PAGE_SIZE)
                 code.discard(frame)
-            self.flush()  # no entry may let these frames be executed without a new fill
+            self._flush_all()  # no entry may let these frames be executed without a new fill
 
     def close(self) -> None:
         self._start = self._save = self._restore = self._control = _refuse

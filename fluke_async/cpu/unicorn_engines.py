@@ -89,6 +89,12 @@ class Engines:
         self.current = engine
         return engine
 
+    def forget_entries_of(self, pages: dict[int, int]) -> None:
+        """Make the engine stale that an address space has, if it has one."""
+        engine = self._by_pages.get(id(pages))
+        if engine is not None:
+            engine.stale = True
+
     def forget_entries(self) -> None:
         """Make all engines stale."""
         for engine in self._by_pages.values():

@@ -167,7 +167,7 @@ class Outside:
                 reference.target = target
                 self._references[name] = reference
                 text = record_name(name).ljust(NAME_TEXT_BYTES, b"\0")
-                table += text + self._offset_of(reference).to_bytes(8, "little")
+                table += text + self.slab.offset_of(reference).to_bytes(8, "little")
             assert len(table) <= NAMES_BYTES
             self.slab.store(self.names_offset, table)
             window = self.slab.parent_object(Region)
@@ -189,12 +189,4 @@ class Outside:
     @property
     def region_offset(self) -> int:
         """Where in the window the region over the process's memory is."""
-        return self._offset_of(self.region)
-
-    def _offset_of(self, made: KernelObject) -> int:
-        """Where in the slab an object of the parent's is: they are few, so the first pages are searched."""
-        page, inside = divmod(made.address, PAGE_SIZE)
-        for offset in range(self.slab.end, self.slab.end + OBJECTS_BYTES, PAGE_SIZE):
-            if self.slab.frame(offset) == page * PAGE_SIZE:
-                return offset + inside
-        raise AssertionError(f"{made} is not in this slab")
+        return self.slab.offset_of(self.region)

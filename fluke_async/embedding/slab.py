@@ -44,6 +44,7 @@ class Slab:
         self.start = core.root.new_slab()
         self.end = end
         self._next_parent_slot = end
+        self._parent_frames: dict[int, int] = {}  # of the pages that have the parent's objects
 
     def free(self) -> None:
         """Free the memory, with all objects in it."""
@@ -81,13 +82,25 @@ class Slab:
     def parent_object(self, kind: type[T], hash_: int = 0) -> T:
         """Make one of the objects that the space cannot see."""
         address = self._next_parent_slot
+        page = address // PAGE_SIZE * PAGE_SIZE
+        frame = self._parent_frames.get(page)
+        if frame is None:
+            frame = self._parent_frames[page] = self.frame(page)
         self._next_parent_slot += SLOT_SIZE
-        return self.object_at(address, kind, hash_)
+        return self._create(kind, frame + address - page, hash_)
+
+    def offset_of(self, made: KernelObject) -> int:
+        """Where in the slab one of these is."""
+        inside = made.address % PAGE_SIZE
+        return next(page + inside for page, frame in self._parent_frames.items() if frame == made.address - inside)
 
     def object_at(self, address: int, kind: type[T], hash_: int = 0) -> T:
         """Make an object at a free slot, by default with a new hash."""
         page = address // PAGE_SIZE * PAGE_SIZE
-        created = self.core.create(kind, self.frame(page) + address - page, hash_)
+        return self._create(kind, self.frame(page) + address - page, hash_)
+
+    def _create(self, kind: type[T], slot: int, hash_: int) -> T:
+        created = self.core.create(kind, slot, hash_)
         if created is None:
             raise self._out_of_memory()
         assert isinstance(created, kind)

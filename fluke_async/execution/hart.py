@@ -137,8 +137,9 @@ class Hart:
                 limit = min(limit, max(effort, TRAP_EFFORT))
             assert limit > 0, "an engine without a limit does not come back"
             if core.tables.changed:
-                core.tables.changed = False
-                cpu.flush()
+                for pages in core.tables.changed.values():
+                    cpu.flush(pages)
+                core.tables.changed.clear()
                 self._load(thread)  # its table may be another
             elif thread is not self.resident or thread.registers is not cpu.registers:
                 self._load(thread)

@@ -61,10 +61,11 @@ class Changes:
         if len(places) > PLACES_MAX:
             self._tables.empty()
         for space, page in places:
-            entry = space.pages.get(page, 0)
+            pages = space.pages
+            entry = pages.get(page, 0)
             if entry & WRITE and entry & FRAME_MASK == frame:
-                space.pages[page] = entry & ~WRITE
-                self._tables.changed = True
+                pages[page] = entry & ~WRITE
+                self._tables.changed[id(pages)] = pages
         return self.written[frame] >= since
 
     def forget(self, frame: int) -> None:

@@ -7,7 +7,8 @@ the kernel allocate is charged first, so no program can exhaust the host.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Iterable
 from typing import Protocol
 
 from fluke_async.abi.codes import PAGE_SIZE
@@ -51,8 +52,8 @@ class Frames:
     """
     The frames of RAM, in use or free.
 
-    `sharers` says of a frame that several pages of the root share, each until it is written, how many they are; of one
-    that has been shared, and whose last page has not been written since, that it is 1.
+    `sharers` says of a frame that several pages of the root share, each until it is written, how many they are beside
+    one; of a frame that has been shared, and whose last page has not been written since, that there are none.
     """
 
     __slots__ = ("_fresh", "_hardware", "_quota", "_returned", "sharers")
@@ -62,7 +63,7 @@ class Frames:
         self._quota = quota
         self._fresh = 0
         self._returned: list[int] = []
-        self.sharers: dict[int, int] = {}
+        self.sharers: Counter[int] = Counter()
 
     @property
     def in_use(self) -> int:
@@ -84,12 +85,9 @@ class Frames:
         self._fresh += PAGE_SIZE
         return frame
 
-    def share(self, frames: Collection[int]) -> None:
-        """One page more has each of the frames, until it is written; each is there once."""
-        sharers = self.sharers
-        more = {frame: sharers[frame] + 1 for frame in frames if frame in sharers}
-        sharers.update(dict.fromkeys(frames, 2))
-        sharers.update(more)
+    def share(self, frames: Iterable[int]) -> None:
+        """One page more has each of the frames, until it is written."""
+        self.sharers.update(frames)
 
     def unshare(self, frame: int) -> int | None:
         """
@@ -97,7 +95,7 @@ class Frames:
 
         None, and nothing has happened, if there is no memory for the copy.
         """
-        if self.sharers[frame] == 1:
+        if not self.sharers[frame]:
             del self.sharers[frame]
             return frame
         copied = self.copy(frame)
@@ -115,8 +113,8 @@ class Frames:
 
     def release(self, frame: int) -> bool:
         """A page gives the frame up; whether it was the last, and the frame is free: its code is forgotten."""
-        sharers = self.sharers.pop(frame, 1)
-        if sharers > 1:
+        sharers = self.sharers.pop(frame, 0)
+        if sharers:
             self.sharers[frame] = sharers - 1
             return False
         if frame in self._hardware.code_frames:

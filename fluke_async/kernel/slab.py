@@ -50,8 +50,8 @@ class Slab(dict[int, int]):
         Those of some pages are left out; returns the others.
         """
         assert source is not self, "no frame is twice in a slab"
-        assert not any(first <= page - shift < end for page in self), "a page has a frame already"
         pages = {page + shift: frame for page, frame in source.items() if first <= page < end}
+        assert self.keys().isdisjoint(pages), "a page has a frame already"
         for page in but:
             pages.pop(page + shift, None)
         if (first | end | shift) % ROW_PAGES:

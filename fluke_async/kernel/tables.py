@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Tables:
-    """All tables of one kernel. `changed`: entries are gone, and the engine must not use them any more."""
+    """All tables of one kernel. `changed` are, by identity, those that the engine must not use as they were."""
 
     __slots__ = ("_spaces", "capacity", "changed", "used")
 
     def __init__(self, memory_bytes: int) -> None:
         self.capacity = max(TRANSLATIONS_MIN, memory_bytes // PAGE_SIZE * TRANSLATIONS_PER_FRAME)
         self.used = 0
-        self.changed = False
+        self.changed: dict[int, dict[int, int]] = {}
         self._spaces: dict[Space, None] = {}
 
     @property
@@ -61,14 +61,15 @@ class Tables:
         for page in picked:
             del pages[page]
         self.used -= len(picked)
-        self.changed |= bool(picked)
+        if picked:
+            self.changed[id(pages)] = pages
 
     def drop(self, space: Space) -> None:
         """Forget all of a space's table."""
         self.used -= len(space.pages)
+        self.changed[id(space.pages)] = space.pages
         space.pages = {}
         self._spaces.pop(space, None)
-        self.changed = True
 
     def empty(self) -> None:
         """Forget everything."""

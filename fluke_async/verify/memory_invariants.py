@@ -132,7 +132,7 @@ def check_frames(core: Core, frames: Table[int, int]) -> Table[int, int]:
     sharers = core.frames.sharers
     if sharers or len(places) != len(frames):
         pages = Counter(frames.values())
-        wrong = {frame: count for frame, count in pages.items() if count != sharers.get(frame, 1)}
+        wrong = {frame: count for frame, count in pages.items() if count != sharers[frame] + 1}
         assert not wrong, f"frames are shared as {sharers}, but pages have {wrong}"
     assert len(places) == core.frames.in_use, f"{len(places)} frames have pages, {core.frames.in_use} are in use"
     if places:

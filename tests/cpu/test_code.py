@@ -207,7 +207,7 @@ def test_downgrade_takes_effect_after_flush(unicorn_machine: MachineFactory, aft
     machine["t0"] = DATA
     assert machine.run().cause == Cause.ECALL
     machine.map(DATA, DATA_FRAME, after)
-    machine.cpu.flush()
+    machine.cpu.flush(machine.pages)
     assert machine.run() == Stop(Cause.STORE_FAULT, CODE, DATA, 0)
 
 
@@ -215,5 +215,5 @@ def test_unmapped_code_faults_after_flush(unicorn_machine: MachineFactory) -> No
     machine = unicorn_machine(rv64.code(rv64.jal(0)))
     assert machine.run(limit=100).cause == Cause.LIMIT
     del machine.pages[CODE // PAGE_SIZE]
-    machine.cpu.flush()
+    machine.cpu.flush(machine.pages)
     assert machine.run(limit=100) == Stop(Cause.FETCH_FAULT, CODE, CODE, 0)

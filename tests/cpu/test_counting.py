@@ -162,7 +162,7 @@ def run_endless(total: int, limits: list[int], flush: bool = False) -> tuple[obj
         retired += stop.retired
         cpu.time = retired
         if flush:
-            cpu.flush()
+            cpu.flush(machine.pages)
         if retired == total:
             break
     state = bytes(cpu.registers), bytes(cpu.ram), pc

@@ -60,7 +60,8 @@ def test_engines_leave_nothing_behind() -> None:
 
 def test_closed_engine_refuses_and_closing_twice_is_harmless() -> None:
     cpu = UnicornCpu(RAM_SIZE)
-    registers, part = cpu.registers, cpu.ram[:8]
+    registers, part, pages = cpu.registers, cpu.ram[:8], dict[int, int]()
+    cpu.set_pages(pages)
     cpu.close()
     cpu.close()
     assert bytes(part) == bytes(8)
@@ -69,7 +70,7 @@ def test_closed_engine_refuses_and_closing_twice_is_harmless() -> None:
     with pytest.raises(FlukeError, match="closed"):
         cpu.run(CODE, 1)
     with pytest.raises(FlukeError, match="closed"):
-        cpu.flush()
+        cpu.flush(pages)
 
 
 def test_forgotten_engine_is_collected() -> None:

@@ -39,7 +39,7 @@ def test_one_space_has_one_engine_however_often_it_is_entered(unicorn_machine: M
     machine = unicorn_machine(rv64.code(rv64.ECALL))
     for _ in range(3 * FLUSHES_PER_ENGINE):
         machine.cpu.set_pages(machine.pages)
-        machine.cpu.flush()
+        machine.cpu.flush(machine.pages)
         assert machine.run().cause == Cause.ECALL
     assert engine_count(machine) == 1
 
@@ -132,11 +132,22 @@ def test_flush_reaches_engines_that_do_not_run(unicorn_machine: MachineFactory) 
         machine["t0"] = DATA
         assert machine.run().cause == Cause.ECALL
     del other[DATA // PAGE_SIZE]
-    machine.cpu.flush()
+    machine.cpu.flush(other)
     machine.cpu.set_pages(other)
     assert machine.run().cause == Cause.LOAD_FAULT
     other[DATA // PAGE_SIZE] = DATA_FRAME | READ  # added, which needs no flush
     assert machine.run().cause == Cause.ECALL
+
+
+def test_flush_concerns_the_space_that_it_names(unicorn_machine: MachineFactory) -> None:
+    machine = unicorn_machine(rv64.code(rv64.load("a0", "t0"), rv64.ECALL))
+    machine["t0"] = DATA
+    assert machine.run().cause == Cause.ECALL
+    del machine.pages[DATA // PAGE_SIZE]
+    machine.cpu.flush({})
+    assert machine.run().cause == Cause.ECALL, "what was read before is still used"
+    machine.cpu.flush(machine.pages)
+    assert machine.run().cause == Cause.LOAD_FAULT
 
 
 @pytest.mark.usefixtures("eager")

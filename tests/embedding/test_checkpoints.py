@@ -237,7 +237,7 @@ async def test_cancelled_restore_and_fork_leave_nothing(make_kernel: MakeKernel)
     async with make_kernel() as kernel:
         process = await kernel.spawn(LOOP)
         image = await process.checkpoint()
-        for each in await process.fork(2):
+        for each in (await kernel.restore(image), *await process.fork(2)):
             await each.kill()
         before = in_use(kernel)
         for turns in range(0, 60, 7):

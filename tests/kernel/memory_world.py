@@ -217,7 +217,7 @@ class World:
             assert bytes(self.machine.cpu.ram[frame : frame + PAGE_SIZE]) == model.bytes()
             assert {each.address - frame for each in self.core.objects.in_frame(frame)} == model.objects
             sharers = self.model.sharers(token)
-            assert self.core.frames.sharers.get(frame, 1) == sharers
+            assert self.core.frames.sharers[frame] + 1 == sharers
 
 
 def described(exception: ProgramException) -> tuple[Any, ...]:

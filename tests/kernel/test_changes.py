@@ -99,7 +99,7 @@ def test_frame_that_is_written_at_many_places_is_noticed_at_each(places: int) ->
     writers.tables.enter(other, {7: 9 * PAGE_SIZE | ALL})
     for who in range(places):
         assert writers.write(who=who)
-    writers.tables.changed = False
+    writers.tables.changed.clear()
     told, since = writers.ask(since)
     assert told
     assert writers.tables.changed
@@ -121,7 +121,7 @@ def test_place_that_shows_another_frame_now_is_left_alone() -> None:
     writers.ask(0)
     writers.write()
     writers.tables.enter(writers.spaces[0], {1: FRAME + PAGE_SIZE | ALL})
-    writers.tables.changed = False
+    writers.tables.changed.clear()
     writers.ask(1)
     assert writers.spaces[0].pages == {1: FRAME + PAGE_SIZE | ALL}
     assert not writers.tables.changed
@@ -131,7 +131,7 @@ def test_question_about_what_cannot_be_written_disturbs_nobody() -> None:
     writers = Writers()
     _, since = writers.ask(0)
     writers.read()
-    writers.tables.changed = False
+    writers.tables.changed.clear()
     writers.ask(since)
     assert not writers.tables.changed
     assert writers.spaces[0].pages

@@ -128,7 +128,7 @@ class Ram:
     def invalidate(self, frame_address: int, size: int) -> None:
         self.invalidated.append(frame_address)
 
-    def flush(self) -> None:
+    def flush(self, pages: dict[int, int]) -> None:
         pass
 
 

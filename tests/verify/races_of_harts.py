@@ -142,18 +142,28 @@ def floating_registers_left_at_the_end_of_a_turn() -> None:
 
 def entries_taken_back_on_one_engine_alone() -> None:
     """Of the engines of a processor, the one that runs is flushed; the others keep what they have looked up."""
-    Engines.forget_entries = lambda self: None  # type: ignore[method-assign]  # noqa: ARG005
-    ScriptedCpu.flush = lambda self: self._file.entries.clear()  # type: ignore[method-assign]
+    forget = Engines.forget_entries_of
+
+    def forget_of_the_current_one(self: Engines, pages: dict[int, int]) -> None:
+        if self.current.pages is pages:
+            forget(self, pages)
+
+    def flush(self: ScriptedCpu, pages: dict[int, int]) -> None:
+        if self._file.pages is pages:
+            self._file.entries.clear()
+
+    Engines.forget_entries_of = forget_of_the_current_one  # type: ignore[method-assign]
+    ScriptedCpu.flush = flush  # type: ignore[method-assign]
 
 
 def entries_taken_back_for_who_asked_alone() -> None:
     """The engine is flushed when the thread that took translations back runs on; not when another comes first."""
     for engine in ENGINES:
 
-        def flush(self: Any, original: Callable[[Any], None] = engine.flush) -> None:
+        def flush(self: Any, pages: Any, original: Callable[[Any, Any], None] = engine.flush) -> None:
             hart = hart_of(self)
             if hart is None or hart.core.current is hart.resident:
-                original(self)
+                original(self, pages)
 
         engine.flush = flush
 
@@ -168,7 +178,7 @@ def entries_taken_back_in_the_running_space_alone() -> None:
         return running(self, effort)
 
     def forget_here(self: Tables, space: Any, first_page: int, end_page: int) -> None:
-        changed = self.changed
+        changed = dict(self.changed)
         forget(self, space, first_page, end_page)
         thread = current[0].current if current else None
         if thread is not None and thread.space is not space:

@@ -50,15 +50,16 @@ class Region(KernelObject):
         if bits is not None:
             start, size = page_range(by, bits, "start_va", "size")
             prot = protection(by, bits)
-        revoke_region(core, self)
-        if self.space is not None:
-            self.space.regions.remove(self)
-        if bits is not None:
-            self.start, self.size, self.prot = start, size, prot
-        if "space" in links:
-            self.space = links["space"]  # type: ignore[assignment]  # the link's types say so
-        if self.space is not None:
-            self.space.regions.add(self)
+        if bits is not None or "space" in links:  # else what was looked up through it stays true
+            revoke_region(core, self)
+            if self.space is not None:
+                self.space.regions.remove(self)
+            if bits is not None:
+                self.start, self.size, self.prot = start, size, prot
+            if "space" in links:
+                self.space = links["space"]  # type: ignore[assignment]  # the link's types say so
+            if self.space is not None:
+                self.space.regions.add(self)
         if "keeper" in links:
             before = self.keeper
             self.keeper = links["keeper"]  # type: ignore[assignment]

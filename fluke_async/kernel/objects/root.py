@@ -104,7 +104,7 @@ class RootSpace(Space):
         """Whether the first write to a page takes more than to enter it, and to keep what was in it."""
         slab = self._slabs.get(address // SLAB_SIZE)
         frame = None if slab is None else slab.get(address // PAGE_SIZE)
-        return frame is not None and (core.frames.sharers.get(frame, 1) > 1 or frame in core.changes.written)
+        return frame is not None and (core.frames.sharers[frame] > 0 or frame in core.changes.written)
 
     def is_held(self, address: int) -> bool:
         """Whether the first write to a page is to be noticed by who holds its slab."""

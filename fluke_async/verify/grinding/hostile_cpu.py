@@ -222,7 +222,7 @@ class HostileCpu:
     def set_pages(self, pages: dict[int, int]) -> None:
         self._pages = pages
 
-    def flush(self) -> None:
+    def flush(self, pages: dict[int, int]) -> None:
         pass  # the dictionary is looked at anew by every access
 
     def invalidate(self, frame_address: int, size: int) -> None:
