@@ -16,7 +16,8 @@ from fluke_async.abi.c_names import NOTICE, exception_name, number_name, object_
 from fluke_async.abi.c_stubs import call_table, stubs
 from fluke_async.abi.entry_points import ENTRY_POINTS
 from fluke_async.abi.generated import REPOSITORY, run_generator
-from fluke_async.abi.layouts import LAYOUTS, Layout
+from fluke_async.abi.layout import Layout
+from fluke_async.abi.layouts import LAYOUTS
 
 HEADER = REPOSITORY / "userland/include/fluke.h"
 STUBS = REPOSITORY / "userland/lib/stubs.S"

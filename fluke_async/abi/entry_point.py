@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fluke_async.abi.codes import ObjectType
-from fluke_async.abi.layouts import Layout
+from fluke_async.abi.layout import Layout
 
 FIRST_NUMBER = 0x1000
 BLOCK_SIZE = 0x40  # numbers reserved for each object type

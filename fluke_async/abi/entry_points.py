@@ -16,6 +16,7 @@ from __future__ import annotations
 from fluke_async.abi import registers
 from fluke_async.abi.codes import ObjectType
 from fluke_async.abi.entry_point import Class, EntryPoint, Kind, Operand, Table
+from fluke_async.abi.layout import Layout
 from fluke_async.abi.layouts import (
     COND_STATE,
     MAPPING_STATE,
@@ -27,7 +28,6 @@ from fluke_async.abi.layouts import (
     SPACE_STATE,
     THREAD_SAVED_STATE,
     THREAD_STATE,
-    Layout,
 )
 from fluke_async.abi.message_calls import STATUS_RESULT, add_message_calls
 

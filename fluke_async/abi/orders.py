@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from fluke_async.abi.layouts import Field, Layout
+from fluke_async.abi.layout import Field, Layout
 
 ORDER_PUT_MAX_BYTES = 8152  # of records in one message, beside 4 words
 

@@ -18,7 +18,8 @@ from fluke_async.abi.call_section import CLASS_MEANING, family, section
 from fluke_async.abi.connections_page import connections
 from fluke_async.abi.entry_points import CHUNK_COST, COMPLETION_COST, ENTRY_POINTS, STAGE_COST
 from fluke_async.abi.generated import REPOSITORY, run_generator
-from fluke_async.abi.layouts import LAYOUTS, Layout
+from fluke_async.abi.layout import Layout
+from fluke_async.abi.layouts import LAYOUTS
 from fluke_async.abi.markdown import page, table
 
 DIRECTORY = REPOSITORY / "userland/api"

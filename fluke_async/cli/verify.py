@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
 import time
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from fluke_async.cli.usage import UsageError, at_least
+from fluke_async.kernel.params import HARTS_MAX
 
 if TYPE_CHECKING:
     from fluke_async.verify.check import Result
+    from fluke_async.verify.report import Column
 
 POINTS = "3500"  # of each check: all of most programs; every row of the coverage is among them
 INSTRUCTION_POINTS = 20
+_COLUMNS: dict[str, Column[Result]] = {
+    "points": attrgetter("kernel_points"),
+    "instr.": attrgetter("instruction_points"),
+    "exact": attrgetter("exact"),
+    "outcome": attrgetter("outcome"),
+    "diverging": lambda result: len(result.divergences),
+    "stalls": lambda result: len(result.stalls),
+}
 
 
 @Parameter(name="*")
@@ -48,7 +57,8 @@ class Selection:
     cpus: int = 1
     """Number of harts: so many threads run at a time."""
     seed: int = 0
-    """Draws the turns of the harts, and ends time slices early: each seed is another interleaving; 0 draws nothing."""
+    """Draws the turns of the harts, and ends time slices early: each seed is another interleaving; 0 draws nothing.
+    With --image only where there are several harts."""
 
 
 def verify(
@@ -68,6 +78,7 @@ def verify(
         json: Print one JSON object.
         report: Write a page on what was verified and found.
     """
+    from fluke_async.cli.check_lines import CheckLines, print_json  # noqa: PLC0415  (start-up time)
     from fluke_async.execution.configuration import configurations  # noqa: PLC0415  (start-up time)
     from fluke_async.verify import campaign  # noqa: PLC0415  (start-up time)
     from fluke_async.verify.programs import programs as programs_named  # noqa: PLC0415
@@ -99,12 +110,8 @@ def verify(
         for program in programs_named(programs, selection.cpus, selection.seed)
         for model, preemption in chosen
     ]
-    if not json:
-        print(
-            _LINE.format("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls", "")
-        )
-    begun, shown = time.monotonic(), itertools.count(1)
-    results = campaign.run(tasks, None if json else lambda result: _show(result, next(shown), len(tasks)))
+    begun = time.monotonic()
+    results = campaign.run(tasks, None if json else CheckLines(_COLUMNS, len(tasks)).show)
     summary = campaign.summary(results)
     missed = summary["coverage"]["missed"] if is_whole else []
     if report is not None:
@@ -112,9 +119,7 @@ def verify(
 
         report.write_text(page(results, summary, missed, time.monotonic() - begun), "utf-8")
     if json:
-        import orjson  # noqa: PLC0415  (start-up time)
-
-        sys.stdout.buffer.write(orjson.dumps(summary, option=orjson.OPT_APPEND_NEWLINE))
+        print_json(summary)
     else:
         coverage = summary["coverage"]
         print(f"{summary['kernel_points']} kernel points, {summary['exact']} compared exactly, "
@@ -130,7 +135,11 @@ def verify(
 def _check(selection: Selection, programs: tuple[str, ...]) -> None:
     """See that what was given goes together."""
     at_least(1, "--cpus", selection.cpus)
+    if selection.cpus > HARTS_MAX:
+        raise UsageError(f"--cpus {selection.cpus} is too many; give {HARTS_MAX} or fewer")
     at_least(0, "--seed", selection.seed)
+    if selection.image and selection.seed and selection.cpus == 1:
+        raise UsageError(f"--image --seed {selection.seed} draws the turns of several harts; give --cpus 2, or more")
     one_of = (
         {
             "--all": selection.all,
@@ -148,27 +157,6 @@ def _check(selection: Selection, programs: tuple[str, ...]) -> None:
         given = [name for name, is_given in alternatives.items() if is_given]
         if len(given) > 1:
             raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one of them")
-
-
-_TITLES = ("program", "configuration", "points", "instr.", "exact", "outcome", "diverging", "stalls", "")
-_LINE = "{:16} {:18} {:>7} {:>7} {:>7} {:>7} {:>9} {:>6}   {}"
-
-
-def _show(result: Result, number: int, count: int) -> None:
-    print(
-        _LINE.format(
-            result.program,
-            f"{result.model}-{result.preemption}",
-            result.kernel_points,
-            result.instruction_points,
-            result.exact,
-            result.outcome,
-            len(result.divergences),
-            len(result.stalls),
-            f"{number} of {count}",
-        ),
-        flush=True,
-    )
 
 
 def _points(selection: Selection) -> int | None:

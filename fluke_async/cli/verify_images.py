@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fluke_async.cli.check_lines import CheckLines, print_json
 from fluke_async.verify_images import campaign
 from fluke_async.verify_images.moments import Moment
 
 if TYPE_CHECKING:
     from fluke_async.cli.verify import Selection
     from fluke_async.execution.configuration import Configuration
-    from fluke_async.verify_images.check import ImageResult
 
 IMAGE_POINTS = 10
-_LINE = "{:16} {:18} {:>7} {:>8} {:>8} {:>9} {:>9}   {}"
 
 
 def verify_images(
@@ -36,17 +33,13 @@ def verify_images(
     is_whole = not programs and selection.point is None and selection.instant is None
     chosen = campaign.chosen_programs(programs, selection.cpus, selection.seed)
     tasks = campaign.tasks_for(chosen, configurations, points, _only(selection))
-    if not json:
-        print(_LINE.format("program", "configuration", "images", "restored", "went on", "in a row", "diverging", ""))
-    begun, shown = time.monotonic(), itertools.count(1)
-    results = campaign.run(tasks, None if json else lambda result: _show(result, next(shown), len(tasks)))
+    begun = time.monotonic()
+    results = campaign.run(tasks, None if json else CheckLines(campaign.COLUMNS, len(tasks)).show)
     summary = campaign.summary(results)
     if report is not None:
         report.write_text(campaign.page(results, summary, time.monotonic() - begun), "utf-8")
     if json:
-        import orjson  # noqa: PLC0415  (start-up time)
-
-        sys.stdout.buffer.write(orjson.dumps(summary, option=orjson.OPT_APPEND_NEWLINE))
+        print_json(summary)
     else:
         coverage = summary["coverage"]
         print(f"{summary['images']} images, {summary['restored']} restored; {summary['divergences']} divergences, "
@@ -64,19 +57,3 @@ def _only(selection: Selection) -> Moment | None:
     if selection.point is not None:
         return Moment(selection.point, is_point=True)
     return None if selection.instant is None else Moment(selection.instant)
-
-
-def _show(result: ImageResult, number: int, count: int) -> None:
-    print(
-        _LINE.format(
-            result.program,
-            f"{result.model}-{result.preemption}",
-            result.images,
-            result.restored,
-            result.went_on,
-            result.in_a_row,
-            len(result.divergences),
-            f"{number} of {count}",
-        ),
-        flush=True,
-    )

@@ -211,9 +211,8 @@ class ScriptedCpu:
         self._reservation = None
 
     def flush(self, pages: dict[int, int]) -> None:
-        for file in self._files:
-            if file.pages is pages:
-                file.entries.clear()
+        for file in filter(lambda each: each.pages is pages, self._files):
+            file.entries.clear()
 
     def invalidate(self, frame_address: int, size: int) -> None:
         pass  # programs do not lie in memory

@@ -7,30 +7,28 @@ cannot tell. Its pages are held as they are at that moment, and read while it go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from fluke_async.abi.orders import OrderKind
+from fluke_async.embedding.apart import apart
 from fluke_async.embedding.device_states import describe_devices, take_over
-from fluke_async.embedding.devices import is_console_state
 from fluke_async.embedding.host_objects import Named, resolve
 from fluke_async.embedding.host_queue import STOPPED
 from fluke_async.embedding.manager import Manager, Order
 from fluke_async.embedding.outside import Outside
 from fluke_async.embedding.process import Process
 from fluke_async.embedding.reading import Reading
-from fluke_async.embedding.slab import PROGRAM_END
+from fluke_async.embedding.restoring import check_fits, fill
+from fluke_async.embedding.still import Still
 from fluke_async.embedding.stillness import Stop
 from fluke_async.errors import FlukeError
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import OUTSIDE_TYPES, Device, Manifest, OutsideObject, shown
-from fluke_async.image.manifest import Mapping as MappedRange
-from fluke_async.image.records import from_records, to_records
+from fluke_async.image.records import to_records
 from fluke_async.kernel.params import STAMP_LEAD_MAX
 from fluke_async.kernel.trace import Event
 
@@ -39,20 +37,6 @@ if TYPE_CHECKING:
     from fluke_async.embedding.processes import Processes
 
 INPUT_TO_COME = "what its input stream had not delivered: give the rest when it is restored"
-STORED_AT_A_TIME = 512  # put into memory at one fixed point: some 1 ms
-
-
-@dataclass(frozen=True, slots=True)
-class Still:
-    """What was noted of a process while it stood still."""
-
-    outside: Outside
-    clock_ns: int
-    last_stamp: int
-    budget: int | None
-    devices: Mapping[str, Device]
-    records: bytearray
-    unsaved: tuple[str, ...] = ()
 
 
 class Checkpointer:
@@ -76,10 +60,11 @@ class Checkpointer:
 
         try:
             still = await self._read_out(process, OrderKind.CAPTURE, begin, Stop(process, every))
-            builder = ImageBuilder(_manifest(process, still), parent)
+            manifest = await apart(len(still.records), lambda: still.manifest(process.name, process.arguments))
+            builder = ImageBuilder(manifest, parent)
             async for pages in readings[0].pages():
                 builder.add(pages)
-            image = builder.finish()
+            image = await apart(len(still.records) + builder.table_bytes, builder.finish)
         finally:
             for reading in readings:
                 reading.end(image)
@@ -90,7 +75,7 @@ class Checkpointer:
     ) -> Process:
         """See `Kernel.restore`."""
         driver, manifest = self._driver, image.manifest
-        _check_fits(manifest)
+        check_fits(manifest)
         laid_out: list[Outside] = []
 
         def lay_out() -> None:
@@ -107,33 +92,25 @@ class Checkpointer:
             core = driver.core
             if manifest.last_stamp <= core.stamp + STAMP_LEAD_MAX:
                 core.stamp = max(core.stamp, manifest.last_stamp)
-                return bytearray(to_records(manifest, None)[0])
+                return bytearray(unchanged)
             data, count = to_records(manifest, core.stamp + 1)
             core.stamp += count
             return bytearray(data)
 
         try:
-            await self._fill(image, lay_out, laid_out)
+            unchanged, _ = await apart(len(image.encoded), lambda: to_records(manifest, None))
+            try:
+                await driver.surely(lay_out)
+                await fill(driver, laid_out[0].slab, image)
+            except BaseException:
+                for outside in laid_out:
+                    await driver.ensure(outside.slab.free)
+                raise
             left = manifest.budget if budget is None else budget
             still = Still(laid_out[0], manifest.clock_ns, manifest.last_stamp, left, manifest.devices, bytearray())
             return await self._make(manifest.program, manifest.arguments, still, records, stdin)
         finally:
             self._unborn.difference_update(laid_out)
-
-    async def _fill(self, image: Image, lay_out: Callable[[], None], laid_out: list[Outside]) -> None:
-        """Make what is outside, and the memory; nothing is left if that fails."""
-        driver = self._driver
-        try:
-            await driver.surely(lay_out)
-            pages, zeros = image.pages(), iter(image.zeros())
-            while await driver.call(lambda: _store(laid_out[0], pages)):
-                pass
-            while await driver.call(lambda: _touch(laid_out[0], zeros)):
-                pass
-        except BaseException:
-            for outside in laid_out:
-                await driver.ensure(outside.slab.free)
-            raise
 
     async def fork(self, process: Process, stdin: Sequence[Any]) -> list[Process]:
         """See `Process.fork`. The manager is told of everything at once: what it has read out it makes again."""
@@ -293,47 +270,3 @@ class Checkpointer:
                 raise order.error
         if driver.manager is not None and driver.manager.has_order:  # the loop has ended before
             raise FlukeError(STOPPED)
-
-
-def _manifest(process: Process, still: Still) -> Manifest:
-    outside = still.outside
-    records = from_records(bytes(still.records), outside.named)
-    return Manifest(
-        program=shown(process.name),
-        arguments=tuple(map(shown, process.arguments)),
-        clock_ns=still.clock_ns,
-        last_stamp=still.last_stamp,
-        budget=still.budget,
-        memory_size=records.memory_size,
-        mappings=tuple(MappedRange(*each) for each in outside.mappings),
-        outside={name: OutsideObject(target.type.name.lower(), target.hash) for name, target in outside.named.items()},
-        objects=records.objects,
-        running=records.running,
-        devices=dict(still.devices),
-        unsaved=still.unsaved,
-    )
-
-
-def _check_fits(manifest: Manifest) -> None:
-    """See that a process can be made here of what an image says."""
-    if manifest.memory_size != PROGRAM_END or not OUTSIDE_TYPES.keys() <= manifest.outside.keys():
-        raise FlukeError("this image is not of a process of such a kernel: its memory or its ports are others")
-    console = manifest.devices.get("console")
-    if console is None or not is_console_state(console.state):
-        raise FlukeError("this image has no console that can be continued: its state is not one")
-
-
-def _touch(outside: Outside, zeros: Iterator[int]) -> bool:
-    """Let the next pages that are zero have memory, as they had; whether there are any."""
-    some = list(islice(zeros, STORED_AT_A_TIME))
-    for offset in some:
-        outside.slab.frame(offset)
-    return bool(some)
-
-
-def _store(outside: Outside, pages: Iterator[tuple[int, bytes]]) -> bool:
-    """Put the next pages into memory; whether there are any."""
-    some = list(islice(pages, STORED_AT_A_TIME))
-    for offset, content in some:
-        outside.slab.store(offset, content)
-    return bool(some)

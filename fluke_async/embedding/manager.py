@@ -8,6 +8,7 @@ calls that every program has; what it cannot do, because the memory is not its o
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -193,7 +194,7 @@ class Manager:
             case OrderOperation.MADE, _:
                 order.on_made()
             case OrderOperation.PUT, [offset, count, *data] if offset <= len(records) and count <= len(data) * 8:
-                records[offset : offset + count] = b"".join(word.to_bytes(8, "little") for word in data)[:count]
+                records[offset : offset + count] = array("Q", data).tobytes()[:count]
                 return (OK, len(records))
             case OrderOperation.GET, [offset]:
                 part = bytes(records[offset : offset + ORDER_PUT_MAX_BYTES])

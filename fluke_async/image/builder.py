@@ -9,8 +9,8 @@ import msgspec
 from fluke_async.abi.codes import PAGE_SIZE
 from fluke_async.image.container import MANIFEST_MAX
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import Manifest, decode_manifest, encode_manifest
-from fluke_async.image.pages import ZERO_DIGEST, ZERO_PAGE, digest
+from fluke_async.image.manifest import Manifest, encode_manifest
+from fluke_async.image.pages import ENTRY_SIZE, ZERO_DIGEST, ZERO_PAGE, digest
 from fluke_async.image.refusal import refusal
 
 
@@ -46,6 +46,11 @@ class ImageBuilder:
             if found != ZERO_DIGEST:
                 self._contents.setdefault(found, page)
 
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of the table of pages so far: `finish` goes through them, and through the manifest."""
+        return len(self._table) * ENTRY_SIZE
+
     def finish(self) -> Image:
         """
         The image, checked as one that is loaded is: it can be read again.
@@ -53,10 +58,12 @@ class ImageBuilder:
         Raises:
             ImageError: the manifest or the pages are not those of a process, or more than an image can have.
         """
-        encoded = encode_manifest(self._manifest)
+        manifest = self._manifest
+        encoded = encode_manifest(manifest)
         if len(encoded) > MANIFEST_MAX:
             raise refusal(f"the image's manifest would have {len(encoded)} bytes: it can have {MANIFEST_MAX}")
-        manifest = msgspec.structs.replace(decode_manifest(encoded), devices=self._manifest.devices)
         table, contents = dict(sorted(self._table.items())), self._contents
         self._table, self._contents = {}, {}  # an image never changes
-        return Image(manifest, encoded, table, contents, self._parent)
+        image = Image(manifest, encoded, table, contents, self._parent)
+        _ = image.identity  # who builds on it needs that while a process stands still
+        return image

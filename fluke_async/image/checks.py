@@ -150,8 +150,8 @@ def _check_objects(manifest: Manifest) -> None:
     outside = {name: each.type for name, each in manifest.outside.items()}
     for each in objects:
         check_object(each, types, outside)
-        for name in STAMPS:
-            if name in each.state and each.word(name) > manifest.last_stamp:
+        for name in STAMPS if each.type == "thread" else ():
+            if each.word(name) > manifest.last_stamp:
                 raise refusal(f"{where(each)} has {each.word(name)} as {name}, after the last, {manifest.last_stamp}")
     _check_mapping_objects(manifest)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fluke_async.abi.codes import ObjectType
+from fluke_async.abi.layout import Layout
 from fluke_async.abi.layouts import (
     COND_STATE,
     MAPPING_STATE,
@@ -15,7 +16,6 @@ from fluke_async.abi.layouts import (
     REGION_STATE,
     SPACE_STATE,
     THREAD_STATE,
-    Layout,
 )
 
 Types = frozenset[str]
@@ -28,11 +28,11 @@ class Kind:
     number: ObjectType
     layout: Layout | None
     links: Mapping[str, Types]
+    name: str = field(init=False)
+    """As it is written in images."""
 
-    @property
-    def name(self) -> str:
-        """As it is written in images."""
-        return self.number.name.lower()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.number.name.lower())
 
 
 THREAD, SPACE, REGION, PORT, PORTSET = (frozenset({name}) for name in ("thread", "space", "region", "port", "portset"))

@@ -48,9 +48,9 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: dict[str, Any]
 
 
-class ObjectRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ObjectRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """
-    An object in the program's memory.
+    An object in the program's memory. There may be tens of thousands, in no cycle: the collector passes them over.
 
     `state` has the words of the type's structure by name, arrays as tuples; `links` has a target for each of its links.
     A thread's state always says that it is stopped: whether it is to be started is in `Manifest.running`.
@@ -130,10 +130,16 @@ def encode_manifest(manifest: Manifest) -> bytes:
     A manifest as it is stored.
 
     Raises:
-        ImageError: it holds something that is no plain value, such as a character that UTF-8 does not have.
+        ImageError: it holds something that is no plain value, such as a character that UTF-8 does not have, or more of
+            devices than an image can have.
     """
     try:
-        return _ENCODER.encode(manifest)
+        devices = {
+            name: _StoredDevice(each.device, msgspec.Raw(_ENCODER.encode(each.state)))
+            for name, each in manifest.devices.items()
+        }
+        _check_states(devices)
+        return _ENCODER.encode(msgspec.structs.replace(manifest, devices=devices))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise refusal(f"the image cannot be written: {error}") from None
 
@@ -149,17 +155,21 @@ def decode_manifest(data: bytes) -> Manifest:
         versions = _VERSIONS_DECODER.decode(data)
         check_versions(versions.format, versions.abi)  # before the structure, which may be another one
         complete = _DECODER.decode(data)
-        if len(complete.devices) > DEVICES_MAX:
-            raise refusal(f"the image has {len(complete.devices)} devices: it can have {DEVICES_MAX}")
-        size = sum(len(bytes(each.state)) for each in complete.devices.values())
-        if size > STATES_MAX:
-            raise refusal(f"the states of the image's devices have {size} bytes: they can have {STATES_MAX}")
+        _check_states(complete.devices)
         devices = {
             name: Device(each.device, _STATE_DECODER.decode(each.state)) for name, each in complete.devices.items()
         }
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(f"the image's manifest is not what it should be: {error}") from None
     return Manifest(**(msgspec.structs.asdict(complete) | {"devices": devices}))
+
+
+def _check_states(devices: dict[str, _StoredDevice]) -> None:
+    if len(devices) > DEVICES_MAX:
+        raise refusal(f"the image has {len(devices)} devices: it can have {DEVICES_MAX}")
+    size = sum(len(bytes(each.state)) for each in devices.values())
+    if size > STATES_MAX:
+        raise refusal(f"the states of the image's devices have {size} bytes: they can have {STATES_MAX}")
 
 
 def check_versions(format_: int, abi: int) -> None:

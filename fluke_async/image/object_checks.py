@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from fluke_async.abi.codes import (
     FAULT_IN_CALL,
@@ -35,6 +36,7 @@ THREAD_FLAGS, MUTEX_FLAGS, COND_FLAGS = (
 STOPPED, IN_CALL = int(ThreadFlags.STOPPED), int(ThreadFlags.IN_CALL)
 BOTH = int(ThreadFlags.IDEMPOTENT | ThreadFlags.SERVER_SENDER)
 PAGE_MASK = PAGE_SIZE - 1
+NOT_TO_ITSELF = ("waiting_for", *sorted(INSIDE_ONLY))
 
 Numbers = Mapping[str, int]
 
@@ -65,24 +67,21 @@ def check_object(record: ObjectRecord, types: Mapping[int, str], outside: Mappin
 
 
 def _check_words(record: ObjectRecord) -> Numbers:
-    """All words of the state are there and are words; those that stand alone, by name."""
-    layout = KINDS[record.type].layout
+    """All words of the state are there and are words; the state, for those that stand alone."""
+    layout, state = KINDS[record.type].layout, record.state
+    if layout is not None and layout.is_complete(state):
+        return cast("Numbers", state)
     fields = () if layout is None else layout.fields
-    numbers: dict[str, int] = {}
     for field in fields:
-        value = record.state.get(field.name)
-        if isinstance(value, int):
-            numbers[field.name] = lowest = highest = value
-        elif value:
-            lowest, highest = min(value), max(value)
-        count = 1 if isinstance(value, int) else len(value or ())
-        if count != field.count or isinstance(value, int) != (field.count == 1):
-            raise refusal(f"{where(record)} has {count} words of {field.name}: it must have {field.count}")
-        if not 0 <= lowest <= highest < WORD_END:
+        value = state.get(field.name)
+        words = (value,) if isinstance(value, int) else value or ()
+        if len(words) != field.count or isinstance(value, int) != (field.count == 1):
+            raise refusal(f"{where(record)} has {len(words)} words of {field.name}: it must have {field.count}")
+        if not all(type(word) is int and 0 <= word < WORD_END for word in words):
             raise refusal(f"{where(record)} has a number in {field.name} that is no word of 64 bits")
-    if len(record.state) != len(fields):
-        raise refusal(f"{where(record)} has {len(record.state)} fields: a {record.type} has {len(fields)}")
-    return numbers
+    if len(state) != len(fields):
+        raise refusal(f"{where(record)} has {len(state)} fields: a {record.type} has {len(fields)}")
+    return {}
 
 
 def _check_links(record: ObjectRecord, types: Mapping[int, str], outside: Mapping[str, str]) -> None:
@@ -121,7 +120,7 @@ def _check_thread(record: ObjectRecord, numbers: Numbers, type_of: Callable[[int
             raise refusal(f"{where(record)} waits for {_shown(waits_for)}, and its call {number:#x} does not wait")
     if numbers["flags"] & IN_CALL and (entry is None or not entry.can_be_cut):
         raise refusal(f"{where(record)} is in the middle of its call {number:#x}, which has none")
-    for name in ("waiting_for", *sorted(INSIDE_ONLY)):
+    for name in NOT_TO_ITSELF:
         if record.links[name] == record.offset:
             raise refusal(f"{where(record)} has a link {name} to itself")
 

@@ -7,7 +7,7 @@ The structures are those of `userland/include/checkpoint.h`; pages are never amo
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fluke_async.abi.codes import WORD_SIZE
@@ -21,7 +21,8 @@ NAME_BYTES = 32
 LINKS = 5
 LINK_NONE, LINK_INSIDE, LINK_OUTSIDE = range(3)
 HEADER = struct.Struct("<7Q")  # magic, size, memory_size, name_count, running_count, object_count, page_count
-OBJECT_WORDS = 2 + 2 * LINKS  # offset, type, links as kind and value
+HEAD = struct.Struct(f"<{2 + 2 * LINKS}Q")  # of an object: offset, type, links as kind and value
+NO_LINKS = (LINK_NONE, 0) * LINKS
 STAMPS = ("wait_order", "run_order")
 
 
@@ -69,27 +70,29 @@ class _Reader:
         self._data = data
         self._at = 0
         self._known = {record_name(name): name for name in names}
+        self._names: tuple[str, ...] = ()
 
     def read(self) -> Records:
-        magic, size, memory_size, name_count, running_count, object_count, page_count = self._words(7)
+        magic, size, memory_size, name_count, running_count, object_count, page_count = HEADER.unpack(
+            self._bytes(HEADER.size)
+        )
         if magic != MAGIC or size > len(self._data) or page_count:
             raise refusal(f"records of {size} bytes with {page_count} pages that begin with {magic:#x} cannot be read")
         self._data = self._data[:size]
-        names = tuple(self._name() for _ in self._counted(name_count, NAME_BYTES))
-        running = self._words(len(self._counted(running_count, WORD_SIZE)))
-        objects = tuple(self._object(names) for _ in self._counted(object_count, OBJECT_WORDS * WORD_SIZE))
+        self._names = tuple(self._name() for _ in self._counted(name_count, NAME_BYTES))
+        running = struct.unpack(
+            f"<{len(self._counted(running_count, WORD_SIZE))}Q", self._bytes(running_count * WORD_SIZE)
+        )
+        objects = tuple(self._object() for _ in self._counted(object_count, HEAD.size))
         if self._at != size:
             raise refusal(f"the records have {size - self._at} bytes more than their objects")
-        return Records(memory_size, objects, running, names)
+        return Records(memory_size, objects, running, self._names)
 
     def _bytes(self, size: int) -> memoryview:
         start, self._at = self._at, self._at + size
         if self._at > len(self._data):
             raise refusal(f"the records end after {len(self._data)} bytes, in the middle of something")
         return self._data[start : self._at]
-
-    def _words(self, count: int) -> tuple[int, ...]:
-        return struct.unpack(f"<{count}Q", self._bytes(count * WORD_SIZE))
 
     def _counted(self, count: int, least_size: int) -> range:
         if count * least_size > len(self._data) - self._at:
@@ -103,41 +106,42 @@ class _Reader:
         except UnicodeDecodeError:
             raise refusal(f"the records have a name {text!r} that is no text") from None
 
-    def _object(self, names: Sequence[str]) -> ObjectRecord:
-        offset, number, *links = self._words(OBJECT_WORDS)
+    def _object(self) -> ObjectRecord:
+        offset, number, *places = HEAD.unpack(self._bytes(HEAD.size))
         kind = BY_NUMBER.get(number)
         if kind is None:
             raise refusal(f"the object at {offset:#x} has the type {number}, which there is not")
-        where = f"{kind.name} at {offset:#x}"
-        targets = [_target(link, value, names, where) for link, value in zip(links[::2], links[1::2], strict=True)]
-        if any(target is not None for target in targets[len(kind.links) :]):
-            raise refusal(f"the {where} has more links than a {kind.name} has")
+        links: dict[str, Target] = {}
+        place = iter(places)
+        for name in kind.links:
+            link, value = next(place), next(place)
+            if link == LINK_NONE:
+                links[name] = None
+            elif link == LINK_INSIDE:
+                links[name] = value
+            elif link == LINK_OUTSIDE and value < len(self._names):
+                links[name] = self._names[value]
+            else:
+                raise refusal(
+                    f"the {kind.name} at {offset:#x} has a link of kind {link} to {value}, which there is not"
+                )
+        if any(places[2 * len(links) :: 2]):
+            raise refusal(f"the {kind.name} at {offset:#x} has more links than a {kind.name} has")
         state = {} if kind.layout is None else kind.layout.unpack(self._bytes(kind.layout.size))
-        return ObjectRecord(kind.name, offset, state, dict(zip(kind.links, targets, strict=False)))
-
-
-def _target(link: int, value: int, names: Sequence[str], where: str) -> Target:
-    """Where a link leads."""
-    if link == LINK_NONE:
-        return None
-    if link == LINK_INSIDE:
-        return value
-    if link == LINK_OUTSIDE and value < len(names):
-        return names[value]
-    raise refusal(f"the {where} has a link of kind {link} to {value}, which there is not")
+        return ObjectRecord(kind.name, offset, state, links)
 
 
 def to_records(manifest: Manifest, first_stamp: int | None) -> tuple[bytes, int]:
     """
-    The records of an image, to be created and loaded, and how many stamps they use.
+    The records of an image, to be created and loaded, and how many new stamps they use.
 
     Stamps of order are those of another kernel. They stay, for one that goes on from `last_stamp`; or the different
     ones among them become `first_stamp` and the numbers that follow, in the same order; 0, which is none, stays.
     """
-    stamps = sorted({record.word(name) for record in manifest.objects for name in STAMPS if name in record.state} - {0})
-    renewed = {0: 0} | {
-        stamp: stamp if first_stamp is None else first_stamp + index for index, stamp in enumerate(stamps)
-    }
+    renewed: dict[int, int] = {}
+    if first_stamp is not None:
+        found = {each.word(name) for each in manifest.objects if STAMPS[0] in each.state for name in STAMPS}
+        renewed = {stamp: first_stamp + index for index, stamp in enumerate(sorted(found - {0}))}
     numbers = {name: index for index, name in enumerate(manifest.outside)}
     parts = [record_name(name).ljust(NAME_BYTES, b"\0") for name in numbers]
     parts.append(struct.pack(f"<{len(manifest.running)}Q", *manifest.running))
@@ -145,11 +149,11 @@ def to_records(manifest: Manifest, first_stamp: int | None) -> tuple[bytes, int]
     body = b"".join(parts)
     size = HEADER.size + len(body)
     counts = len(numbers), len(manifest.running), len(manifest.objects), 0
-    return HEADER.pack(MAGIC, size, manifest.memory_size, *counts) + body, len(stamps)
+    return HEADER.pack(MAGIC, size, manifest.memory_size, *counts) + body, len(renewed)
 
 
-def _pack(record: ObjectRecord, stamps: Mapping[int, int], numbers: Mapping[str, int]) -> bytes:
-    """An object with its state."""
+def _pack(record: ObjectRecord, renewed: Mapping[int, int], numbers: Mapping[str, int]) -> bytes:
+    """An object with its state, in which stamps are others if they were renewed."""
     kind = KINDS[record.type]
     words = [record.offset, int(kind.number)]
     for name in kind.links:
@@ -160,9 +164,10 @@ def _pack(record: ObjectRecord, stamps: Mapping[int, int], numbers: Mapping[str,
             words += (LINK_INSIDE, target)
         else:
             words += (LINK_OUTSIDE, numbers[target])
-    words += (0,) * (OBJECT_WORDS - len(words))
-    head = struct.pack(f"<{OBJECT_WORDS}Q", *words)
+    head = HEAD.pack(*words, *NO_LINKS[2 * len(kind.links) :])
     if kind.layout is None:
         return head
-    renewed = {name: stamps[record.word(name)] for name in STAMPS if name in record.state}
-    return head + kind.layout.pack(record.state | renewed)
+    state = record.state
+    if renewed and STAMPS[0] in state:
+        state = state | {name: renewed.get(record.word(name), 0) for name in STAMPS}
+    return head + kind.layout.pack(state)

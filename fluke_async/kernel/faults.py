@@ -47,7 +47,7 @@ def blame(core: Core, exception: ProgramException, *, in_call: bool) -> bool:
         if in_call:
             leave_capture(core, thread)
         deliver(core, thread, exception.code, exception.subcode)
-    if core.probe is None or thread.question is None:
+    if core.probe is None or core.current is None or thread.question is None:
         return False
     show = core.probe if thread is core.current else core.show_inside  # a peer's, and the call goes on
     return show(Point.WAIT, thread)

@@ -7,6 +7,7 @@ is wrong on one side of a message is the exception of that side's thread.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from fluke_async.abi import registers as reg
@@ -17,6 +18,7 @@ from fluke_async.kernel.answers import answer_question
 from fluke_async.kernel.buffers import RECEIVING, SENDING, Side, check_buffer, match, pieces, position, scatter
 from fluke_async.kernel.connection import note_received
 from fluke_async.kernel.exceptions import ProgramException
+from fluke_async.kernel.faults import blame
 from fluke_async.kernel.names import object_at
 from fluke_async.kernel.objects.reference import Reference
 from fluke_async.kernel.trace import Event
@@ -133,8 +135,8 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...], targets: 
     """
     Complete a device's client with a reply, if it still waits for it; its references come to refer to `targets`.
 
-    Where the client's buffer cannot be written any more, it is woken instead, asks again, and gets its own exception;
-    where its references cannot be found, it asks again.
+    Where the client's memory cannot take it, nothing has come: the client gets its exception, or asks its keeper and
+    then calls again, as when a server answers.
     """
     if not request.is_open:
         return
@@ -142,14 +144,14 @@ def answer(core: Core, request: DeviceRequest, words: tuple[int, ...], targets: 
     if thread.question is not None:
         answer_question(core, thread, words)
         return
-    data = b"".join(word.to_bytes(WORD_SIZE, "little") for word in words)
+    data = struct.pack(f"<{len(words)}Q", *words)
     room = min(len(targets), thread.registers[reg.RECEIVE_REFERENCE_COUNT])
     try:
         references = references_in(core, thread, thread.registers[reg.RECEIVE_REFERENCES], room) if room else []
         taken = scatter(core, thread, data)
         after = position(core, thread, RECEIVING, taken)
-    except ProgramException:
-        core.wake(thread)
+    except ProgramException as exception:
+        blame(core, exception, in_call=True)
         return
     if core.trace is not None:
         core.trace((core.time, Event.REPLY, thread.hash, request.port.hash, words[:taken]))

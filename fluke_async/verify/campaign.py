@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from fluke_async.verify.check import AT_ONCE, Check, Failure, Result
 from fluke_async.verify.closed_run import Program
 from fluke_async.verify.coverage import rows
+from fluke_async.verify.report import name_of, options_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -120,7 +121,7 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
         "stalls": sum(len(each.stalls) for each in results),
         "coverage": {"rows": row_count, "hit": row_count - len(missed), "missed": missed},
         "failures": [
-            f"{each.program}, {each.model}-{each.preemption}: {failure}\n  {replay(each, failure)}"
+            f"{name_of(each)}: {failure}\n  {replay(each, failure)}"
             for each in results
             for failure in (*each.divergences, *each.stalls)
         ]
@@ -130,10 +131,7 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
 
 def replay(result: Result, failure: Failure) -> str:
     """The command that shows a failure again, alone if it comes alone."""
-    command = f"fluke verify {result.program} --model {result.model} --preemption {result.preemption}"
-    for option, value, usual in (("--cpus", result.harts, 1), ("--seed", result.seed, 0)):
-        if value != usual:
-            command += f" {option} {value}"
+    command = f"fluke verify {options_of(result)}"
     if failure.form == AT_ONCE:
         return f"{command} --all-points-at-once"
     return f"{command} {'--instant' if failure.is_instant else '--point'} {failure.number}"

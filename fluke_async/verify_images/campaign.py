@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from fluke_async.execution.configuration import Configuration
 from fluke_async.verify.campaign import side_by_side
 from fluke_async.verify.closed_run import Program
 from fluke_async.verify.programs import program, programs
-from fluke_async.verify.report import machine
+from fluke_async.verify.report import Column, heading, name_of, options_of, sections, table
 from fluke_async.verify_images.check import IN_A_ROW, ImageFailure, ImageResult, ImageTask, carry_out
 from fluke_async.verify_images.moments import Moment
 from fluke_async.verify_images.rows import rows
 from fluke_async.verify_images.stores import PROGRAMS
 
 MANAGER_ARGUMENTS = ("-c", "7", "-m", "4096", "bounded_buffer", "3", "2", "12", "3")
-COUNTS = ("images", "restored", "went_on", "in_a_row")
+COLUMNS: dict[str, Column[ImageResult]] = {
+    "images": attrgetter("images"),
+    "restored": attrgetter("restored"),
+    "went on": attrgetter("went_on"),
+    "in a row": attrgetter("in_a_row"),
+    "divergences": lambda result: len(result.divergences),
+}
 NOT_CARRIED = (
     (
         "the kernel's next hash: an object that is made later has the number that the kernel chooses then, and it has "
@@ -86,7 +92,7 @@ def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
         "programs": found,
         **totals,
         "divergences": sum(len(each.divergences) for each in results),
-        "refused": [f"{_name(each)}: {failure}" for each in results for failure in each.refused],
+        "refused": [f"{name_of(each)}: {failure}" for each in results for failure in each.refused],
         "coverage": {
             "rows": len(wanted),
             "hit": sum(row in covered for row in wanted),
@@ -96,21 +102,14 @@ def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
         },
         "not_carried": list(NOT_CARRIED),
         "failures": [
-            f"{_name(each)}: {failure}\n  {replay(each, failure)}" for each in results for failure in each.divergences
+            f"{name_of(each)}: {failure}\n  {replay(each, failure)}" for each in results for failure in each.divergences
         ],
     }  # fmt: skip
 
 
-def _name(result: ImageResult) -> str:
-    return f"{result.program}, {result.model}-{result.preemption}"
-
-
 def replay(result: ImageResult, failure: ImageFailure) -> str:
     """The command that shows a failure again."""
-    command = f"fluke verify --image {result.program} --model {result.model} --preemption {result.preemption}"
-    for option, value, usual in (("--cpus", result.harts, 1), ("--seed", result.seed, 0)):
-        if value != usual:
-            command += f" {option} {value}"
+    command = f"fluke verify --image {options_of(result)}"
     if failure.form.startswith(IN_A_ROW):
         return command
     return f"{command} {'--point' if failure.moment.is_point else '--instant'} {failure.moment.number}"
@@ -120,10 +119,7 @@ def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) 
     """A campaign as Markdown."""
     coverage = found["coverage"]
     lines = [
-        "# Images",
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d}, in {seconds / 60:.1f} minutes, on {machine()}.",
-        "",
+        *heading("Images", results, seconds),
         "At each moment a process was written down by the kernel's manager, the image put into a file and read back",
         "with all checks, and restored in a fresh kernel. Output from there on, exit, and every system call with its",
         "status and its nanosecond of the process's own time were compared with the undisturbed run.",
@@ -141,25 +137,18 @@ def page(results: Sequence[ImageResult], found: dict[str, Any], seconds: float) 
         f"  {len(coverage['missed']):,} lasted and were in none, {len(coverage['never_lasting']):,} never lasted, and",
         f"  {len(coverage['never_came']):,} never came.",
         "",
-        "| program | configurations | images | restored | went on | in a row | divergences |",
-        "|---|---|---|---|---|---|---|",
+        *table(results, COLUMNS),
+        *sections(
+            {
+                "What an image does not carry": found["not_carried"],
+                "No image was made": found["refused"],
+                "It lasted, and is in no image": _quoted(coverage["missed"]),
+                "It never lasted: what began it ended it, before anybody went on": _quoted(coverage["never_lasting"]),
+                "It never came": _quoted(coverage["never_came"]),
+                "Divergences": found["failures"],
+            }
+        ),
     ]
-    for name in dict.fromkeys(each.program for each in results):
-        checks = [each for each in results if each.program == name]
-        counts = [sum(getattr(each, what) for each in checks) for what in COUNTS]
-        cells = " | ".join(f"{count:,}" for count in (*counts, sum(len(each.divergences) for each in checks)))
-        lines.append(f"| `{name}` | {len(checks)} | {cells} |")
-    lines.append("")
-    for title, texts in (
-        ("What an image does not carry", found["not_carried"]),
-        ("No image was made", found["refused"]),
-        ("It lasted, and is in no image", _quoted(coverage["missed"])),
-        ("It never lasted: what began it ended it, before anybody went on", _quoted(coverage["never_lasting"])),
-        ("It never came", _quoted(coverage["never_came"])),
-        ("Divergences", found["failures"]),
-    ):
-        if texts:
-            lines += [f"## {title}", "", *(f"- {each}" for each in texts), ""]
     return "\n".join(lines)
 
 

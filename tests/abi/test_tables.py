@@ -28,7 +28,8 @@ from fluke_async.abi.codes import (
 )
 from fluke_async.abi.entry_point import Class, EntryPoint, Kind
 from fluke_async.abi.entry_points import BY_NAME, BY_NUMBER, ENTRY_POINTS
-from fluke_async.abi.layouts import IPC_PARAMS, LAYOUTS, START_BLOCK, THREAD_STATE, Layout
+from fluke_async.abi.layout import Layout
+from fluke_async.abi.layouts import IPC_PARAMS, LAYOUTS, START_BLOCK, THREAD_STATE
 
 LINUX_LAST_CALL = 0xFFF  # its numbers are below 500 and grow by a few each year
 
@@ -146,6 +147,29 @@ def test_what_is_packed_is_unpacked(data: st.DataObject, layout: Layout) -> None
     packed = layout.pack(values)
     assert len(packed) == layout.size
     assert layout.unpack(packed) == values
+    assert layout.is_complete(values)
+
+
+def test_what_is_missing_too_much_or_no_word_is_not_complete() -> None:
+    values = THREAD_STATE.unpack(bytes(THREAD_STATE.size))
+    assert THREAD_STATE.is_complete(dict(reversed(values.items())))
+    for name, wrong in (
+        ("pc", -1),
+        ("pc", 1 << 64),
+        ("pc", True),
+        ("pc", "1"),
+        ("pc", (0,)),
+        ("x", 0),
+        ("x", (0,) * 31),
+        ("x", [0] * 32),
+        ("x", (*(0,) * 31, 1 << 64)),
+        ("more", 0),
+    ):
+        assert not THREAD_STATE.is_complete(values | {name: wrong}), (name, wrong)
+    assert not THREAD_STATE.is_complete(values | {"x": (0,) * 31, "f": (0,) * 33})
+    del values["pc"]
+    assert not THREAD_STATE.is_complete(values)
+    assert not THREAD_STATE.is_complete(values | {"more": 0})
 
 
 def test_fields_are_little_endian_words_at_their_offsets() -> None:

@@ -46,7 +46,7 @@ async def test_ps_stops_nothing(make_kernel: MakeKernel, path: Path) -> None:
     outcomes, asked = [], 0
     for asks in (False, True):
         async with make_kernel() as kernel, kernel.control(path), connected(path) as client:
-            process = await kernel.spawn("primes", args=["3000", "3"])
+            process = await kernel.spawn("primes", args=["10000", "3"])
             while asks and not process.has_ended:
                 assert (await client.ask("ps"))["ok"]
                 asked += 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import fluke_async as fluke
 from fluke_async.image.builder import ImageBuilder
 from fluke_async.image.image import Image
-from fluke_async.image.manifest import Device, Manifest, Mapping, ObjectRecord, OutsideObject
+from fluke_async.image.manifest import Manifest
 from fluke_async.image.pages import ZERO_PAGE
 from tests.image.readings import as_it_is, plain, same, sealed, verdict
 from tests.image.second_reader import PlainImage, read, read_chain
@@ -50,17 +51,7 @@ async def saved(
 
 def built(plain: PlainImage) -> Image:
     """A full image of what the second reader has read."""
-    fields = {name: plain.manifest[name] for name in Manifest.__struct_fields__}
-    manifest = Manifest(
-        **fields
-        | {
-            "mappings": tuple(Mapping(**each) for each in fields["mappings"]),
-            "outside": {name: OutsideObject(**each) for name, each in fields["outside"].items()},
-            "objects": tuple(ObjectRecord(**each) for each in fields["objects"]),
-            "devices": {name: Device(**each) for name, each in fields["devices"].items()},
-        }
-    )
-    builder = ImageBuilder(manifest)
+    builder = ImageBuilder(msgspec.convert(plain.manifest, Manifest))
     builder.add((offset, page or ZERO_PAGE) for offset, page in plain.pages.items())
     return builder.finish()
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fluke_async.abi.codes import PAGE_SIZE, ExceptionCode
 from fluke_async.kernel import revocation
 from fluke_async.kernel.objects.mapping import Mapping
+from fluke_async.kernel.objects.port import Port
 from fluke_async.kernel.objects.region import Region
 from fluke_async.kernel.objects.space import Space
 from fluke_async.kernel.params import MAPPING_DEPTH_MAX
@@ -261,3 +262,13 @@ def test_page_tables_agree_with_the_tree_whatever_is_changed(
             if space.overlapping(address, fields["size"], but=mappings[index]) is None:
                 machine.load(mappings[index], fields, region=regions[whom], space=space)
         check(machine.core)
+
+
+def test_another_keeper_takes_nothing_back(machine: Machine) -> None:
+    tree = Tree(machine, depth=2)
+    assert tree.touch(write=True) is None
+    pages = dict(tree.space.pages)
+    machine.core.tables.changed.clear()
+    machine.load(tree.regions[0], keeper=machine.new(Port))
+    assert tree.space.pages == pages != {}
+    assert not machine.core.tables.changed

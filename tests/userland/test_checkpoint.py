@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import anyio.lowlevel
 import pytest
 
@@ -15,37 +15,12 @@ import fluke_async as fluke
 from fluke_async.programs import userland_directory
 from fluke_async.toolchain import compile_program
 from tests.embedding.guest import Feed
+from tests.userland.children import DONE, END_OF_CHILD, run, undisturbed
 from tests.userland.running import cut_off, in_use, output_in_steps
 
 one_loop = pytest.mark.asyncio(loop_factories=["asyncio"])  # they are long, and no loop can change what a program does
 
-STDIN = b"one\ntwo\n"
-END_OF_CHILD = "the child exited with "
-DONE = fluke.Exit("exited", 0)
 WAITS = ("mutexes", "conditions", "port sets", "ports", "threads", "outside")
-
-
-async def run(
-    args: Sequence[str], *, model: str = "interrupt", preemption: str = "partial", cpus: int = 1, seed: int = 0,
-    program: str = "checkpoint",
-) -> tuple[str, list[str], fluke.Exit]:  # fmt: skip
-    """What the child printed, the lines that its parent printed after it, and how that one ended."""
-    async with fluke.Kernel(model=model, preemption=preemption, cpus=cpus, seed=seed) as kernel:
-        process = await kernel.spawn(program, args=args, stdin=STDIN)
-        output = (await process.stdout.read_all()).decode()
-        end = await process.wait()
-        await process.kill()
-        assert in_use(kernel) == (0, 0, 0)
-    child, _, rest = output.partition(END_OF_CHILD)
-    return child, rest.splitlines(), end
-
-
-async def undisturbed(work: str) -> str:
-    """What a child prints that is left alone."""
-    child, rest, end = await run(["-n", "0", work])
-    assert (rest, end) == (["0"], DONE)
-    assert child.startswith("line 1: one\nline 2: two\nitems: ")
-    return child
 
 
 def numbers(line: str) -> list[int]:
@@ -257,56 +232,3 @@ async def test_records_that_do_not_fit_are_refused(tmp_path: Path, change: str, 
     output, _, end = await run(["3"], program=str(tmp_path / "spoiled.elf"))
     assert output.endswith(f"the child is lost: {complaint}\n")
     assert end == fluke.Exit("exited", 1)
-
-
-Change = tuple[str, str, str]  # a file of the library, what is there once, and what is put in its place
-
-PAUSES: tuple[Change, ...] = (
-    ("capture", "fluke_thread_get_state(found.ob,", "fluke_sleep_us(20), fluke_thread_get_state(found.ob,"),
-    ("records", "        state.flags &=", "        fluke_sleep_us(20);\n        state.flags &="),
-)
-"""Where others run while threads are stopped, and while they are started, one by one."""
-
-MISTAKES: dict[str, tuple[Change, ...]] = {
-    "threads run while others are started": (
-        *PAUSES,
-        ("records", "fluke_ref_type(scheduler) == FLUKE_NULL", "count == 0"),
-    ),
-    "threads that were stopped are started": (("capture", "if (!(state.flags & FLUKE_THREAD_STOPPED) && ", "if ("),),
-    "pages are not filled": (("restore", "i < count; i++)", "i < count / 2; i++)"),),
-    "pages are not cleared": (("restore", "memset(", "if (false) memset("),),
-    "hashes are others": (("restore", "kind->state_size == 0 ? 0 :", "kind->state_size != 0 ? 0 :"),),
-    "spaces are forgotten": (("links", "if (find_inside(", "if (fluke_ref_type(ref) != FLUKE_SPACE && find_inside("),),
-}
-
-
-ONE_LEVEL = ("-n", "20", "-e", "61", "4")
-TWO_LEVELS = ("-d", "2", "-n", "6", "-e", "400", "2")
-
-
-async def run_with(userland: Path, changes: Sequence[Change], args: Sequence[str]) -> tuple[str, fluke.Exit]:
-    """What a child prints, and how its parent ends, where the library is another."""
-    for name, right, wrong in changes:
-        source = userland / f"lib/checkpoint_{name}.c"
-        text = source.read_text("utf-8")
-        assert text.count(right) == 1
-        source.write_text(text.replace(right, wrong))
-    compile_program(sorted((userland / "programs/checkpoint").glob("*.c")), userland / "other.elf")
-    child, _, end = await run(args, program=str(userland / "other.elf"))
-    return child, end
-
-
-@one_loop
-@pytest.mark.sdk
-@pytest.mark.parametrize("args", [ONE_LEVEL, TWO_LEVELS], ids=["one level", "two levels"])
-async def test_what_runs_in_the_middle_of_the_procedure_changes_nothing(
-    userland_copy: Path, args: tuple[str, ...]
-) -> None:
-    assert await run_with(userland_copy, PAUSES, args) == (await undisturbed(args[-1]), DONE)
-
-
-@one_loop
-@pytest.mark.sdk
-@pytest.mark.parametrize("mistake", MISTAKES)
-async def test_child_notices_what_goes_wrong(userland_copy: Path, mistake: str) -> None:
-    assert await run_with(userland_copy, MISTAKES[mistake], ONE_LEVEL) != (await undisturbed(ONE_LEVEL[-1]), DONE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fluke_async.abi.codes import ThreadFlags
 from fluke_async.image.image import Image
 from fluke_async.kernel.objects.thread import Thread
 from fluke_async.verify.programs import program
+from fluke_async.verify_images.campaign import chosen_programs, summary
 from fluke_async.verify_images.check import FAILURES_MAX, ImageTask, carry_out
 from fluke_async.verify_images.moments import Moment, Sight, chosen, moments
 from fluke_async.verify_images.rows import rows
@@ -100,12 +102,36 @@ def test_what_lasts_longest_is_seen_in_its_middle() -> None:
     assert chosen([], {"a"}) == []
 
 
-def test_several_harts_are_compared_by_what_comes_of_them() -> None:
-    result = verify("primes", "--cpus", "2", "--points", "2", "--model", "interrupt", "--preemption", "none", "--json")
+@pytest.mark.parametrize("harts", [("--cpus", "2"), ("--cpus", "4", "--seed", "11")], ids=" ".join)
+@pytest.mark.parametrize("configuration", [("interrupt", "none"), ("process", "full")], ids="-".join)
+def test_several_harts_are_compared_by_what_comes_of_them(
+    tmp_path: Path, configuration: tuple[str, str], harts: tuple[str, ...]
+) -> None:
+    names, page = ("bounded_buffer", "pipeline", "primes"), tmp_path / "page.md"
+    model, preemption = configuration
+    options = ("--points", "1", "--model", model, "--preemption", preemption, "--json", "--report", str(page))
+    result = verify(*names, *harts, *options)
     found = json.loads(result.stdout)
-    assert result.returncode == 0, found["failures"]
-    assert not found["programs"]["primes"][0]["exact"]
+    assert (result.returncode, found["refused"]) == (0, []), found["failures"]
+    for name in names:
+        (check,) = found["programs"][name]
+        assert not check["exact"]
+        assert check["images"] == check["restored"] > check["went_on"] > 0
     assert any("harts" in reason for reason in found["not_carried"])
+    assert f"with {' '.join(harts)}" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("harts", [(2, 0), (4, 11)])
+def test_a_difference_on_several_harts_is_told_with_the_command_that_shows_it(
+    monkeypatch: pytest.MonkeyPatch, harts: tuple[int, int]
+) -> None:
+    monkeypatch.setattr("fluke_async.verify_images.check.difference", lambda *_, **__: "it differs")
+    cpus, seed = harts
+    (chosen_program,) = chosen_programs(("primes",), cpus, seed)
+    result = carry_out(ImageTask(chosen_program, "process", "none", 1))
+    (first, *_) = summary([result])["failures"]
+    command = "fluke verify --image primes --model process --preemption none --cpus"
+    assert f"{command} {cpus}{f' --seed {seed}' if seed else ''} --instant " in first
 
 
 @pytest.mark.parametrize(
@@ -115,6 +141,8 @@ def test_several_harts_are_compared_by_what_comes_of_them() -> None:
         (["--points", "all"], "--image and --points all exclude each other"),
         (["--all", "hello"], "--all and hello exclude each other"),
         (["no-such-program"], "no-such-program"),
+        (["--seed", "7"], "--image --seed 7 draws the turns of several harts; give --cpus 2, or more"),
+        (["--cpus", "17"], "--cpus 17 is too many; give 16 or fewer"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(arguments: list[str], complaint: str) -> None:

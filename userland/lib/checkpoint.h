@@ -42,6 +42,18 @@ void fluke_sort(uint64_t *words, uint64_t count, fluke_before_t *before, const v
 typedef bool fluke_below_t(const void *key, uint64_t word);
 uint64_t fluke_find_place(const uint64_t *words, uint64_t count, fluke_below_t *is_below, const void *key);
 
+/* Room for more at the end of the records; a null pointer if there is none. */
+void *fluke_checkpoint_append(struct fluke_checkpoint *checkpoint, size_t size);
+
+/* Whether the thread at an offset is among those that are to be started. */
+bool fluke_image_is_running(struct fluke_image *image, uint64_t offset);
+
+/* Lists all objects in the records by their hashes, and stops all threads; false if there is no room. */
+bool fluke_checkpoint_list(struct fluke_checkpoint *checkpoint);
+
+/* Drops that list, since a thread at an offset was found running after all; that one has been stopped too. */
+void fluke_checkpoint_unlist(struct fluke_checkpoint *checkpoint, uint64_t offset);
+
 /* Lists the objects that references can refer to, by their hashes, in the room behind the records; false without. */
 bool fluke_checkpoint_index(struct fluke_checkpoint *checkpoint);
 
@@ -54,7 +66,7 @@ void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint);
 /* Makes the references that all steps need, which stay, and looks; false if there is no memory. */
 bool fluke_checkpoint_begin(struct fluke_checkpoint *checkpoint);
 
-/* Makes the gate, at which those stand who are not to run yet; false if there is no memory. */
+/* Makes the gate, at which those stand who are not to run yet, if it is not there; false if there is no memory. */
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);
 

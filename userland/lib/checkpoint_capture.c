@@ -2,23 +2,6 @@
 
 #include "checkpoint.h"
 
-static struct fluke_image *image_of(struct fluke_checkpoint *checkpoint)
-{
-    return checkpoint->records;
-}
-
-/* Room for more at the end of the records; a null pointer if there is none. */
-static void *append(struct fluke_checkpoint *checkpoint, size_t size)
-{
-    struct fluke_image *image = image_of(checkpoint);
-
-    if (size > checkpoint->room - image->size)
-        return NULL;
-    void *place = (char *)image + image->size;
-    image->size += size;
-    return place;
-}
-
 static bool begin_records(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
@@ -26,7 +9,7 @@ static bool begin_records(struct fluke_checkpoint *checkpoint)
     if (checkpoint->room < sizeof *image)
         return false;
     *image = (struct fluke_image){.magic = FLUKE_IMAGE_MAGIC, .size = sizeof *image, .memory_size = checkpoint->size};
-    struct fluke_image_name *names = append(checkpoint, checkpoint->name_count * sizeof *names);
+    struct fluke_image_name *names = fluke_checkpoint_append(checkpoint, checkpoint->name_count * sizeof *names);
     if (names == NULL)
         return false;
     image->name_count = checkpoint->name_count;
@@ -56,89 +39,7 @@ static void thaw(struct fluke_checkpoint *checkpoint)
     fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->keeper);
 }
 
-static bool is_less(const void *key, uint64_t word)
-{
-    return word < *(const uint64_t *)key;
-}
-
-/* Where among the running threads, which are in the order of their offsets, one has its place. */
-static uint64_t running_place(struct fluke_image *image, uint64_t offset)
-{
-    return fluke_find_place(fluke_image_running(image), image->running_count, is_less, &offset);
-}
-
-static bool is_running(struct fluke_image *image, uint64_t offset)
-{
-    uint64_t place = running_place(image, offset);
-
-    return place < image->running_count && fluke_image_running(image)[place] == offset;
-}
-
-static void add_running(struct fluke_checkpoint *checkpoint, uint64_t offset)
-{
-    struct fluke_image *image = checkpoint->records;
-    uint64_t *place = fluke_image_running(image) + running_place(image, offset);
-    uint64_t *end = append(checkpoint, sizeof offset); /* it finds the room */
-
-    memmove(place + 1, place, (size_t)((char *)end - (char *)place));
-    *place = offset;
-    image->running_count++;
-}
-
-static uint64_t offset_of(const struct fluke_checkpoint *checkpoint, const struct fluke_obspec *found)
-{
-    return (uint64_t)((char *)found->ob - checkpoint->memory);
-}
-
-/* Stops all that run, and notes who they are. The first get_state says whether a thread was stopped before. */
-static bool stop_all(struct fluke_checkpoint *checkpoint)
-{
-    struct fluke_image *image = checkpoint->records;
-    struct fluke_object_search search = {0};
-    struct fluke_thread_state state;
-    struct fluke_obspec found;
-
-    while (fluke_next_object(checkpoint, &search, &found)) {
-        if (found.type != FLUKE_THREAD)
-            continue;
-        if (checkpoint->room - image->size < sizeof(uint64_t))
-            return false;
-        fluke_thread_get_state(found.ob, &state, NULL, NULL, NULL, NULL, NULL);
-        if (!(state.flags & FLUKE_THREAD_STOPPED) && !is_running(image, offset_of(checkpoint, &found)))
-            add_running(checkpoint, offset_of(checkpoint, &found));
-    }
-    return true;
-}
-
 /* -- Reading out -------------------------------------------------------------------------------------------------- */
-
-static void drop_objects(struct fluke_image *image)
-{
-    image->size = fluke_image_place(image, fluke_image_objects(image));
-    image->object_count = 0;
-}
-
-/* Lists the objects by their hashes, which have to be known of all before what links lead to can be found. */
-static bool list_objects(struct fluke_checkpoint *checkpoint)
-{
-    struct fluke_object_search search = {0};
-    struct fluke_obspec found;
-
-    while (fluke_next_object(checkpoint, &search, &found)) {
-        const struct fluke_kind *kind = &fluke_kinds[found.type];
-        struct fluke_image_object *object = append(checkpoint, sizeof *object + kind->state_size);
-
-        if (object == NULL)
-            return false;
-        *object = (struct fluke_image_object){.offset = offset_of(checkpoint, &found), .type = found.type};
-        if (kind->reference != NULL) { /* else nothing looks for it */
-            kind->reference(found.ob, &checkpoint->found);
-            *(uint64_t *)fluke_image_state(object) = fluke_ref_hash(&checkpoint->found);
-        }
-        image_of(checkpoint)->object_count++;
-    }
-    return true;
-}
 
 enum { NOT_STILL = -1 }; /* beside FLUKE_CHECKPOINT_*: all has to be stopped, and looked at, once more */
 
@@ -177,7 +78,7 @@ static void note_thread(struct fluke_checkpoint *checkpoint, struct fluke_image_
     struct fluke_checkpoint_counts *counts = &checkpoint->counts;
 
     state->flags |= FLUKE_THREAD_STOPPED;
-    if (!is_running(checkpoint->records, object->offset))
+    if (!fluke_image_is_running(checkpoint->records, object->offset))
         counts->stopped++;
     else if (object->links[WAITING_FOR].kind == FLUKE_LINK_NONE && state->exception != 0)
         counts->failed++;
@@ -257,9 +158,7 @@ static int read_objects(struct fluke_checkpoint *checkpoint)
 
         kind->get(checkpoint->memory + object->offset, fluke_image_state(object), links);
         if (has_started(object)) { /* it has been stopped by that */
-            uint64_t offset = object->offset;
-            drop_objects(image);
-            add_running(checkpoint, offset);
+            fluke_checkpoint_unlist(checkpoint, object->offset);
             return NOT_STILL;
         }
         for (unsigned n = 0; n < kind->link_count; n++)
@@ -317,6 +216,7 @@ static bool is_zero(const uint64_t *words)
 
 static bool copy_pages(struct fluke_checkpoint *checkpoint)
 {
+    struct fluke_image *image = checkpoint->records;
     struct fluke_page_search search = {0};
     uint64_t offset;
 
@@ -325,12 +225,12 @@ static bool copy_pages(struct fluke_checkpoint *checkpoint)
 
         if (is_zero((const uint64_t *)here))
             continue;
-        struct fluke_image_page *page = append(checkpoint, sizeof *page);
+        struct fluke_image_page *page = fluke_checkpoint_append(checkpoint, sizeof *page);
         if (page == NULL)
             return false;
         page->offset = offset;
         memcpy(page->words, here, FLUKE_PAGE_SIZE);
-        image_of(checkpoint)->page_count++;
+        image->page_count++;
     }
     return true;
 }
@@ -341,7 +241,7 @@ static int capture(struct fluke_checkpoint *checkpoint)
 
     while (error == NOT_STILL) {
         checkpoint->counts = (struct fluke_checkpoint_counts){0};
-        if (!stop_all(checkpoint) || !list_objects(checkpoint) || !fluke_checkpoint_index(checkpoint))
+        if (!fluke_checkpoint_list(checkpoint) || !fluke_checkpoint_index(checkpoint))
             return FLUKE_CHECKPOINT_NO_ROOM;
         error = read_objects(checkpoint);
     }
@@ -366,7 +266,8 @@ int fluke_checkpoint_capture(struct fluke_checkpoint *checkpoint)
             fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
         }
     }
-    fluke_checkpoint_close(checkpoint);
+    if (error != FLUKE_CHECKPOINT_DONE) /* else the gate is kept for those who are started */
+        fluke_checkpoint_close(checkpoint);
     return error;
 }
 

@@ -118,20 +118,26 @@ bool fluke_checkpoint_begin(struct fluke_checkpoint *checkpoint)
 
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint)
 {
+    if (checkpoint->has_gate)
+        return true;
     if (fluke_port_create(&checkpoint->gate) != FLUKE_SUCCESS)
         return false;
     fluke_port_reference(&checkpoint->gate, &checkpoint->gate_ref);
+    checkpoint->has_gate = true;
     return true;
 }
 
 /* Whoever stood at the gate has time of its own from here on. */
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint)
 {
-    fluke_port_destroy(&checkpoint->gate);
+    if (checkpoint->has_gate)
+        fluke_port_destroy(&checkpoint->gate);
+    checkpoint->has_gate = false;
 }
 
 void fluke_checkpoint_end(struct fluke_checkpoint *checkpoint)
 {
+    fluke_checkpoint_close(checkpoint);
     for (int i = 0; checkpoint->has_refs && i < REFS; i++)
         fluke_ref_destroy(own_ref(checkpoint, i));
     checkpoint->has_refs = false;

@@ -9,6 +9,7 @@ static const uint64_t order[] = {FLUKE_SPACE, FLUKE_REGION, FLUKE_MAPPING, FLUKE
 /* Threads go first: then there is nobody to notice the rest. */
 void fluke_checkpoint_destroy(struct fluke_checkpoint *checkpoint)
 {
+    fluke_checkpoint_close(checkpoint);
     fluke_checkpoint_look(checkpoint);
     for (int round = 0; round < 2; round++) {
         struct fluke_object_search search = {0};
@@ -79,20 +80,16 @@ static uint64_t type_at(struct fluke_checkpoint *checkpoint, uint64_t offset)
     return room == 0 ? found.type : FLUKE_NULL;
 }
 
-/* Makes a reference refer to what a link leads to, which is something; false if there is no such thing. */
-static bool follow(struct fluke_checkpoint *checkpoint, const struct fluke_image_link *link, fluke_ref_t *ref)
+/* A reference to what a link leads to, which is something: `own`, or that of a name; a null pointer if it is not there. */
+static fluke_ref_t *follow(struct fluke_checkpoint *checkpoint, const struct fluke_image_link *link, fluke_ref_t *own)
 {
-    struct fluke_image *image = checkpoint->records;
-
-    if (link->kind == FLUKE_LINK_INSIDE) {
-        const struct fluke_kind *kind = &fluke_kinds[type_at(checkpoint, link->value)];
-        if (kind->reference == NULL)
-            return false;
-        kind->reference(checkpoint->memory + link->value, ref);
-    } else {
-        fluke_ref_copy(named(checkpoint, &fluke_image_names(image)[link->value]), ref);
-    }
-    return true;
+    if (link->kind == FLUKE_LINK_OUTSIDE)
+        return named(checkpoint, &fluke_image_names(checkpoint->records)[link->value]);
+    const struct fluke_kind *kind = &fluke_kinds[type_at(checkpoint, link->value)];
+    if (kind->reference == NULL)
+        return NULL;
+    kind->reference(checkpoint->memory + link->value, own);
+    return own;
 }
 
 /* New objects have no links, so those that lead nowhere are left alone. */
@@ -107,8 +104,11 @@ static bool load(struct fluke_checkpoint *checkpoint, uint64_t type)
         if (object->type != type)
             continue;
         for (unsigned n = 0; n < kind->link_count; n++) {
-            links[n] = object->links[n].kind == FLUKE_LINK_NONE ? NULL : &checkpoint->links[n];
-            if (links[n] != NULL && !follow(checkpoint, &object->links[n], links[n]))
+            links[n] = NULL;
+            if (object->links[n].kind == FLUKE_LINK_NONE)
+                continue;
+            links[n] = follow(checkpoint, &object->links[n], &checkpoint->links[n]);
+            if (links[n] == NULL)
                 return false;
         }
         kind->set(checkpoint->memory + object->offset, fluke_image_state(object), links);

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fluke_async.abi.codes import ExceptionCode, ObjectType
-from fluke_async.abi.layouts import Layout
+from fluke_async.abi.layout import Layout
 from fluke_async.kernel.ordered_queue import OrderedQueue
 
 if TYPE_CHECKING:

@@ -39,13 +39,7 @@ ASKED = int(ThreadFlags.ASKED)
 PENDING = int(ThreadFlags.PENDING_INTERRUPT | ThreadFlags.PENDING_CLIENT_ALERT | ThreadFlags.PENDING_SERVER_ALERT)
 CONNECTED = int(ThreadFlags.IDEMPOTENT | ThreadFlags.CLIENT_SENDER | ThreadFlags.SERVER_SENDER)
 SETTABLE = STOPPED | EXCEPTION_ENABLE | IN_CALL | CONNECTED | PENDING | ASKED
-SERVER_FIELDS = (
-    "server_portset",
-    "server_sp",
-    "server_oneway_pc",
-    "server_idempotent_pc",
-    "server_reliable_pc",
-)
+SERVER_FIELDS = ("server_portset", "server_sp", "server_oneway_pc", "server_idempotent_pc", "server_reliable_pc")
 HANDLER_FIELDS = ("trap_handler", "interrupt_handler", "client_alert_handler", "server_alert_handler")
 SAVED_FIELDS = ("saved_a0", "saved_a1", "saved_a2", "saved_a7", "saved_pc")
 FiveWords = tuple[int, int, int, int, int]

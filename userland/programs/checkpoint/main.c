@@ -200,6 +200,8 @@ static int run_parent(void)
     while (!child.has_exited || !taken.is_done)
         fluke_cond_wait(&child.changed, &child.mutex);
     fluke_mutex_unlock(&child.mutex);
+    fluke_checkpoint_end(&checkpoint);
+    free(checkpoint.records);
     printf("the child exited with %d\n", child.status);
     if (taken.kept > 0)
         printf("written down %ld times\n", taken.kept);

@@ -280,6 +280,13 @@ void renew_child(const struct task *task)
     }
 }
 
+void end_images(void)
+{
+    fluke_checkpoint_end(&checkpoint);
+    free(checkpoint.records);
+    free(pages);
+}
+
 static void nothing(void *unused)
 {
     (void)unused;

@@ -89,6 +89,7 @@ int main(int argc, char **argv)
     if (!(task.is_image ? resume_child(&task) : load_child(&task)))
         return 1;
     int status = serve(&task);
+    end_images();
     fluke_child_close(&child);
     return status;
 }

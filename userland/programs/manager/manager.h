@@ -52,6 +52,9 @@ void renew_child(const struct task *task);
 /* Takes the memory of a child of which the parts are known; false if there is none, or it is damaged. */
 bool take_memory(void);
 
+/* Gives back what was needed for images. */
+void end_images(void);
+
 /* Whether no thread of the child's can go on: each has made a mistake. */
 bool has_failed(void);
 
