@@ -36,12 +36,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=unfit)
         items[:] = [item for item in items if item not in unfit]
     items[:] = [item for item in items if is_a_configuration(item)]
+    items.sort(key=time_allowed, reverse=True)
 
 
 def pytest_collection_finish() -> None:
     """Keep the tests themselves out of the collector's sight: else it comes too seldom for the machines they leave."""
+    gc.collect()  # those that were left out go first, or they would stay for good
     gc.freeze()
-    gc.collect()
+
+
+def time_allowed(item: pytest.Item) -> float:
+    """The seconds that a test may take beyond the usual: the longest come first, or one is left alone at the end."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None else 0
 
 
 def is_a_configuration(item: pytest.Item) -> bool:

@@ -9,9 +9,7 @@ import pytest
 
 from tests import tidy
 
-MODULES = tidy.python_modules()
-KNOWN = {module.name for module in MODULES}
-TEXTS = list(tidy.text_files())
+KNOWN = {tidy.module_name(path) for path in tidy.python_files()}
 
 ModuleRule = Callable[[tidy.Module], Iterator[str]]
 TextRule = Callable[[str, str], Iterator[str]]
@@ -41,25 +39,31 @@ MODULE_RULES: list[ModuleRule] = [
 TEXT_RULES: list[TextRule] = [tidy.unfinished, tidy.host_paths, tidy.broken_links]
 
 
+@pytest.fixture(scope="module")
+def modules() -> list[tidy.Module]:
+    """Every module of the project: only while they are looked at, for their trees are large and slow to make."""
+    return tidy.python_modules()
+
+
 @pytest.mark.parametrize("rule", MODULE_RULES, ids=lambda rule: rule.__name__)
-def test_modules_keep(rule: ModuleRule) -> None:
-    offences = [offence for module in MODULES for offence in rule(module)]
+def test_modules_keep(rule: ModuleRule, modules: list[tidy.Module]) -> None:
+    offences = [offence for module in modules for offence in rule(module)]
     assert not offences, "\n".join(offences)
 
 
 @pytest.mark.parametrize("rule", TEXT_RULES, ids=lambda rule: rule.__name__)
 def test_files_keep(rule: TextRule) -> None:
-    offences = [offence for path, text in TEXTS for offence in rule(path, text)]
+    offences = [offence for path, text in tidy.text_files() for offence in rule(path, text)]
     assert not offences, "\n".join(offences)
 
 
 def test_the_project_was_found() -> None:
     assert {"fluke_async.errors", "fluke_async.kernel.trace", "tests.test_tidy"} <= KNOWN
-    assert {"pyproject.toml", "Makefile", ".ci/run", "README.md"} <= {path for path, _ in TEXTS}
+    assert {"pyproject.toml", "Makefile", ".ci/run", "README.md"} <= {path for path, _ in tidy.text_files()}
 
 
 def test_exceptions_to_the_length_exist() -> None:
-    assert set(tidy.LONG_FILES) <= {module.path for module in MODULES}
+    assert set(tidy.LONG_FILES) <= set(tidy.python_files())
 
 
 KERNEL = "fluke_async/kernel/sample.py"

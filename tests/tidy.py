@@ -91,7 +91,7 @@ LINES_MAX = 320
 LINES_SLACK = 20
 LONG_FILES = {
     "fluke_async/cpu/unicorn_cpu.py": 336,
-    "tests/kernel/machine.py": 348,
+    "tests/kernel/machine.py": 347,
     "tests/kernel/test_memory_model.py": 325,
 }
 """Files that are longer, with the length that they may not exceed; it only ever shrinks."""
@@ -111,19 +111,29 @@ class Module:
     line_count: int
 
 
-def parse(path: str, text: str) -> Module:
+def module_name(path: str) -> str:
+    """The dotted name of a file, whose path is given from the root."""
     parts = list(Path(path).with_suffix("").parts)
     if parts[0] == "devices":
         del parts[0]
     if parts[-1] == "__init__":
         del parts[-1]
-    return Module(".".join(parts), path, ast.parse(text), len(text.splitlines()))
+    return ".".join(parts)
+
+
+def parse(path: str, text: str) -> Module:
+    return Module(module_name(path), path, ast.parse(text), len(text.splitlines()))
+
+
+def python_files() -> list[str]:
+    """Every Python file of the project, as its path from the root."""
+    files = [file for folder in PYTHON_FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
+    return [file.relative_to(ROOT).as_posix() for file in files]
 
 
 def python_modules() -> list[Module]:
     """Every module of the project."""
-    files = [file for folder in PYTHON_FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
-    return [parse(file.relative_to(ROOT).as_posix(), file.read_text("utf-8")) for file in files]
+    return [parse(path, (ROOT / path).read_text("utf-8")) for path in python_files()]
 
 
 def text_files() -> Iterator[tuple[str, str]]:

@@ -34,6 +34,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fluke_async.cpu.host_memory import reserve
 from fluke_async.cpu.protocol import FLOATING_WORDS, PAGE_SIZE, READ, REGISTER_COUNT, WRITE, Cause
 from fluke_async.errors import FlukeError, KernelBug
 
@@ -155,7 +156,7 @@ class ScriptedCpu:
         self.time = 0
         self.code_frames: set[int] = set()
         self.find_page: Callable[[int, int, int], int | None] | None = None
-        self.ram = memoryview(bytearray(ram_size))
+        self.ram = memoryview(reserve(ram_size)[0])
         self._file = _RegisterFile({})
         self.registers = self._file.registers
         self._files = [self._file]  # the one that was used last comes last
@@ -223,9 +224,8 @@ class ScriptedCpu:
 
     def _fetch(self, pc: int) -> tuple[tuple[Any, ...], int]:
         for base, program in self._programs.items():
-            index, misaligned = divmod(pc - base, _INSTRUCTION_BYTES)
-            if 0 <= index < program.length and not misaligned:
-                return program.step_at(index)
+            if base <= pc < base + _INSTRUCTION_BYTES * program.length and not (pc - base) % _INSTRUCTION_BYTES:
+                return program.step_at((pc - base) // _INSTRUCTION_BYTES)
         raise _Trap(Cause.FETCH_FAULT, pc)
 
     def _execute(self, step: tuple[Any, ...], pc: int, retired: int) -> int:
@@ -245,8 +245,9 @@ class ScriptedCpu:
             case "store", s, a, offset:
                 self._write(registers[a] + offset & _WORD, registers[s])
             case "lr", d, a:
-                self._check_alignment(registers[a])
                 address = registers[a]
+                if address % 8:
+                    raise _Trap(Cause.MISALIGNED, address)
                 self._set(d, self._read(address))
                 self._reservation = address
             case "sc", d, s, a:
@@ -289,23 +290,21 @@ class ScriptedCpu:
         if register:
             self.registers[register] = value & _WORD
 
-    def _check_alignment(self, address: int) -> None:
-        if address % 8:
-            raise _Trap(Cause.MISALIGNED, address)
-
     def _read(self, address: int) -> int:
         places = self._places(address, READ, Cause.LOAD_FAULT)
-        return int.from_bytes(bytes(self.ram[place] for place in places), "little")
+        return int.from_bytes(b"".join(self.ram[place] for place in places), "little")
 
     def _write(self, address: int, value: int) -> None:
+        data = value.to_bytes(8, "little")
         places = self._places(address, WRITE, Cause.STORE_FAULT)
-        for place, byte in zip(places, value.to_bytes(8, "little"), strict=True):
-            self.ram[place] = byte
+        for number, place in enumerate(places):
+            self.ram[place] = data if len(places) == 1 else data[number : number + 1]
 
-    def _places(self, address: int, permission: int, cause: Cause) -> list[int]:
-        """Where the eight bytes at a virtual address are in `ram`."""
-        places = []
-        for virtual in range(address, address + 8):
+    def _places(self, address: int, permission: int, cause: Cause) -> list[slice]:
+        """Where the eight bytes at a virtual address are in `ram`: together, where they cannot be on two pages."""
+        places: list[slice] = []
+        size = 1 if address % 8 else 8
+        for virtual in range(address, address + 8, size):
             virtual &= _WORD
             page, entries = virtual // PAGE_SIZE, self._file.entries
             if not entries.get(page, 0) & permission:
@@ -316,5 +315,6 @@ class ScriptedCpu:
             frame = entry & -PAGE_SIZE
             if not 0 <= frame < len(self.ram):
                 raise KernelBug(f"page {page:#x} is mapped to frame {frame:#x}, outside of memory")
-            places.append(frame + virtual % PAGE_SIZE)
+            place = frame + virtual % PAGE_SIZE
+            places.append(slice(place, place + size))
         return places

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.thread import Thread
 
 Entry = tuple[Any, ...]
-SWEEP_FLOOR = 64  # entries below which sweeping is not worth it
+SWEEP_FLOOR = 8  # entries below which sweeping is not worth it; to look for the first few steps over those that remain
 
 
 class OrderedQueue:

@@ -39,55 +39,56 @@ def check(core: Core, *, forged: bool = False) -> None:
         if isinstance(each, Mutex):
             check_mutex(each)
             assert forged or each.locked or unwanted(each), f"{each} is free and waited for"
-        elif isinstance(each, Portset | Port):
+        elif isinstance(each, (Portset, Port)):
             check_port(each)
     check_memory(core, objects)
 
 
 def check_queues(core: Core, objects: list[KernelObject], threads: list[Thread]) -> None:
     """Every thread is in exactly the queue that its state names, every queue in order."""
-    queues: list[tuple[str, OrderedQueue]] = [("ready", core.ready)]
+    queues: list[tuple[str, KernelObject | None, OrderedQueue]] = [("ready", None, core.ready)]
     for each in objects:
         if each.waiters is not None:
-            queues.append((f"waiters of {each}", each.waiters))
+            queues.append(("waiters", each, each.waiters))
         if isinstance(each, Portset):
-            queues.append((f"callers of {each}", each.callers))
-    found: dict[Thread, str] = {}
-    for name, queue in queues:
+            queues.append(("callers", each, each.callers))
+    found: dict[Thread, OrderedQueue] = {}
+    for what, whose, queue in queues:
         members = list(queue.in_order())
+        name = what, whose
         assert len(members) == len(queue), f"{name}: {len(queue)} is not how many there are"
         assert queue.head() is (members[0] if members else None), f"{name}: the head is not the first"
         keys = [entry[:2] for thread in members if (entry := thread.place) is not None]
         assert keys == sorted(keys), f"{name} is out of order"
         for thread in members:
-            assert thread not in found, f"{thread} is in {name} and in {found[thread]}"
+            assert thread not in found, f"{thread} is in two queues, one is {name}"
             assert thread.active, f"{thread} is dead and in {name}"
-            found[thread] = name
+            found[thread] = queue
     given = given_time(threads)
     for thread in threads:
         target = thread.waiting_for
         if target is None:
-            belongs = place_of(thread, given) if thread.runnable else None
+            belongs = place_of(core, thread, given) if thread.runnable else None
         elif not target.active:
             assert thread.stopped, f"{thread} waits for {target}, which is dead, and is not stopped"
             continue
         else:
             belongs = line_of(target)
-        assert found.get(thread) == belongs, f"{thread} is in {found.get(thread)}, not {belongs}"
+        assert found.get(thread) is belongs, f"{thread} is not in the queue where it belongs, or in another"
 
 
-def line_of(target: KernelObject) -> str:
+def line_of(target: KernelObject) -> OrderedQueue:
     """The queue in which those stand who wait for an object."""
-    if isinstance(target, Port) and target.portset is not None:
-        return f"callers of {target.portset}"
-    return f"waiters of {target}"
+    line = target.portset.callers if isinstance(target, Port) and target.portset is not None else target.waiters
+    assert line is not None, f"{target} has no queue, and somebody belongs there"
+    return line
 
 
-def place_of(thread: Thread, given: set[Thread]) -> str | None:
+def place_of(core: Core, thread: Thread, given: set[Thread]) -> OrderedQueue | None:
     """The queue in which a thread stands that could run."""
     scheduler = thread.scheduler
     if scheduler is None or thread in given:
-        return "ready"
+        return core.ready
     return None if thread.asked or scheduler.receiver is not None else line_of(scheduler)
 
 
@@ -149,9 +150,10 @@ def check_thread(core: Core, thread: Thread) -> None:
 
 def check_priorities(objects: Sequence[KernelObject], threads: Sequence[Thread]) -> None:
     """Effective priorities are those that follow from the rest of the state; lenders and borrowers know each other."""
-    expected = effective_priorities(objects)
+    all_loans = list(loans(objects))
+    expected = priorities_with(all_loans, threads)
     lenders: dict[Thread, set[Lender]] = {}
-    for lender, borrower, _ in loans(objects):
+    for lender, borrower, _ in all_loans:
         lenders.setdefault(borrower, set()).add(lender)
     for thread in threads:
         assert (thread.lenders or set()) == lenders.get(thread, set()), f"{thread} is lent by {thread.lenders}"
@@ -161,12 +163,17 @@ def check_priorities(objects: Sequence[KernelObject], threads: Sequence[Thread])
 
 def effective_priorities(objects: Sequence[KernelObject]) -> dict[Thread, int]:
     """The least priorities that satisfy the rules of lending, computed from base priorities, links and waits alone."""
-    priorities = {each: each.priority for each in objects if isinstance(each, Thread)}
+    return priorities_with(list(loans(objects)), [each for each in objects if isinstance(each, Thread)])
+
+
+def priorities_with(all_loans: Sequence[tuple[Lender, Thread, int]], threads: Sequence[Thread]) -> dict[Thread, int]:
+    """The same, of these loans."""
+    priorities = {each: each.priority for each in threads}
     waiters: dict[KernelObject, list[Thread]] = {}
     for thread in priorities:
         if thread.waiting_for is not None:
             waiters.setdefault(thread.waiting_for, []).append(thread)
-    all_loans, all_gifts = list(loans(objects)), list(gifts(list(priorities)))
+    all_gifts = list(gifts(threads))
     while True:
         before = dict(priorities)
         for lender, borrower, least in all_loans:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping as Table
 from collections.abc import Sequence
+from itertools import chain
+from typing import Final
 
-from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, ObjectType, Prot
+from fluke_async.abi.codes import OBJECT_CHARGE_BYTES, PAGE_SIZE, Prot
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.base import KernelObject
 from fluke_async.kernel.objects.mapping import Mapping
@@ -22,6 +24,9 @@ from fluke_async.kernel.params import MAPPING_DEPTH_MAX
 from fluke_async.kernel.slab import NO_FRAME, ROW_PAGES, Slab
 from fluke_async.kernel.translation import FRAME_MASK, READ, WRITE
 
+_ALL: Final = int(Prot.ALL)
+_OFFSET: Final = PAGE_SIZE - 1
+
 Covering = Table[Space, Sequence[Mapping]]
 """The mappings of each space that has some."""
 
@@ -29,17 +34,20 @@ Covering = Table[Space, Sequence[Mapping]]
 def check_memory(core: Core, objects: Sequence[KernelObject]) -> None:
     """All that concerns memory."""
     covering: dict[Space, list[Mapping]] = {}
+    spaces: list[Space] = [core.root]
     for each in objects:
-        if isinstance(each, Mapping) and each.space is not None:
-            covering.setdefault(each.space, []).append(each)
-    frames = check_frames(core)
-    spaces = [core.root, *(each for each in objects if isinstance(each, Space))]
-    for space in spaces:
-        check_page_table(core, space, covering, frames)
-        check_mappings(space, covering.get(space, ()))
-    for each in objects:
-        if isinstance(each, Region):
+        if isinstance(each, Mapping):
+            if each.space is not None:
+                covering.setdefault(each.space, []).append(each)
+        elif isinstance(each, Region):
             check_region(each)
+        elif isinstance(each, Space):
+            spaces.append(each)
+    frames = dict(core.root.frames())
+    places = check_frames(core, frames)
+    for space in spaces:
+        check_page_table(core, space, covering, places, frames)
+        check_mappings(space, covering.get(space, ()))
     entries = sum(len(space.pages) for space in spaces)
     assert core.tables.used == entries, f"{entries} translations, but {core.tables.used} are counted"
     assert entries <= core.tables.capacity
@@ -76,27 +84,31 @@ def check_region(region: Region) -> None:
         assert region in region.space.regions
 
 
-def check_page_table(core: Core, space: Space, covering: Covering, frames: Table[int, int]) -> None:
+def check_page_table(
+    core: Core, space: Space, covering: Covering, places: Table[int, int], frames: Table[int, int]
+) -> None:
     """
     Each entry is the frame and the access that a walk up the tree of mappings finds now.
 
     The access to write may be missing, where the first write is, or was, to be noticed.
     """
+    sharers = core.frames.sharers
     for page, entry in space.pages.items():
-        found = walk(core, covering, space, page * PAGE_SIZE)
+        found = walk(core, covering, frames, space, page * PAGE_SIZE)
         assert entry in (found, found & ~WRITE), f"{space}: stale entry of {page:#x}"
-        assert entry & FRAME_MASK in frames, f"{space}: the frame of {page:#x} is nobody's"
+        frame = entry & FRAME_MASK
+        assert frame in places, f"{space}: the frame of {page:#x} is nobody's"
         if entry & WRITE:
-            assert (found & FRAME_MASK) not in core.frames.sharers
-            assert not core.root.is_held(frames[entry & FRAME_MASK]), f"{space}: {page:#x} can be written"
+            assert frame not in sharers
+            assert not core.root.is_held(places[frame]), f"{space}: {page:#x} can be written"
 
 
-def walk(core: Core, covering: Covering, space: Space, address: int) -> int:
+def walk(core: Core, covering: Covering, frames: Table[int, int], space: Space, address: int) -> int:
     """The entry of an address by the rules of the tree of all mappings, written a second time; 0 if there is none."""
-    granted = int(Prot.ALL)
+    granted = _ALL
     for _ in range(MAPPING_DEPTH_MAX):
         if space is core.root:
-            frame = core.root.frame_at(core, address)
+            frame = frames.get(address)
             return 0 if frame is None else frame | granted
         found = [each for each in covering.get(space, ()) if each.start <= address < each.start + each.size]
         if not found:
@@ -114,28 +126,32 @@ def walk(core: Core, covering: Covering, space: Space, address: int) -> int:
     return 0
 
 
-def check_frames(core: Core) -> Table[int, int]:
+def check_frames(core: Core, frames: Table[int, int]) -> Table[int, int]:
     """A frame is that of one page of the root, or of as many as share it; all in use are. Returns a page of each."""
-    places = {frame: address for address, frame in core.root.frames()}
-    pages = Counter(frame for _, frame in core.root.frames())
+    places = {frame: address for address, frame in frames.items()}
     sharers = core.frames.sharers
-    wrong = {frame: count for frame, count in pages.items() if count != sharers[frame] + 1}
-    assert not wrong, f"frames are shared as {sharers}, but pages have {wrong}"
-    assert len(pages) == core.frames.in_use, f"{len(pages)} frames have pages, {core.frames.in_use} are in use"
-    assert all(0 <= frame < len(core.hardware.ram) and not frame % PAGE_SIZE for frame in pages)
-    for target in core.objects.values():
-        assert target.address & FRAME_MASK in pages, f"{target} is in no page"
-        assert target.address & FRAME_MASK not in sharers, f"{target} is in a frame that is shared"
-    with_objects = sorted(places[frame] // PAGE_SIZE for frame in {each & FRAME_MASK for each in core.objects})
-    assert with_objects == sorted(page for slab in core.root.slabs() for page in slab.objects)
-    assert all(slab.objects == sorted(slab.objects) for slab in core.root.slabs())
+    if sharers or len(places) != len(frames):
+        pages = Counter(frames.values())
+        wrong = {frame: count for frame, count in pages.items() if count != sharers[frame] + 1}
+        assert not wrong, f"frames are shared as {sharers}, but pages have {wrong}"
+    assert len(places) == core.frames.in_use, f"{len(places)} frames have pages, {core.frames.in_use} are in use"
+    if places:
+        assert 0 <= min(places) <= max(places) < len(core.hardware.ram)
+        assert not any(map(_OFFSET.__and__, places)), "a frame is no page of the processor's"
+    full = {address & FRAME_MASK for address in core.objects}
+    assert full <= places.keys(), f"objects at {full - places.keys()} are in no page"
+    assert full.isdisjoint(sharers), f"objects at {full & sharers.keys()} are in frames that are shared"
+    noted = [slab.objects for slab in core.root.slabs()]
+    assert sorted(places[frame] // PAGE_SIZE for frame in full) == sorted(chain.from_iterable(noted))
+    assert all(pages_of_slab == sorted(pages_of_slab) for pages_of_slab in noted)
     return places
 
 
 def check_rows(slab: Slab) -> None:
     """What the slab says of the pages in a row is what it says of each."""
-    rows = {page: frame for number, row in slab.rows.items() for page, frame in enumerate(row, number * ROW_PAGES)}
-    assert {page: frame for page, frame in rows.items() if frame != NO_FRAME} == slab
+    rows = slab.rows
+    assert all(rows[page // ROW_PAGES][page % ROW_PAGES] == frame for page, frame in slab.items())
+    assert sum(ROW_PAGES - row.count(NO_FRAME) for row in rows.values()) == len(slab), "a row has frames of no page"
 
 
 def check_holds(slab: Slab) -> None:
@@ -155,6 +171,6 @@ def check_holds(slab: Slab) -> None:
 
 def check_charges(core: Core, objects: Sequence[KernelObject]) -> None:
     """What is used is what the objects and the frames cost, no more and no less."""
-    cost = sum(OBJECT_CHARGE_BYTES[ObjectType(each.type)] for each in objects)
+    cost = sum(OBJECT_CHARGE_BYTES[each.type] for each in objects)
     assert core.quota.used_bytes == cost + core.frames.in_use * PAGE_SIZE
     assert core.quota.used_bytes <= core.quota.limit_bytes

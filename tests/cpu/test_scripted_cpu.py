@@ -8,6 +8,7 @@ from fluke_async.cpu.protocol import PAGE_SIZE, Cause
 from fluke_async.cpu.scripted_cpu import Line, ScriptedCpu, assemble
 from fluke_async.errors import FlukeError
 from tests.cpu.machine import CODE, RAM_SIZE, Machine, Stop
+from tests.resident import measures_memory, resident_bytes
 
 
 def machine_for(*lines: Line) -> Machine:
@@ -64,3 +65,20 @@ def test_mistakes_in_a_program_are_named(lines: list[Line], message: str) -> Non
 def test_memory_is_whole_pages() -> None:
     with pytest.raises(FlukeError, match=f"ram_size is {PAGE_SIZE + 1}"):
         ScriptedCpu(PAGE_SIZE + 1, {})
+
+
+@measures_memory
+def test_memory_is_the_hosts_again_and_what_is_not_touched_was_never_given() -> None:
+    """Also when the host's allocator has learnt that so much is asked for again and again."""
+    size = 16 << 20
+    for _ in range(3):
+        ScriptedCpu(size, {}).close()
+    before = resident_bytes()
+    engines = [ScriptedCpu(size, {}) for _ in range(8)]
+    assert all(engine.ram[size - 1] == 0 for engine in engines)
+    assert resident_bytes() - before < size
+    for engine in engines:
+        engine.ram[::PAGE_SIZE] = b"\1" * (size // PAGE_SIZE)
+        engine.close()
+    del engines, engine
+    assert resident_bytes() - before < size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,7 @@ from fluke_async.errors import FlukeError
 from tests.cpu import rv64
 from tests.cpu.conftest import MachineFactory
 from tests.cpu.machine import CODE, DATA, RAM_SIZE, RW, Machine, Stop
-
-
-def resident_bytes() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * PAGE_SIZE
+from tests.resident import measures_memory, resident_bytes
 
 
 @pytest.mark.parametrize("size", [0, -PAGE_SIZE, 100, PAGE_SIZE + 1])
@@ -34,7 +29,7 @@ def test_more_memory_than_there_is() -> None:
         UnicornCpu(2**62)
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="measures memory through /proc")
+@measures_memory
 def test_memory_costs_the_host_only_what_is_touched() -> None:
     UnicornCpu(PAGE_SIZE).close()
     before = resident_bytes()
@@ -44,7 +39,7 @@ def test_memory_costs_the_host_only_what_is_touched() -> None:
     cpu.close()
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="measures memory through /proc")
+@measures_memory
 def test_engines_leave_nothing_behind() -> None:
     def live_once() -> None:
         cpu = UnicornCpu(RAM_SIZE)

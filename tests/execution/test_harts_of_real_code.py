@@ -118,11 +118,11 @@ def test_store_does_not_get_through_to_what_was_taken_away(
         assert what_is_written_later(new_machine(harts, seed), pause, apart=apart, call=call) == 0
 
 
-def flush_nothing(cpu: UnicornCpu) -> None:
+def flush_nothing(cpu: UnicornCpu, pages: dict[int, int]) -> None:
     """Leave the entries where they are."""
 
 
-def flush_one(cpu: UnicornCpu) -> None:
+def flush_one(cpu: UnicornCpu, pages: dict[int, int]) -> None:
     """Forget only the entries of the engine that runs."""
     cpu._tlb.forget_entries()
     cpu._flush_current()

@@ -117,11 +117,11 @@ def test_no_addition_is_lost_or_made_twice(new_machine: NewMachine, loop: str) -
         assert rounds > 100
 
 
-def flush_nothing(cpu: UnicornCpu) -> None:
+def flush_nothing(cpu: UnicornCpu, pages: dict[int, int]) -> None:
     """Leave the entries where they are."""
 
 
-def flush_one(cpu: UnicornCpu) -> None:
+def flush_one(cpu: UnicornCpu, pages: dict[int, int]) -> None:
     """Forget only the entries of the engine that runs."""
     cpu._tlb.forget_entries()
     cpu._flush_current()
@@ -129,7 +129,7 @@ def flush_one(cpu: UnicornCpu) -> None:
 
 @pytest.mark.parametrize("flush", [flush_nothing, flush_one])
 def test_missing_flush_would_be_seen(
-    new_machine: NewMachine, flush: Callable[[UnicornCpu], None], monkeypatch: pytest.MonkeyPatch
+    new_machine: NewMachine, flush: Callable[[UnicornCpu, dict[int, int]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writers = Writers(new_machine(3, 0), COUNTING)
     writers.run(100_003)

@@ -47,6 +47,13 @@ class Run:
             self.idle = False
         self.machine.requests.clear()
 
+    def repeat(self, steps: int) -> None:
+        """The first steps of a run that was checked."""
+        self.machine.is_checked = False
+        for _ in range(steps):
+            self.step()
+        self.machine.is_checked = True
+
     def to_the_end(self) -> None:
         for _ in range(STEPS_MAX):
             if self.idle:
@@ -72,8 +79,7 @@ def test_everything_can_be_created_again_at_every_point(
     points = 0
     while True:
         run = Run(scenario, model, preemption)
-        for _ in range(points):
-            run.step()
+        run.repeat(points)
         if run.idle:
             break
         before = waits(run.machine)

@@ -77,7 +77,6 @@ HARMLESS = {
         "objects.thread",
         "removed: self.scheduler.scheduled = self.scheduler.scheduled or None",
     ): "an empty table will do",
-    ("slab", "other constant: True"): "the two lists are equally long",
     (
         "scheduler",
         "removed: thread.stack.close()",

@@ -16,6 +16,7 @@ from zlib import crc32
 from fluke_async.abi.codes import PAGE_SIZE, WORD_SIZE, ObjectType
 from fluke_async.abi.entry_points import BY_NAME
 from fluke_async.abi.registers import A0, A1, ENTRY_POINT, PROGRESS_WORDS
+from fluke_async.cpu.host_memory import reserve
 from fluke_async.cpu.protocol import EXECUTE, READ, REGISTER_COUNT, WRITE, Cause
 from fluke_async.kernel.core import Core
 from fluke_async.kernel.objects.thread import Thread
@@ -68,7 +69,7 @@ class HostileCpu:
         self.time = 0
         self.code_frames: set[int] = set()
         self.find_page: Callable[[int, int, int], int | None] | None = None
-        self.ram = memoryview(bytearray(ram_size))
+        self.ram = memoryview(reserve(ram_size)[0])
         self.registers = memoryview(array("Q", bytes(8 * REGISTER_COUNT)))
         self.core: Core | None = None
         self.well_behaved: Mapping[Thread, Turn] = {}
