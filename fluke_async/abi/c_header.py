@@ -168,7 +168,7 @@ def header() -> str:
         *_limits(),
         *_object_types(),
         *_codes(),
-        *(line for layout in (*LAYOUTS, orders.ORDER, orders.ORDER_NAME) for line in _structure(layout)),
+        *(line for layout in (*LAYOUTS, orders.ORDER) for line in _structure(layout)),
         *_devices(),
         *_enumeration(
             "The number of each entry point, in a7.",

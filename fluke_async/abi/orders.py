@@ -2,7 +2,8 @@
 Orders to a manager, which reads processes out and makes them again for whoever owns their memory.
 
 A manager asks for them, as it would ask a device. It sees each process through a window: a region over the process's
-memory and, after that, over what is its parent's, where names are with references.
+memory and, after that, over what is its parent's, where references are to what the process may refer to outside. In
+records, the name of each is its number there, in decimal digits.
 """
 
 from __future__ import annotations
@@ -65,13 +66,8 @@ ORDER = Layout(
         Field("kind", "FLUKE_ORDER_KIND_*"),
         Field("window_size", "bytes that are to be mapped: the process's memory, then its parent's part"),
         Field("region", "offset of the region over the process's memory"),
-        Field("names", "offset of the names of what the process may refer to outside"),
-        Field("name_count", "how many of these there are"),
+        Field("refs", "offset of references to what the process may refer to outside, one in each slot"),
+        Field("ref_count", "how many of these there are"),
         Field("record_bytes", "size of the records of which the process is to be made"),
     ),
-)
-ORDER_NAME = Layout(
-    "fluke_order_name",
-    "A name of something outside.",
-    (Field("text", "its characters, ended by a zero", count=4), Field("ref", "offset of a reference to it")),
 )

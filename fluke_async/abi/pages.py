@@ -171,7 +171,6 @@ def _devices() -> str:
         *_numbers("Disk", "FLUKE_DISK_", devices.DiskOperation),
         *_numbers("Orders to a manager", "FLUKE_ORDER_", orders.OrderOperation),
         *_structure(orders.ORDER),
-        *_structure(orders.ORDER_NAME),
         *_numbers("Kinds of orders", "FLUKE_ORDER_KIND_", orders.OrderKind),
         *_numbers("Status", "FLUKE_DEVICE_", devices.DeviceStatus),
     ])  # fmt: skip

@@ -35,7 +35,7 @@ NO_ORDER = 0
 OK, BAD_REQUEST = DeviceStatus.OK, DeviceStatus.BAD_REQUEST
 
 # What an order can come to, `enum fluke_checkpoint_error` of userland/include/checkpoint.h.
-DONE, _, UNNAMED, UNKNOWN, MEMORY, _ = range(6)
+DONE, _, UNNAMED, _, MEMORY, _ = range(6)
 NO_MEMORY = "the kernel's memory does not suffice for the objects of this process: give it more"
 NO_MANAGER = "the kernel's memory does not suffice for the program that reads others out: give it more"
 DAMAGED = "the kernel cannot make a process of these records"
@@ -213,7 +213,7 @@ class Manager:
         order.running = [thread for thread in outside.account.threads if not thread.stopped]
         words = (
             *(OK, self._number, int(order.kind), outside.window_size),
-            *(outside.region_offset, outside.names_offset, len(outside.named)),
+            *(outside.region_offset, outside.references_offset, len(outside.named)),
             len(order.records) if order.kind is OrderKind.CREATE else 0,
         )
         message.answer(self._core, request, words, (outside.open_window(),))
@@ -245,8 +245,6 @@ def _failure(error: int, offset: int, type_: int, link: list[int]) -> FlukeError
             f"the link {text!r} of the {kind} at {offset:#x} leads outside, to what has no name: "
             "a process can be checkpointed when it refers only to itself, its devices and its services"
         )
-    if error == UNKNOWN:
-        return FlukeError(f"the image names {text!r} outside, which nobody gave: pass it in services")
     if error == MEMORY:
         return FlukeError(NO_MEMORY)
     return FlukeError(f"{DAMAGED} (error {error})")

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
-from fluke_async.abi.codes import PAGE_SIZE, ThreadFlags
-from fluke_async.abi.orders import ORDER_NAME
+from fluke_async.abi.codes import PAGE_SIZE, SLOT_SIZE, ThreadFlags
 from fluke_async.device import DevicePort
 from fluke_async.embedding.slab import OutOfMemory, Slab
 from fluke_async.errors import KernelBug
 from fluke_async.image.manifest import SERVICE_PREFIX
-from fluke_async.image.records import record_name
 from fluke_async.kernel.account import Account
 from fluke_async.kernel.checks import number
 from fluke_async.kernel.core import Core
@@ -32,8 +30,7 @@ Service = KernelObject | DevicePort | Callable[[DeviceRequest], None]
 """What a program is given by name: an object to refer to, a device, or what takes note of requests."""
 
 OBJECTS_BYTES = 64 << 10  # of the parent's part of the slab
-NAMES_BYTES = 16 << 10  # after them
-NAME_TEXT_BYTES = ORDER_NAME.size - 8
+REFERENCES_BYTES = PAGE_SIZE  # after them, to what is named
 
 
 def _nobody_yet(request: DeviceRequest) -> None:
@@ -50,7 +47,7 @@ class Outside:
         self.services: Mapping[str, Service] = {}
         self.named: dict[str, KernelObject] = {}
         self._window: Region | None = None
-        self._references: dict[str, Reference] = {}  # to what is named, for the window
+        self._references: list[Reference] = []  # to what is named, for the window
 
     @classmethod
     def around(
@@ -155,21 +152,17 @@ class Outside:
 
     def open_window(self) -> Region:
         """
-        The region through which a manager sees all of the slab, with the names beside the objects.
+        The region through which a manager sees all of the slab, with references to what is named behind the objects.
 
         Raises:
             OutOfMemory: there is no memory for it; what has been made is used the next time.
         """
         if self._window is None:
-            table = b""
-            for name, target in self.named.items():
-                reference = self._references.get(name) or self.slab.parent_object(Reference)
-                reference.target = target
-                self._references[name] = reference
-                text = record_name(name).ljust(NAME_TEXT_BYTES, b"\0")
-                table += text + self.slab.offset_of(reference).to_bytes(8, "little")
-            assert len(table) <= NAMES_BYTES
-            self.slab.store(self.names_offset, table)
+            for number, target in enumerate(self.named.values()):
+                if number == len(self._references):
+                    place = self.references_offset + number * SLOT_SIZE
+                    self._references.append(self.slab.parent_object_at(place, Reference))
+                self._references[number].target = target
             window = self.slab.parent_object(Region)
             bits = {"hash": 0, "start_va": self.slab.start, "size": self.window_size, "prot": 3}
             window.import_state(self.slab.core, None, bits, {"space": self.slab.core.root})
@@ -179,11 +172,11 @@ class Outside:
     @property
     def window_size(self) -> int:
         """Bytes of the window."""
-        return self.slab.end + OBJECTS_BYTES + NAMES_BYTES
+        return self.references_offset + REFERENCES_BYTES
 
     @property
-    def names_offset(self) -> int:
-        """Where in the window the names are."""
+    def references_offset(self) -> int:
+        """Where in the window the references are, one behind the other, in the order of the names."""
         return self.slab.end + OBJECTS_BYTES
 
     @property

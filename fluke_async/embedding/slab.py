@@ -81,12 +81,16 @@ class Slab:
 
     def parent_object(self, kind: type[T], hash_: int = 0) -> T:
         """Make one of the objects that the space cannot see."""
-        address = self._next_parent_slot
+        made = self.parent_object_at(self._next_parent_slot, kind, hash_)
+        self._next_parent_slot += SLOT_SIZE
+        return made
+
+    def parent_object_at(self, address: int, kind: type[T], hash_: int = 0) -> T:
+        """Make one of them at a free slot of a page that has no others."""
         page = address // PAGE_SIZE * PAGE_SIZE
         frame = self._parent_frames.get(page)
         if frame is None:
             frame = self._parent_frames[page] = self.frame(page)
-        self._next_parent_slot += SLOT_SIZE
         return self._create(kind, frame + address - page, hash_)
 
     def offset_of(self, made: KernelObject) -> int:

@@ -22,7 +22,7 @@ from fluke_async.image.manifest import (
     check_versions,
 )
 from fluke_async.image.object_checks import STAMP_MAX, WORD_END, check_object, where
-from fluke_async.image.records import STAMPS, record_name
+from fluke_async.image.records import STAMPS
 from fluke_async.image.refusal import brief, refusal
 
 OBJECTS_MAX = 1 << 16
@@ -104,8 +104,6 @@ def _check_outside(outside: Mapping[str, OutsideObject]) -> None:
             raise refusal(f"what is outside under the name {brief(name)} cannot be a {brief(each.type)}")
         if not 0 < each.hash < WORD_END:
             raise refusal(f"what is outside under the name {brief(name)} cannot have the hash {brief(each.hash)}")
-    if len({record_name(name) for name in outside}) < len(outside):
-        raise refusal("two names outside are cut off to the same name: choose shorter ones")
 
 
 def _check_devices(manifest: Manifest) -> None:

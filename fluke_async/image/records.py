@@ -1,19 +1,19 @@
 """
 The records of a process's objects, as programs that make checkpoints write and read them, and their named words.
 
-The structures are those of `userland/include/checkpoint.h`; pages are never among them.
+The structures are those of `userland/include/checkpoint.h`; pages are never among them. What lies outside has a number
+for its name there, its place among the names that an image has.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fluke_async.abi.codes import WORD_SIZE
 from fluke_async.image.kinds import BY_NUMBER, KINDS
 from fluke_async.image.manifest import Manifest, ObjectRecord, Target
-from fluke_async.image.pages import digest
 from fluke_async.image.refusal import refusal
 
 MAGIC = int.from_bytes(b"fluke1", "little")
@@ -28,49 +28,39 @@ STAMPS = ("wait_order", "run_order")
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What records say: the memory's size in bytes, objects by offset, threads to be started, and names in order."""
+    """What records say: the memory's size in bytes, objects by offset, and threads to be started."""
 
     memory_size: int
     objects: tuple[ObjectRecord, ...]
     running: tuple[int, ...]
-    names: tuple[str, ...]
 
 
-def record_name(name: str) -> bytes:
-    """
-    The name of something outside as records have it: at most 31 bytes.
-
-    A longer name is cut off, and told apart by its hash. Whoever hands names to a program that makes or reads records
-    uses these.
-    """
-    data = name.encode("utf-8", "surrogateescape")
-    if len(data) < NAME_BYTES:
-        return data
-    return data[:14] + b"~" + digest(data).hex()[:16].encode()
-
-
-def from_records(data: bytes | memoryview, names: Iterable[str] = ()) -> Records:
+def from_records(data: bytes | memoryview, names: Sequence[str]) -> Records:
     """
     What records say.
 
     Args:
         data: The records; what follows their end is not looked at.
-        names: What names may stand for; one that was cut off is found among these.
+        names: What lies outside, for which the records have numbers, in this order.
 
     Raises:
-        ImageError: the records are damaged, or a name is not known that was cut off.
+        ImageError: the records are damaged, or have other names than these numbers.
     """
     return _Reader(memoryview(data), names).read()
+
+
+def _numbers(count: int) -> bytes:
+    """The names in records of so many things outside."""
+    return b"".join(str(number).encode().ljust(NAME_BYTES, b"\0") for number in range(count))
 
 
 class _Reader:
     """Takes one structure after the other; no count is believed before there is room for it."""
 
-    def __init__(self, data: memoryview, names: Iterable[str]) -> None:
+    def __init__(self, data: memoryview, names: Sequence[str]) -> None:
         self._data = data
         self._at = 0
-        self._known = {record_name(name): name for name in names}
-        self._names: tuple[str, ...] = ()
+        self._names = names
 
     def read(self) -> Records:
         magic, size, memory_size, name_count, running_count, object_count, page_count = HEADER.unpack(
@@ -79,14 +69,15 @@ class _Reader:
         if magic != MAGIC or size > len(self._data) or page_count:
             raise refusal(f"records of {size} bytes with {page_count} pages that begin with {magic:#x} cannot be read")
         self._data = self._data[:size]
-        self._names = tuple(self._name() for _ in self._counted(name_count, NAME_BYTES))
+        if name_count != len(self._names) or self._bytes(name_count * NAME_BYTES) != _numbers(name_count):
+            raise refusal(f"the records have {name_count} names outside: they must be {len(self._names)}, in order")
         running = struct.unpack(
             f"<{len(self._counted(running_count, WORD_SIZE))}Q", self._bytes(running_count * WORD_SIZE)
         )
         objects = tuple(self._object() for _ in self._counted(object_count, HEAD.size))
         if self._at != size:
             raise refusal(f"the records have {size - self._at} bytes more than their objects")
-        return Records(memory_size, objects, running, self._names)
+        return Records(memory_size, objects, running)
 
     def _bytes(self, size: int) -> memoryview:
         start, self._at = self._at, self._at + size
@@ -98,13 +89,6 @@ class _Reader:
         if count * least_size > len(self._data) - self._at:
             raise refusal(f"the records end before the {count} items that they announce")
         return range(count)
-
-    def _name(self) -> str:
-        text = bytes(self._bytes(NAME_BYTES)).partition(b"\0")[0]
-        try:
-            return self._known.get(text) or text.decode("utf-8")
-        except UnicodeDecodeError:
-            raise refusal(f"the records have a name {text!r} that is no text") from None
 
     def _object(self) -> ObjectRecord:
         offset, number, *places = HEAD.unpack(self._bytes(HEAD.size))
@@ -143,7 +127,7 @@ def to_records(manifest: Manifest, first_stamp: int | None) -> tuple[bytes, int]
         found = {each.word(name) for each in manifest.objects if STAMPS[0] in each.state for name in STAMPS}
         renewed = {stamp: first_stamp + index for index, stamp in enumerate(sorted(found - {0}))}
     numbers = {name: index for index, name in enumerate(manifest.outside)}
-    parts = [record_name(name).ljust(NAME_BYTES, b"\0") for name in numbers]
+    parts = [_numbers(len(numbers))]
     parts.append(struct.pack(f"<{len(manifest.running)}Q", *manifest.running))
     parts += [_pack(record, renewed, numbers) for record in manifest.objects]
     body = b"".join(parts)

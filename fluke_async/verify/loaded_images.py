@@ -32,7 +32,7 @@ def load_into(core: Core, image: Image) -> Slab:
     """
     manifest = image.manifest
     data, _ = to_records(manifest, core.stamp + 1)
-    objects = from_records(data, manifest.outside).objects
+    objects = from_records(data, tuple(manifest.outside)).objects
     slab = Slab(core, USER_END)  # beyond whatever an image may have
     try:
         _load(core, slab, manifest, objects)

@@ -22,10 +22,8 @@ from fluke_async.image.manifest import (
     encode_manifest,
 )
 from fluke_async.image.pages import ZERO_DIGEST
-from fluke_async.image.records import record_name
 from tests.image.samples import MEMORY_SIZE, manifests, record, registers, sample_manifest, zero_state
 
-LONG = "service:" + "x" * 40
 LOCK = "service:a lock with a name that is longer than records have room for"
 A_PORT = OutsideObject("port", 3)
 STOPPED = int(ThreadFlags.STOPPED)
@@ -89,7 +87,6 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("'console' cannot be a 'space'", {"outside": {"console": OutsideObject("space", 3)}}),
     ("'service:x' cannot be a 'ref'", {"outside": {"service:x": OutsideObject("ref", 3)}}),
     ("300 names", {"outside": {f"service:{number}": A_PORT for number in range(300)}}),
-    ("cut off to the same name", {"outside": {LONG: A_PORT, record_name(LONG).decode(): A_PORT}}),
     ("'console' cannot have the hash 0", {"outside": {"console": OutsideObject("port", 0)}}),
     ("cannot have the hash", {"outside": {"console": OutsideObject("port", 1 << 64)}}),
     ("no dotted name", {"devices": {"x": Device("os system", {})}}),

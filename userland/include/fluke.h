@@ -381,18 +381,11 @@ struct fluke_order {
     uint64_t kind;                               /* FLUKE_ORDER_KIND_* */
     uint64_t window_size;                        /* bytes that are to be mapped: the process's memory, then its parent's part */
     uint64_t region;                             /* offset of the region over the process's memory */
-    uint64_t names;                              /* offset of the names of what the process may refer to outside */
-    uint64_t name_count;                         /* how many of these there are */
+    uint64_t refs;                               /* offset of references to what the process may refer to outside, one in each slot */
+    uint64_t ref_count;                          /* how many of these there are */
     uint64_t record_bytes;                       /* size of the records of which the process is to be made */
 };
 _Static_assert(sizeof(struct fluke_order) == 64, "fluke_order");
-
-/* A name of something outside. */
-struct fluke_order_name {
-    uint64_t text[4];                            /* its characters, ended by a zero */
-    uint64_t ref;                                /* offset of a reference to it */
-};
-_Static_assert(sizeof(struct fluke_order_name) == 40, "fluke_order_name");
 
 /* Word 0 of every request is the operation; this one, of every device, asks whether it is there. */
 enum {

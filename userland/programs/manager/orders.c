@@ -2,7 +2,7 @@
  * Orders: writing down processes that somebody else has made, and making them again.
  *
  * Each is seen through a window, a mapping of the region that comes with the order. What the process may refer to
- * outside is known by references that lie in the window too, in its parent's part, with their names. Pages stay where
+ * outside is known by references that lie in the window too, in its parent's part; their names are numbers. Pages stay where
  * they are: whoever gives the orders owns the memory, and holds what is in it while all stands still.
  */
 
@@ -11,14 +11,14 @@
 /* Above what any program has; the region's size is known only when it comes. */
 #define WINDOW ((char *)(FLUKE_USER_END / 2))
 
-enum { FIRST_ROOM = 16 << 10, LINK_BYTES = 32, PUT_WORDS = 4, GET_WORDS = 2 };
+enum { FIRST_ROOM = 16 << 10, LINK_BYTES = 32, PUT_WORDS = 4, MOST_NAMES = 256 };
 
 static fluke_ref_t *giver;
 static fluke_mapping_t window;
 static fluke_ref_t region_ref;
 static struct fluke_order order;
 static struct fluke_checkpoint checkpoint;
-static struct fluke_service names[FLUKE_MAX_MESSAGE_REFERENCES + 1];
+static struct fluke_service names[MOST_NAMES];
 
 static void ask(const void *request, size_t request_words, void *reply, size_t reply_words)
 {
@@ -57,28 +57,36 @@ static void next_order(int error)
     if (error == FLUKE_CHECKPOINT_UNNAMED) {
         request.offset = (uint64_t)((char *)checkpoint.address - WINDOW);
         request.type = checkpoint.type;
-    }
-    if (error == FLUKE_CHECKPOINT_UNNAMED || error == FLUKE_CHECKPOINT_UNKNOWN)
         strncpy(request.link, checkpoint.link, sizeof request.link - 1);
+    }
     ask(&request, sizeof request / FLUKE_WORD_SIZE, &order, sizeof order / FLUKE_WORD_SIZE);
 }
 
-/* Maps the window over the region that has come, in place of the last one, and finds the names in it. */
+/* The names are numbers, in decimal digits. */
+static void name_references(void)
+{
+    static char texts[MOST_NAMES][4];
+
+    for (uint64_t i = 0; i < MOST_NAMES; i++) {
+        snprintf(texts[i], sizeof texts[i], "%lu", i);
+        names[i].name = texts[i];
+    }
+}
+
+/* Maps the window over the region that has come, in place of the last one; nothing in it is touched. */
 static void look_at_process(void)
 {
     const struct fluke_mapping_state state = {
         .start_va = (uint64_t)WINDOW, .size = order.window_size, .prot = FLUKE_PROT_READ | FLUKE_PROT_WRITE};
-    struct fluke_order_name *given = (struct fluke_order_name *)(WINDOW + order.names);
 
     fluke_mapping_set_state(&window, &state, &region_ref, fluke_start_block->space_ref);
-    for (uint64_t i = 0; i < order.name_count; i++)
-        names[i] = (struct fluke_service){.name = (char *)given[i].text,
-                                          .ref = (fluke_ref_t *)(WINDOW + given[i].ref)};
+    for (uint64_t i = 0; i < order.ref_count; i++)
+        names[i].ref = (fluke_ref_t *)(WINDOW + order.refs) + i;
     checkpoint.region = (fluke_region_t *)(WINDOW + order.region);
     checkpoint.window = WINDOW;
     checkpoint.pages_elsewhere = true;
     checkpoint.names = names;
-    checkpoint.name_count = order.name_count;
+    checkpoint.name_count = order.ref_count;
 }
 
 static bool make_room(size_t room)
@@ -168,6 +176,7 @@ int serve_orders(fluke_ref_t *orders)
     int error = FLUKE_CHECKPOINT_DONE;
 
     giver = orders;
+    name_references();
     if (fluke_mapping_create(&window) != FLUKE_SUCCESS || fluke_ref_create(&region_ref) != FLUKE_SUCCESS)
         return 1;
     for (;;) {
