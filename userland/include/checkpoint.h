@@ -116,7 +116,8 @@ struct fluke_checkpoint {
 
     char *memory; /* the rest is the library's own */
     uint64_t *index, indexed;
-    uint64_t start, size, prot, last_names[FLUKE_IMAGE_LINKS];
+    uint64_t start, size, last_names[FLUKE_IMAGE_LINKS];
+    struct fluke_region_state as_it_was; /* the region, with its keeper */
     bool has_refs, has_gate;
     fluke_ref_t links[FLUKE_IMAGE_LINKS], found, keeper, gate_ref;
     fluke_port_t gate;

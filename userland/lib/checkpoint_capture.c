@@ -28,15 +28,16 @@ static bool begin_records(struct fluke_checkpoint *checkpoint)
  */
 static void freeze(struct fluke_checkpoint *checkpoint)
 {
-    fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->gate_ref);
-    fluke_region_protect(checkpoint->region, FLUKE_PROT_NONE);
+    struct fluke_region_state closed = checkpoint->as_it_was;
+
+    closed.prot = FLUKE_PROT_NONE;
+    fluke_region_set_state(checkpoint->region, &closed, NULL, &checkpoint->gate_ref);
 }
 
 /* Gives it back: who has waited tries again, as soon as it runs. */
 static void thaw(struct fluke_checkpoint *checkpoint)
 {
-    fluke_region_protect(checkpoint->region, checkpoint->prot);
-    fluke_region_set_state(checkpoint->region, NULL, NULL, &checkpoint->keeper);
+    fluke_region_set_state(checkpoint->region, &checkpoint->as_it_was, NULL, &checkpoint->keeper);
 }
 
 /* -- Reading out -------------------------------------------------------------------------------------------------- */

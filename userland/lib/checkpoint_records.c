@@ -39,13 +39,12 @@ struct fluke_image_object *fluke_image_object_at(struct fluke_image *image, uint
 
 void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint)
 {
-    struct fluke_region_state memory;
+    struct fluke_region_state *memory = &checkpoint->as_it_was;
 
-    fluke_region_get_state(checkpoint->region, &memory, NULL, checkpoint->has_refs ? &checkpoint->keeper : NULL);
-    checkpoint->start = memory.start_va;
-    checkpoint->size = memory.size;
-    checkpoint->prot = memory.prot;
-    checkpoint->memory = checkpoint->window != NULL ? checkpoint->window : (char *)memory.start_va;
+    fluke_region_get_state(checkpoint->region, memory, NULL, checkpoint->has_refs ? &checkpoint->keeper : NULL);
+    checkpoint->start = memory->start_va;
+    checkpoint->size = memory->size;
+    checkpoint->memory = checkpoint->window != NULL ? checkpoint->window : (char *)memory->start_va;
 }
 
 /* -- What is in the memory ---------------------------------------------------------------------------------------- */

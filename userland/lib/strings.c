@@ -26,6 +26,9 @@ void *memmove(void *to, const void *from, size_t size)
 
     if ((uintptr_t)to - (uintptr_t)from >= size)
         return memcpy(to, from, size);
+    if (((uintptr_t)to | (uintptr_t)from | size) % sizeof(uint64_t) == 0)
+        for (; size > 0; size -= sizeof(uint64_t))
+            *(uint64_t *)(destination + size - sizeof(uint64_t)) = *(const uint64_t *)(source + size - sizeof(uint64_t));
     while (size-- > 0)
         destination[size] = source[size];
     return to;
