@@ -28,7 +28,7 @@ class OrderOperation(IntEnum):
 
     `GET number offset` -> `status count bytes...`: likewise.
 
-    `MADE number` -> `status`: the objects are made, and nothing runs yet.
+    `MADE number` -> `status`: the objects are made, with spaces among them, and nothing runs yet.
     """
 
     NEXT = 1

@@ -6,6 +6,7 @@ The pause is the time from the moment at which a process stands still until it g
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ async def image_figures() -> list[Figure]:
 
 
 async def _started(kernel: Kernel, mib: int, threads: int) -> Process:
+    gc.collect()  # what earlier kernels have left
     process = await kernel.spawn(PROGRAM, args=[str(mib), str(threads)])
     if await process.stdout.receive() != b"ready\n":
         raise FlukeError(f"{PROGRAM} could not start: {await process.wait()}")

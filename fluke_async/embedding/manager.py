@@ -51,9 +51,9 @@ class Order:
     What is to be done with the process in `outside`.
 
     Called at the fixed point: `on_hold` while a process that is read out stands still; `on_made` when all objects are
-    there of one that is made; `on_running` when the manager has come to rest, so that the process's time goes on
-    without what the manager has used, but not for a process that could not be made. What is to be done `then`, of the
-    records that the manager has by that, is not begun if this fails.
+    there of one that is made, if spaces are among them, and none of its threads runs; `on_running` when the manager has
+    come to rest, so that the process's time goes on without what the manager has used, but not for a process that could
+    not be made. What is to be done `then`, of the records that the manager has by that, is not begun if this fails.
     """
 
     kind: OrderKind

@@ -51,7 +51,7 @@ class Slab(dict[int, int]):
         """
         assert source is not self, "no frame is twice in a slab"
         pages = {page + shift: frame for page, frame in source.items() if first <= page < end}
-        assert self.keys().isdisjoint(pages), "a page has a frame already"
+        assert self.keys().isdisjoint(pages.keys()), "a page has a frame already"
         for page in but:
             pages.pop(page + shift, None)
         if (first | end | shift) % ROW_PAGES:

@@ -116,7 +116,7 @@ struct fluke_checkpoint {
 
     char *memory; /* the rest is the library's own */
     uint64_t *index, indexed;
-    uint64_t start, size, last_names[FLUKE_IMAGE_LINKS];
+    uint64_t start, size, last_names[FLUKE_IMAGE_LINKS], next_target;
     struct fluke_region_state as_it_was; /* the region, with its keeper */
     bool has_refs, has_gate;
     fluke_ref_t links[FLUKE_IMAGE_LINKS], found, keeper, gate_ref;
@@ -145,6 +145,9 @@ int fluke_checkpoint_restore(struct fluke_checkpoint *checkpoint);
  * wrote, whose stamps mean nothing here. The room behind the records is used. Returns FLUKE_CHECKPOINT_*.
  */
 int fluke_checkpoint_renumber(struct fluke_checkpoint *checkpoint, uint64_t first);
+
+/* How many objects of a type, FLUKE_THREAD and so on, the records have. */
+uint64_t fluke_checkpoint_count(const struct fluke_checkpoint *checkpoint, uint64_t type);
 
 /* Gives back what the library made for its steps. */
 void fluke_checkpoint_end(struct fluke_checkpoint *checkpoint);

@@ -434,7 +434,7 @@ enum {
     FLUKE_DISK_FLUSH = 4,
 };
 
-/* What a manager asks of whoever made its processes, of which it is told by number. NEXT done error offset type link, a name of 32 bytes -> status, the words of struct fluke_order, and a reference to the region over a process's memory: what is to be done when done is. HOLD number -> status: the process stands still, and what is in its memory now is to be kept. PUT number offset count bytes... -> status end: part of the records. GET number offset -> status count bytes...: likewise. MADE number -> status: the objects are made, and nothing runs yet. */
+/* What a manager asks of whoever made its processes, of which it is told by number. NEXT done error offset type link, a name of 32 bytes -> status, the words of struct fluke_order, and a reference to the region over a process's memory: what is to be done when done is. HOLD number -> status: the process stands still, and what is in its memory now is to be kept. PUT number offset count bytes... -> status end: part of the records. GET number offset -> status count bytes...: likewise. MADE number -> status: the objects are made, with spaces among them, and nothing runs yet. */
 enum {
     FLUKE_ORDER_NEXT = 1,
     FLUKE_ORDER_HOLD = 2,

@@ -57,8 +57,8 @@ void fluke_checkpoint_unlist(struct fluke_checkpoint *checkpoint, uint64_t offse
 /* Lists the objects that references can refer to, by their hashes, in the room behind the records; false without. */
 bool fluke_checkpoint_index(struct fluke_checkpoint *checkpoint);
 
-/* What the link read out last is, in the words of the records; false if they have none for it. */
-bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, unsigned number, struct fluke_image_link *link);
+/* What an object's link, which was read out last, is in the words of the records; false if they have none for it. */
+bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, struct fluke_image_object *object, unsigned number);
 
 /* Finds out where the memory is, which searches have to know. */
 void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint);
@@ -70,7 +70,7 @@ bool fluke_checkpoint_begin(struct fluke_checkpoint *checkpoint);
 bool fluke_checkpoint_open(struct fluke_checkpoint *checkpoint);
 void fluke_checkpoint_close(struct fluke_checkpoint *checkpoint);
 
-/* Starts threads, so that none runs before the last has been started. */
+/* Starts threads, so that none runs before the last has been started, if there is a gate. */
 void fluke_checkpoint_start(struct fluke_checkpoint *checkpoint, const uint64_t *offsets, uint64_t count);
 
 /* Goes through the objects in the memory: the next, in `object`; false if there is none. */

@@ -121,7 +121,7 @@ static bool may_part(const struct fluke_image_object *object, unsigned number, b
 static bool read_link(struct fluke_checkpoint *checkpoint, struct fluke_image_object *object, unsigned number)
 {
     struct fluke_image_link *link = &object->links[number];
-    bool is_known = fluke_checkpoint_resolve(checkpoint, number, link);
+    bool is_known = fluke_checkpoint_resolve(checkpoint, object, number);
 
     if (is_known && link->kind != FLUKE_LINK_OUTSIDE)
         return true;
@@ -276,7 +276,7 @@ int fluke_checkpoint_resume(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_image *image = checkpoint->records;
 
-    if (!fluke_checkpoint_open(checkpoint))
+    if (image->running_count > 1 && !fluke_checkpoint_open(checkpoint)) /* one alone is the last, too */
         return FLUKE_CHECKPOINT_MEMORY;
     fluke_checkpoint_start(checkpoint, fluke_image_running(image), image->running_count);
     fluke_checkpoint_close(checkpoint);

@@ -62,26 +62,28 @@ static bool find_inside(struct fluke_checkpoint *checkpoint, fluke_ref_t *ref, u
 }
 
 /*
- * Whether `ref` refers to something with a name. First tried is what this link of the last object led to, and then what
- * follows: of threads most links lead to the same, and references are to one name after the other.
+ * Whether a link's reference refers to something with a name. Of threads most links lead to what the last one's led to, and
+ * references to one name after the other: that is tried first.
  */
-static bool find_name(struct fluke_checkpoint *checkpoint, unsigned link_number, fluke_ref_t *ref, uint64_t *number)
+static bool find_name(struct fluke_checkpoint *checkpoint, uint64_t type, unsigned number, uint64_t *found)
 {
-    uint64_t *last = &checkpoint->last_names[link_number];
+    uint64_t *guess = type == FLUKE_REF ? &checkpoint->next_target : &checkpoint->last_names[number];
 
     for (uint64_t i = 0; i < checkpoint->name_count; i++) {
-        uint64_t tried = (*last + i) % checkpoint->name_count;
+        uint64_t tried = (*guess + i) % checkpoint->name_count;
 
-        if (fluke_ref_compare(ref, checkpoint->names[tried].ref)) {
-            *number = *last = tried;
+        if (fluke_ref_compare(&checkpoint->links[number], checkpoint->names[tried].ref)) {
+            *found = tried;
+            *guess = type == FLUKE_REF ? tried + 1 : tried;
             return true;
         }
     }
     return false;
 }
 
-bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, unsigned number, struct fluke_image_link *link)
+bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, struct fluke_image_object *object, unsigned number)
 {
+    struct fluke_image_link *link = &object->links[number];
     fluke_ref_t *ref = &checkpoint->links[number];
     uint64_t hash = fluke_ref_hash(ref);
 
@@ -92,7 +94,7 @@ bool fluke_checkpoint_resolve(struct fluke_checkpoint *checkpoint, unsigned numb
         link->kind = FLUKE_LINK_INSIDE;
         return true;
     }
-    if (find_name(checkpoint, number, ref, &link->value)) {
+    if (find_name(checkpoint, object->type, number, &link->value)) {
         link->kind = FLUKE_LINK_OUTSIDE;
         return true;
     }

@@ -37,6 +37,17 @@ struct fluke_image_object *fluke_image_object_at(struct fluke_image *image, uint
     return (struct fluke_image_object *)((char *)image + place);
 }
 
+uint64_t fluke_checkpoint_count(const struct fluke_checkpoint *checkpoint, uint64_t type)
+{
+    struct fluke_image *image = checkpoint->records;
+    struct fluke_image_object *object = fluke_image_objects(image);
+    uint64_t count = 0;
+
+    for (uint64_t i = 0; i < image->object_count; i++, object = fluke_image_next(object))
+        count += object->type == type;
+    return count;
+}
+
 void fluke_checkpoint_look(struct fluke_checkpoint *checkpoint)
 {
     struct fluke_region_state *memory = &checkpoint->as_it_was;
@@ -146,16 +157,15 @@ void fluke_checkpoint_end(struct fluke_checkpoint *checkpoint)
 void fluke_checkpoint_start(struct fluke_checkpoint *checkpoint, const uint64_t *offsets, uint64_t count)
 {
     struct fluke_thread_state state;
-    fluke_ref_t *scheduler = &checkpoint->links[0];
 
     for (uint64_t i = 0; i < count; i++) {
         fluke_thread_t *thread = (fluke_thread_t *)(checkpoint->memory + offsets[i]);
+        fluke_ref_t *scheduler = checkpoint->has_gate ? &checkpoint->links[0] : NULL;
 
         fluke_thread_get_state(thread, &state, NULL, scheduler, NULL, NULL, NULL);
-        if (fluke_ref_type(scheduler) == FLUKE_NULL)
+        if (scheduler != NULL && fluke_ref_type(scheduler) == FLUKE_NULL)
             scheduler = &checkpoint->gate_ref;
         state.flags &= ~(uint64_t)FLUKE_THREAD_STOPPED;
         fluke_thread_set_state(thread, &state, NULL, scheduler, NULL, NULL, NULL);
-        scheduler = &checkpoint->links[0];
     }
 }

@@ -167,7 +167,8 @@ static int create(void)
     int error = fluke_checkpoint_create(&checkpoint);
     if (error != FLUKE_CHECKPOINT_DONE)
         return error;
-    tell(FLUKE_ORDER_MADE);
+    if (fluke_checkpoint_count(&checkpoint, FLUKE_SPACE) > 0)
+        tell(FLUKE_ORDER_MADE);
     return fluke_checkpoint_resume(&checkpoint);
 }
 
