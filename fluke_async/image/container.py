@@ -35,7 +35,7 @@ PLAIN, ZSTD = 0, 1
 HEADER = struct.Struct("<8sIIQ")  # magic, version, number of sections, bytes of the file
 SECTION = struct.Struct(f"<IIQQ{DIGEST_SIZE}s")  # kind, encoding, bytes as stored, bytes as they are, checksum
 FRAME_PAGES = 256
-LEVEL = 3
+LEVEL = 1
 MANIFEST_MAX = 16 << 20  # bytes; ten thousand threads have some ten million
 FILE_NAME_MAX = 255  # bytes
 
