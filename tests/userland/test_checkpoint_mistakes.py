@@ -26,6 +26,14 @@ def pauses(length_us: int) -> tuple[Change, ...]:
     )
 
 
+LATE = """
+        static unsigned round;
+        struct fluke_image *image = checkpoint->records;
+        if (round++ % 3 != 2 && image->running_count > 0)
+            fluke_checkpoint_start(checkpoint, fluke_image_running(image), 1);
+        error = read_objects(checkpoint);"""
+"""Twice out of three times somebody starts a thread when all have been stopped."""
+
 MISTAKES: dict[str, tuple[Change, ...]] = {
     "memory is not taken away": (
         *pauses(100),
@@ -86,6 +94,14 @@ async def test_what_runs_in_the_middle_of_the_procedure_changes_nothing(
 ) -> None:
     program = build_with(userland_copy, pauses(length_us))
     assert await run(program, args) == (await undisturbed(args[-1]), DONE)
+
+
+@one_loop
+@pytest.mark.sdk
+async def test_a_thread_that_is_started_late_is_stopped_too(userland_copy: Path) -> None:
+    program = build_with(userland_copy, [("capture", "        error = read_objects(checkpoint);", LATE)])
+    for args in (*ONE_LEVEL, TWO_LEVELS[0]):
+        assert await run(program, args) == (await undisturbed(args[-1]), DONE)
 
 
 @one_loop
