@@ -65,7 +65,7 @@ async def test_restore_that_is_cut_off_leaves_nothing(make_kernel: MakeKernel, m
         image = await process.checkpoint()
         await (await kernel.restore(image)).kill()
         before = in_use(kernel)
-        for turns in range(0, 40, 2):
+        for turns in range(0, 36, 6):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(kernel.restore, image)
                 for _ in range(turns):
