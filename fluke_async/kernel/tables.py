@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from fluke_async.kernel.objects.space import Space
 
 
+_DROPPED: dict[int, int] = {}
+"""Stands for all tables that were dropped: the engine has to look whose is another now."""
+
+
 class Tables:
     """All tables of one kernel. `changed` are, by identity, those that the engine must not use as they were."""
 
@@ -67,7 +71,8 @@ class Tables:
     def drop(self, space: Space) -> None:
         """Forget all of a space's table."""
         self.used -= len(space.pages)
-        self.changed[id(space.pages)] = space.pages
+        self.changed.pop(id(space.pages), None)  # nobody uses it any more, and nobody may run to whom that is told
+        self.changed[id(_DROPPED)] = _DROPPED
         space.pages = {}
         self._spaces.pop(space, None)
 
