@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -69,6 +71,22 @@ async def idle() -> None:
     """Let the event loop turn: a kernel in which nothing is ready finds out what to do next."""
     for _ in range(50):
         await anyio.lowlevel.checkpoint()
+
+
+async def cut_off(
+    turns: int, kernel: fluke.Kernel, process: fluke.Process, *works: Callable[[], Coroutine[Any, Any, object]]
+) -> None:
+    """Begin something, cancel it after so many turns of the event loop, and end all other processes that came of it."""
+    async with anyio.create_task_group() as tasks:
+        for work in works:
+            tasks.start_soon(work)
+        for _ in range(turns):
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    await idle()
+    for each in kernel.processes():
+        if each is not process:
+            await each.kill()
 
 
 RECEIVES_FROM_NOBODY = elf(

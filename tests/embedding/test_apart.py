@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
-import anyio
-import anyio.lowlevel
 import pytest
 
 import fluke_async as fluke
 from fluke_async.embedding import apart, checkpointer, still
 from fluke_async.image.builder import ImageBuilder
 from tests.embedding.conftest import MakeKernel
-from tests.embedding.guest import LOOP, idle
+from tests.embedding.guest import LOOP, cut_off
 from tests.userland.running import in_use
 
 Work = Callable[..., object]
@@ -66,15 +65,7 @@ async def test_restore_that_is_cut_off_leaves_nothing(make_kernel: MakeKernel, m
         await (await kernel.restore(image)).kill()
         before = in_use(kernel)
         for turns in range(0, 36, 6):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(kernel.restore, image)
-                for _ in range(turns):
-                    await anyio.lowlevel.checkpoint()
-                tasks.cancel_scope.cancel()
-            await idle()
-            for each in kernel.processes():
-                if each is not process:
-                    await each.kill()
+            await cut_off(turns, kernel, process, partial(kernel.restore, image))
             assert in_use(kernel) == before
 
 

@@ -22,6 +22,13 @@ WORK: list[Work] = [
 ]
 
 
+async def again_and_again(work: Work, kernel: fluke.Kernel, process: fluke.Process, image: fluke.Image) -> None:
+    """Until the kernel has stopped."""
+    with pytest.raises(fluke.FlukeError):
+        while True:
+            await work(kernel, process, image)
+
+
 @pytest.mark.parametrize("work", WORK, ids=["checkpoint", "fork", "restore"])
 @pytest.mark.parametrize("budget", [None, 1000], ids=["running", "spent"])
 async def test_kernel_that_is_closed_tells_who_still_waits(work: Work, budget: int | None) -> None:
@@ -32,13 +39,7 @@ async def test_kernel_that_is_closed_tells_who_still_waits(work: Work, budget: i
                 if budget is not None:
                     await process.wait()
                 image = await process.checkpoint()
-
-                async def go_on_with_it(of: tuple[fluke.Kernel, fluke.Process, fluke.Image]) -> None:
-                    with pytest.raises(fluke.FlukeError):
-                        while True:
-                            await work(*of)
-
-                tasks.start_soon(go_on_with_it, (kernel, process, image))
+                tasks.start_soon(again_and_again, work, kernel, process, image)
                 for _ in range(turns):
                     await checkpoint()
             assert (await process.wait()).reason == ("killed" if budget is None else "budget")
@@ -57,13 +58,7 @@ async def test_kernel_that_fails_tells_who_still_waits(work: Work) -> None:
                         process = await kernel.spawn(LOOP, budget=1000)
                         await process.wait()
                         image = await process.checkpoint()
-
-                        async def go_on_with_it(of: tuple[fluke.Kernel, fluke.Process, fluke.Image]) -> None:
-                            with pytest.raises(fluke.FlukeError):
-                                while True:
-                                    await work(*of)
-
-                        tasks.start_soon(go_on_with_it, (kernel, process, image))
+                        tasks.start_soon(again_and_again, work, kernel, process, image)
                         for _ in range(turns):
                             await checkpoint()
                         process.checkpointer._driver.post(fail)

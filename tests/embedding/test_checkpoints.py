@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -14,7 +15,7 @@ from fluke_async.embedding.reading import Pages, Reading
 from fluke_async.kernel.consistency import check
 from fluke_async.kernel.core import Core
 from tests.embedding.conftest import MakeKernel
-from tests.embedding.guest import LOOP, Feed, idle, pass_time
+from tests.embedding.guest import LOOP, Feed, cut_off, idle, pass_time
 from tests.userland.running import in_use
 
 EXITED = fluke.Exit("exited", 0)
@@ -241,16 +242,7 @@ async def test_cancelled_restore_and_fork_leave_nothing(make_kernel: MakeKernel)
             await each.kill()
         before = in_use(kernel)
         for turns in range(0, 60, 7):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(kernel.restore, image)
-                tasks.start_soon(process.fork, 3)
-                for _ in range(turns):
-                    await anyio.lowlevel.checkpoint()
-                tasks.cancel_scope.cancel()
-            await idle()
-            for each in kernel.processes():
-                if each is not process:
-                    await each.kill()
+            await cut_off(turns, kernel, process, partial(kernel.restore, image), partial(process.fork, 3))
             assert in_use(kernel) == before
 
 
